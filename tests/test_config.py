@@ -1,0 +1,382 @@
+"""The configuration: layers, errors, paths, and that the files in config/ agree with the schema."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
+
+from tradeoffs.config import Config, Variant, base_kind, check_paths, describe, resolve
+from tradeoffs.errors import InputError
+
+CONFIG = Path(__file__).parents[1] / "config"
+PRESETS = CONFIG / "presets"
+
+
+def problems(user: dict) -> list[str]:
+    """The problems listed in the error for `user`, without the lines around them."""
+    with pytest.raises(InputError) as error:
+        resolve(user, PRESETS)
+    first, *listed, last = str(error.value).splitlines()
+    assert first.startswith("The configuration has ")
+    assert last == "Keys are set in config/config.yaml or with --config; config/README.md lists them all."
+    return [line.strip() for line in listed]
+
+
+def path_problems(config: Config) -> list[str]:
+    with pytest.raises(InputError) as error:
+        check_paths(config)
+    return [line.strip() for line in str(error.value).splitlines()[1:-1]]
+
+
+def write(folder: Path, *files: str) -> Path:
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("")
+    return folder
+
+
+# Layers
+
+
+def test_each_layer_overrides_the_one_below(tmp_path):
+    (tmp_path / "mine.yaml").write_text("training: {steps: 7, batch_size: 4, micro_batch_size: 2}\nseeds: [1, 2]\n")
+    user = {"preset": "mine", "training": {"steps": 9, "learning_rate": 0.5}}
+    update_config(user, parse_config(["training={learning_rate: 0.25}"]))  # as snakemake lays --config over the file
+    config = resolve(user, tmp_path)
+    assert config.training.weight_decay == 0.01  # default
+    assert (config.training.batch_size, config.seeds) == (4, [1, 2])  # preset
+    assert config.training.steps == 9  # config.yaml over the preset
+    assert config.training.learning_rate == 0.25  # --config over config.yaml
+
+
+def test_values_from_the_command_line_are_typed():
+    options = ["seeds=[3,4]", "preset=smoke", "run=try_1", "variants={learnable: false, mine: {finetune: True}}"]
+    config = resolve(parse_config(options), PRESETS)
+    assert (config.preset, config.run, config.seeds) == ("smoke", "try_1", [3, 4])
+    assert list(config.variants) == ["pretrained", "frozen", "mine"]
+
+
+def test_demo_is_the_preset_of_an_empty_configuration_and_names_the_run():
+    config = resolve({}, PRESETS)
+    assert (config.preset, config.run) == ("demo", "demo")
+
+
+def test_the_users_mapping_is_left_as_it_is():
+    user = {"training": {"steps": 100}, "variants": {"learnable": False}}
+    resolve(user, PRESETS)
+    assert user == {"training": {"steps": 100}, "variants": {"learnable": False}}
+
+
+def test_a_key_without_a_value_hides_nothing():
+    user = {"preset": "smoke", "training": None, "seeds": None, "data": {"phantoms": None, "prompts": None}}
+    assert resolve(user, PRESETS) == resolve({"preset": "smoke"}, PRESETS)
+
+
+def test_variants_are_added_changed_and_left_out():
+    user = {"variants": {"mine": {}, "frozen": {"seeds": [5, 6]}, "pretrained": False}, "seeds": [1]}
+    config = resolve(user, PRESETS)
+    assert list(config.variants) == ["frozen", "learnable", "mine"]
+    assert config.variants["mine"] == Variant(finetune=True, text_encoder="frozen", text="impression", seeds=None)
+    assert config.variants["learnable"].text_encoder == "learnable"
+    assert [config.seeds_of(name) for name in config.variants] == [[5, 6], [1], [1]]
+
+
+def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
+    config = resolve({"preset": "paper"}, PRESETS)
+    dumped = yaml.safe_load(yaml.safe_dump(config.dump()))
+    assert dumped["data"]["views"] == ["PA", "AP"]
+    assert Config.model_validate(dumped) == config
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ({"training": {"stepps": 3}}, "training.stepps: unknown key; did you mean training.steps?"),
+        ({"tarining": None}, "tarining: unknown key; did you mean training?"),
+        ({"keep": 3}, "keep: unknown key; did you mean heat_maps.keep?"),
+        (
+            {"variants": {"mine": {"text_encodr": "frozen"}}},
+            "variants.mine.text_encodr: unknown key; did you mean variants.mine.text_encoder?",
+        ),
+        ({"image": {"zoom": 2}}, "image.zoom: unknown key; known here: image.resolution"),
+        ({"training": {"steps": "many"}}, 'training.steps: expected a whole number >= 1, given "many"'),
+        ({"training": {"steps": 2.5}}, "training.steps: expected a whole number >= 1, given 2.5"),
+        ({"training": {"steps": True}}, "training.steps: expected a number, given true"),
+        ({"training": {"precision": "fp8"}}, 'training.precision: expected one of fp32, fp16, bf16, given "fp8"'),
+        (
+            {"training": {"text_dropout": 1.01}},
+            "training.text_dropout: expected a number >= 0 and <= 1, given 1.01",
+        ),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate: expected a number > 0, given 0"),
+        (
+            {"training": {"gradient_checkpointing": "perhaps"}},
+            'training.gradient_checkpointing: expected true or false, given "perhaps"',
+        ),
+        (
+            {"image": {"resolution": 100}},
+            "image.resolution: expected a whole number >= 32 and a multiple of 8, given 100",
+        ),
+        ({"image": 128}, "image: expected a section with the keys resolution, given 128"),
+        ({"variants": ["frozen"]}, 'variants: expected a section for each name, given ["frozen"]'),
+        (
+            {"variants": {"lernable": False}},
+            "variants.lernable: expected a section with the keys finetune, text_encoder, text, seeds, given false",
+        ),
+        ({"run": 2024}, "run: expected null or text, given 2024; put it in quotes"),
+        (
+            {"run": "../elsewhere"},
+            'run: "../elsewhere" cannot name a folder; use lower-case letters, digits, _ and - only',
+        ),
+        ({"preset": "dmo"}, 'preset: there is no preset "dmo"; choose one of demo, paper, smoke'),
+        ({"preset": ["demo"]}, 'preset: there is no preset ["demo"]; choose one of demo, paper, smoke'),
+        ({"seeds": []}, "seeds: the list is empty; give at least one value"),
+        ({"seeds": [1, 2, 1]}, "seeds: the list [1, 2, 1] repeats a value; give each once"),
+        ({"seeds": 3}, "seeds: expected a list, each a whole number >= 0, given 3"),
+        ({"seeds": [0, -1]}, "seeds.1: expected a whole number >= 0, given -1"),
+        ({"variants": {"frozen": {"seeds": []}}}, "variants.frozen.seeds: the list is empty; give at least one value"),
+        ({"data": {"views": ["LL"]}}, 'data.views.0: expected one of PA, AP, given "LL"'),
+        ({"data": {"ms_cxr": ""}}, "data.ms_cxr: the text is empty; give a value or leave the key out"),
+        (
+            {"variants": {"location_prior": {}}},
+            "variants.location_prior: this name is reserved for the control without a model; choose another",
+        ),
+        (
+            {"variants": {"2nd": {}}},
+            "variants.2nd: use lower-case letters, digits and _ in a variant's name, a letter first",
+        ),
+        (
+            {"variants": {"pretrained": {"text_encoder": "learnable"}}},
+            "variants.pretrained.text_encoder: learnable has no meaning with finetune: false; remove one of the two",
+        ),
+        (
+            {"variants": {"pretrained": False, "frozen": False, "learnable": False}},
+            "variants: no variant is left; keep at least one",
+        ),
+        (
+            {"heat_maps": {"keep": 51}},
+            "heat_maps.keep: 51 is more than heat_maps.steps (50); lower it or raise the other",
+        ),
+        (
+            {"training": {"warmup_steps": 601}},
+            "training.warmup_steps: 601 is more than training.steps (600); lower it or raise the other",
+        ),
+        (
+            {"training": {"micro_batch_size": 5}},
+            "training.micro_batch_size: 5 does not divide training.batch_size (16); choose a divisor of it",
+        ),
+        (
+            {"evaluation": {"kid_subset": 401}},
+            "evaluation.kid_subset: 401 is more than evaluation.real_images (400); lower it or raise the other",
+        ),
+        (
+            {"sampling": {"images": 99}},
+            "evaluation.kid_subset: 100 is more than sampling.images (99); lower it or sample more",
+        ),
+        (
+            {"data": {"phantoms": {"seed": 1000}}},
+            "base_training.selection_seed: 1000 is data.phantoms.seed too, so the base would be chosen on the images "
+            "that the tables score; choose another",
+        ),
+    ],
+)
+def test_a_problem_names_key_and_remedy(user, expected):
+    assert problems(user) == [expected]
+
+
+def test_all_problems_are_listed_at_once():
+    found = problems({"training": {"steps": "many"}, "sampling": {"guidence": 4}})
+    assert [line.split(":")[0] for line in found] == ["training.steps", "sampling.guidence"]
+
+
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("training", {"text_dropout": 0, "weight_decay": 0, "warmup_steps": 600}),
+        ("training", {"text_dropout": 1, "micro_batch_size": 1, "learning_rate": "1e-3"}),
+        ("heat_maps", {"steps": 40, "keep": 40}),
+        ("evaluation", {"max_excluded": 1, "kid_subset": 256}),
+        ("image", {"resolution": 32}),
+        ("resources", {"gpus": 0}),
+    ],
+)
+def test_bounds_are_within_the_schema(section, values):
+    config = resolve({section: values}, PRESETS).dump()
+    assert {key: config[section][key] for key in values} == {key: float(value) for key, value in values.items()}
+
+
+@pytest.mark.parametrize("content", ["training: [", "just words"])
+def test_a_broken_preset_file_is_named(tmp_path, content):
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"mine\.yaml: .*correct it"):
+        resolve({"preset": "mine"}, tmp_path)
+
+
+# Paths
+
+
+@pytest.fixture
+def mimic(tmp_path, monkeypatch):
+    """A user's configuration for the paper preset whose folders are all there."""
+    monkeypatch.chdir(tmp_path)
+    tables = [f"mimic-cxr-2.0.0-{name}.csv.gz" for name in ("metadata", "chexpert", "split")]
+    write(tmp_path / "jpg", *tables, "files/p10/image.jpg")
+    write(tmp_path / "reports", "files/p10/report.txt")
+    write(tmp_path / "mscxr", "MS_CXR_Local_Alignment_v1.1.0.csv")
+    return {
+        "preset": "paper",
+        "data": {"mimic_cxr_jpg": "jpg", "mimic_cxr_reports": str(tmp_path / "reports"), "ms_cxr": "mscxr"},
+    }
+
+
+def test_folders_that_are_there_pass(mimic):
+    check_paths(resolve(mimic, PRESETS))
+
+
+def test_phantoms_need_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "resources/demo_base/model_index.json")
+    check_paths(resolve({"preset": "demo", "data": {"ms_cxr": "not/there"}}, PRESETS))
+
+
+def test_unset_folders_are_all_named():
+    found = path_problems(resolve({"preset": "paper"}, PRESETS))
+    remedy = "not set, but data.source mimic needs it; set it to the folder you downloaded from PhysioNet"
+    assert found == [f"data.{name}: {remedy}" for name in ("mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr")]
+
+
+def test_a_missing_folder_is_named(mimic):
+    mimic["data"]["mimic_cxr_reports"] = "not/there"
+    assert path_problems(resolve(mimic, PRESETS)) == [
+        "data.mimic_cxr_reports: there is no folder not/there; correct the path"
+    ]
+
+
+def test_a_file_in_place_of_a_folder_is_named(mimic):
+    mimic["data"]["ms_cxr"] = "mscxr/MS_CXR_Local_Alignment_v1.1.0.csv"
+    assert path_problems(resolve(mimic, PRESETS)) == [
+        "data.ms_cxr: mscxr/MS_CXR_Local_Alignment_v1.1.0.csv is a file; give the folder that holds "
+        "MS_CXR_Local_Alignment_v*.csv*"
+    ]
+
+
+def test_a_wrong_folder_is_named_with_what_it_lacks(mimic):
+    Path("jpg/mimic-cxr-2.0.0-split.csv.gz").unlink()
+    assert path_problems(resolve(mimic, PRESETS)) == [
+        "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.0.0-split.csv*; give the folder that does"
+    ]
+
+
+def test_a_home_folder_is_expanded(mimic, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mimic["data"]["ms_cxr"] = "~/mscxr"
+    config = resolve(mimic, PRESETS)
+    check_paths(config)
+    assert config.data.ms_cxr == f"{tmp_path}/mscxr"
+
+
+def test_a_missing_prompt_file_is_named(mimic):
+    mimic["data"]["prompts"] = "prompts.csv"
+    assert path_problems(resolve(mimic, PRESETS)) == [
+        "data.prompts: there is no file prompts.csv; correct the path or remove the key"
+    ]
+    write(Path(), "prompts.csv")
+    check_paths(resolve(mimic, PRESETS))
+
+
+def test_kinds_of_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "models/base/model_index.json", "models/base.ckpt", "models/base.safetensors")
+    assert base_kind("models/base") == "folder"
+    assert base_kind(str(tmp_path / "models/base")) == "folder"
+    assert base_kind("models/base.ckpt") == base_kind("models/base.safetensors") == "file"
+    assert base_kind("stabilityai/stable-diffusion-2-base") == "hub"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("models", "base.source: the folder models has no model_index.json; give a diffusers folder"),
+        ("models/other.ckpt", "base.source: there is no file models/other.ckpt; correct the path"),
+        ("models/notes.txt", "base.source: models/notes.txt is neither a diffusers folder, nor"),
+        ("models/typo", "base.source: models/typo is neither a diffusers folder, nor"),  # `models` is there: no hub id
+        ("/not/there/base", "base.source: /not/there/base is neither a diffusers folder, nor"),
+    ],
+)
+def test_a_wrong_base_is_named(mimic, source, message):
+    write(Path(), "models/notes.txt")
+    mimic["base"] = {"source": source}
+    (found,) = path_problems(resolve(mimic, PRESETS))
+    assert found.startswith(message)
+
+
+def test_a_revision_needs_a_hub_id(mimic):
+    mimic["base"] = {"revision": "main"}
+    check_paths(resolve(mimic, PRESETS))
+    write(Path(), "models/base.ckpt")
+    mimic["base"]["source"] = "models/base.ckpt"
+    assert path_problems(resolve(mimic, PRESETS)) == ["base.revision: only a hub id has revisions; remove the key"]
+
+
+# The files in config/
+
+
+@pytest.mark.parametrize("preset", ["demo", "paper", "smoke"])
+def test_presets_resolve(preset):
+    config = resolve({"preset": preset}, PRESETS)
+    assert config.run == preset
+    assert list(config.variants) == ["pretrained", "frozen", "learnable"]
+
+
+def test_the_paper_preset_has_the_papers_numbers():
+    config = resolve({"preset": "paper"}, PRESETS)
+    training, sampling = config.training, config.sampling
+    assert (config.image.resolution, training.steps, training.batch_size) == (512, 60_000, 8)
+    assert (training.learning_rate, training.schedule, training.warmup_steps) == (5e-5, "constant", 0)
+    assert (training.weight_decay, training.text_dropout, training.precision) == (0.01, 0.3, "fp16")
+    assert 30_000 % training.checkpoint_every == 0  # the original keeps checkpoints at 30,000 and 60,000 steps
+    assert (sampling.images, sampling.guidance, sampling.steps, sampling.scheduler) == (5000, 4, 75, "plms")
+    assert (config.heat_maps.steps, config.heat_maps.keep) == (50, 40)
+    assert (config.evaluation.ms_ssim.prompts, config.evaluation.ms_ssim.repeats) == (100, 4)
+
+
+def test_the_defaults_are_the_papers_with_one_seed():
+    ignored = {"preset", "run", "seeds"}
+    assert resolve({"preset": "paper"}, PRESETS).model_dump(exclude=ignored) == Config().model_dump(exclude=ignored)
+    assert Config().seeds == [0]
+
+
+def test_config_yaml_overrides_nothing_but_the_preset():
+    assert yaml.safe_load((CONFIG / "config.yaml").read_text()) == {"preset": "demo"}
+
+
+def test_the_examples_in_config_yaml_are_valid():
+    lines = (CONFIG / "config.yaml").read_text().splitlines()
+    examples = [line.removeprefix("# ") for line in lines if re.match(r"# +[a-z_]+:", line)]
+    user = yaml.safe_load("\n".join(examples))
+    assert set(user) == {"run", "seeds", "data", "base", "variants"}
+    resolve(user, PRESETS)
+
+
+def test_the_readme_holds_the_table_of_keys():
+    _, _, table = (CONFIG / "README.md").read_text().partition("print(describe(), end='')\"`.\n\n")
+    assert table == describe(), "run the command in config/README.md and replace the table"
+
+
+def test_the_table_describes_every_key():
+    def leaves(value: dict, prefix: str = ""):
+        for key, below in value.items():
+            if isinstance(below, dict) and key != "variants":
+                yield from leaves(below, f"{prefix}{key}.")
+            else:
+                yield prefix + key
+
+    rows = [re.fullmatch(r"\| `(.+?)` \| (.+) \| `(.+)` \| (.+) \|", line) for line in describe().splitlines()[2:]]
+    variant = [f"variants.<name>.{key}" for key in ("finetune", "text_encoder", "text", "seeds")]
+    assert sorted(row[1] for row in rows) == sorted([*leaves(Config().dump()), *variant])
+    assert "| `training.learning_rate` | a number > 0 | `5e-05` | peak learning rate of AdamW |" in describe()

@@ -1,0 +1,71 @@
+"""What every workflow script does around its work: log, thread limits, errors a person can read."""
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from threadpoolctl import threadpool_limits
+
+from tradeoffs.errors import InputError
+
+logger = logging.getLogger("tradeoffs")
+
+
+class _Tee:
+    """Writes to the terminal and to the rule's log, so that progress bars are seen in both."""
+
+    def __init__(self, *streams):
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        for stream in self.streams:
+            stream.flush()
+
+    def isatty(self) -> bool:
+        return self.streams[0].isatty()
+
+
+def _keep_freed_memory() -> None:
+    """Has glibc keep large freed blocks for the next tensor; returning them costs a CPU job about a third of its time."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)
+
+
+@contextmanager
+def job(snakemake) -> Iterator[None]:
+    """Runs a script's body with its stderr copied to `snakemake.log[0]` and at most `snakemake.threads` threads.
+
+    An `InputError` is printed as one line without a traceback; any error ends the job with exit code 1.
+    """
+    _keep_freed_memory()
+    terminal = sys.stderr
+    os.makedirs(os.path.dirname(snakemake.log[0]) or ".", exist_ok=True)
+    with open(snakemake.log[0], "w", buffering=1) as log:
+        sys.stderr = _Tee(terminal, log)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+        try:
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(snakemake.threads)
+            with threadpool_limits(snakemake.threads):
+                yield
+        except InputError as error:
+            print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
+            sys.exit(1)
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
+        finally:
+            sys.stderr = terminal
