@@ -1,0 +1,192 @@
+import gzip
+
+import pandas as pd
+import pytest
+
+from tradeoffs.data.tables import (
+    GROUNDING_COLUMNS,
+    IMAGE_COLUMNS,
+    read_csv,
+    read_grounding,
+    read_images,
+    read_prompts,
+    write_counts,
+    write_table,
+)
+from tradeoffs.errors import InputError
+
+IMAGE = {
+    "sample_id": "a",
+    "subject_id": "10000032",
+    "study_id": "50414267",
+    "path": "files/a.jpg",
+    "split": "train",
+    "text": "NA",
+    "Finding Labels": "Edema|Pleural Effusion",
+}
+PHRASE = {
+    "phrase_id": "a-1",
+    "sample_id": "a",
+    "subject_id": "10000032",
+    "path": "files/a.jpg",
+    "category": "Edema",
+    "phrase": "mild edema",
+    "boxes": "[[0, 1, 10.5, 20]]",
+    "image_width": "100",
+    "image_height": "120",
+    "text": "",
+}
+
+
+def csv(path, *rows):
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_images_are_read_as_text(tmp_path):
+    other = IMAGE | {"sample_id": "b", "split": "p19", "text": "", "Finding Labels": "", "study_id": "050414267"}
+    table = read_images(csv(tmp_path / "images.csv", IMAGE, other))
+    assert table.columns.tolist() == IMAGE_COLUMNS
+    assert table["text"].tolist() == ["NA", ""]  # the text "NA" is a text, and an empty cell is an empty text
+    assert table["study_id"].tolist() == ["50414267", "050414267"]
+    assert table["Finding Labels"].tolist() == ["Edema|Pleural Effusion", ""]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_id": "a"}, "row 3: sample_id occurs in an earlier row too"),
+        ({"sample_id": " "}, "row 3: sample_id is empty"),
+        ({"subject_id": ""}, "row 3: subject_id is empty"),
+        ({"path": ""}, "row 3: path is empty"),
+        ({"split": "validate"}, "row 3: split is none of train, val, test, p19, mscxr"),
+        ({"text": " "}, "row 3: text is empty"),
+        ({"text": "", "split": "test"}, "row 3: text is empty"),
+    ],
+)
+def test_wrong_image_rows_are_named(tmp_path, change, message):
+    path = csv(tmp_path / "images.csv", IMAGE, IMAGE | {"sample_id": "b"} | change)
+    with pytest.raises(InputError, match=f"images.csv, {message}"):
+        read_images(path)
+
+
+@pytest.mark.parametrize("column", IMAGE_COLUMNS)
+def test_missing_image_column_is_named(tmp_path, column):
+    path = csv(tmp_path / "images.csv", {k: v for k, v in IMAGE.items() if k != column})
+    with pytest.raises(InputError, match=f"images.csv: has no column '{column}'; delete the file"):
+        read_images(path)
+
+
+def test_grounding_is_typed(tmp_path):
+    boxes = "[[90, 100, 10, 20], [1, 2, 3, 4]]"  # the first one touches the border
+    other = PHRASE | {"phrase_id": "a-2", "boxes": boxes}
+    table = read_grounding(csv(tmp_path / "grounding.csv", PHRASE, other))
+    assert table.columns.tolist() == GROUNDING_COLUMNS
+    assert table["boxes"].tolist() == [[[0.0, 1.0, 10.5, 20.0]], [[90.0, 100.0, 10.0, 20.0], [1.0, 2.0, 3.0, 4.0]]]
+    assert table["image_width"].tolist() == [100, 100]
+    assert table["image_height"].tolist() == [120, 120]
+
+
+def test_grounding_survives_writing(tmp_path):
+    read = read_grounding(csv(tmp_path / "grounding.csv", PHRASE))
+    write_table(read, tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(read_grounding(tmp_path / "again.csv"), read)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        "",
+        "[]",
+        "[1, 2, 3, 4]",
+        "[[1, 2, 3]]",
+        "[[1, 2, 3, 4, 5]]",
+        "[[1, 2, 3, NaN]]",
+        '[["a", 2, 3, 4]]',
+        "[[1, 2, 3, 4]",
+        "[[1, 2, 0, 4]]",
+        "[[-1, 2, 3, 4]]",
+        "[[91, 2, 10, 4]]",
+        "[[1, 2, 3, 4], [1, 101, 3, 20]]",
+    ],
+)
+def test_malformed_boxes_name_the_row(tmp_path, boxes):
+    path = csv(tmp_path / "grounding.csv", PHRASE, PHRASE | {"phrase_id": "a-2", "boxes": boxes})
+    with pytest.raises(InputError, match="grounding.csv, row 3: boxes is not a JSON list"):
+        read_grounding(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phrase_id": "a-1"}, "phrase_id occurs"),
+        ({"phrase": ""}, "phrase is empty"),
+        ({"path": ""}, "path is empty"),
+        ({"category": "Edemas"}, "category is none of Atelectasis"),
+        ({"image_width": "0"}, "image_width is not a positive whole number"),
+        ({"image_height": "12.5"}, "image_height is not a positive whole number"),
+    ],
+)
+def test_wrong_grounding_rows_are_named(tmp_path, change, message):
+    path = csv(tmp_path / "grounding.csv", PHRASE, PHRASE | {"phrase_id": "a-2"} | change)
+    with pytest.raises(InputError, match=f"grounding.csv, row 3: {message}"):
+        read_grounding(path)
+
+
+def test_prompts_are_read(tmp_path):
+    path = csv(tmp_path / "p.csv", {"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema", "more": "x"})
+    table = read_prompts(path)
+    assert table.to_dict("records") == [{"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema"}]
+
+
+def test_prompts_may_have_the_structure_of_the_image_table(tmp_path):
+    rows = [IMAGE | {"text": "Edema."}, IMAGE | {"sample_id": "b", "text": "Clear.", "Finding Labels": ""}]
+    table = read_prompts(csv(tmp_path / "p.csv", *rows))
+    assert table["prompt_id"].tolist() == ["00000", "00001"]
+    assert table["text"].tolist() == ["Edema.", "Clear."]
+    assert table["Finding Labels"].tolist() == ["Edema|Pleural Effusion", ""]
+
+
+def test_prompts_may_have_the_structure_of_the_originals_table(tmp_path):
+    # its file has a space after the last column's name; a spreadsheet adds a byte order mark
+    (tmp_path / "p.csv").write_text(
+        "dicom_id,split,impression,Finding Label,Finding Labels \nx,3,Edema.,,Edema\n", "utf-8-sig"
+    )
+    table = read_prompts(tmp_path / "p.csv")
+    assert table.to_dict("records") == [{"prompt_id": "00000", "text": "Edema.", "Finding Labels": "Edema"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("prompt_id,text\na,b\n", "has no column 'Finding Labels'"),
+        ("prompt_id,Finding Labels\na,b\n", "has no column 'text'; a prompt list needs"),
+        ("text,Finding Labels\nx,\n ,Edema\n", "row 3: text is empty"),
+        ("impression,Finding Labels\nx,\n,Edema\n,Edema\n", r"row 3: text is empty; correct it \(such rows: 2\)"),
+        ("prompt_id,text,Finding Labels\na,x,\na,y,\n", "row 3: prompt_id occurs"),
+        ("prompt_id,text,Finding Labels\n../a,x,\n", "row 2: prompt_id has characters"),
+        ("prompt_id,text,Finding Labels\n", "has no rows"),
+        ("", "cannot be read as CSV"),
+    ],
+)
+def test_wrong_prompt_lists_are_explained(tmp_path, content, message):
+    (tmp_path / "p.csv").write_text(content)
+    with pytest.raises(InputError, match=f"p.csv.*{message}"):
+        read_prompts(tmp_path / "p.csv")
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(InputError, match="absent.csv: there is no such file; get it"):
+        read_csv(tmp_path / "absent.csv", [], "get it")
+    whole = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)
+    (tmp_path / "short.csv.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "plain.csv.gz").write_bytes(b"a,b\n1,2\n")
+    (tmp_path / "latin.csv").write_bytes("a\ncaf\xe9\n".encode("latin-1"))
+    for name in ("short.csv.gz", "plain.csv.gz", "latin.csv"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read as CSV .*; get it"):
+            read_csv(tmp_path / name, ["a"], "get it")
+
+
+def test_counts_keep_their_order(tmp_path):
+    write_counts({"read": 5, "view, lateral": 2, "kept": 3}, tmp_path / "counts.csv")
+    assert (tmp_path / "counts.csv").read_text() == 'reason,count\nread,5\n"view, lateral",2\nkept,3\n'

@@ -1,0 +1,104 @@
+"""MS-CXR: boxes that radiologists drew for phrases of reports (Boecking et al. 2022, PhysioNet)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tradeoffs.data.findings import MSCXR_FINDINGS
+from tradeoffs.data.images import image_size
+from tradeoffs.data.tables import GROUNDING_COLUMNS, read_csv, reject_rows
+from tradeoffs.errors import InputError
+
+_NUMBERS = ["x", "y", "w", "h", "image_width", "image_height"]
+_COLUMNS = ["dicom_id", "category_name", "label_text", *_NUMBERS]
+
+
+def read_mscxr(path: str | Path) -> pd.DataFrame:
+    """Reads MS_CXR_Local_Alignment_v*.csv, one row a box, numbers as float (NaN where the cell is empty).
+
+    path: the CSV, or its folder (of several versions the newest is read)
+    Raises InputError for a missing file or column, a cell that is no number, or an image with two sizes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        versions = sorted(path.glob("MS_CXR_Local_Alignment_v*.csv"))
+        if not versions:
+            raise InputError(f"{path}: holds no MS_CXR_Local_Alignment_v*.csv; download MS-CXR from PhysioNet into it")
+        path = versions[-1]
+    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again")[_COLUMNS]
+    reject_rows(path, table["dicom_id"] == "", "dicom_id is empty")
+    for column in _NUMBERS:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        reject_rows(path, numbers.isna() & (table[column].str.strip() != ""), f"{column} is not a number")
+        table[column] = numbers.astype(float)
+    for column in ("image_width", "image_height"):
+        reject_rows(path, ~(table[column] >= 1), f"{column} is not a positive number")
+        first = table.groupby("dicom_id")[column].transform("first")
+        reject_rows(path, table[column] != first, f"{column} differs from an earlier row of the same image")
+    return table
+
+
+def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Groups MS-CXR's rows into one row per image, phrase and finding, with all its boxes.
+
+    ms_cxr: MS-CXR's CSV or folder
+    images: prepared image table, of which the split mscxr is used
+    Returns the grounding table (sorted by image, an image's phrases in file order) and counts of boxes by reason.
+    Raises InputError if nothing is left, or if an image file has another shape than MS-CXR's boxes were drawn on.
+    """
+    rows = read_mscxr(ms_cxr)
+    counts = {"read": len(rows)}
+    rows["phrase"] = rows["label_text"].str.split().str.join(" ")
+    rows = rows.rename(columns={"dicom_id": "sample_id", "category_name": "category"})
+
+    def drop(bad: pd.Series, reason: str) -> None:
+        nonlocal rows
+        counts[reason] = int(bad.sum())
+        rows = rows[~bad]
+
+    drop(~rows["category"].isin(MSCXR_FINDINGS), "unknown category")
+    drop(rows["phrase"] == "", "empty phrase")
+    mscxr = images[images["split"] == "mscxr"].set_index("sample_id")
+    drop(~rows["sample_id"].isin(mscxr.index), "image not in the mscxr split of the image table")
+    drop(~((rows["w"] > 0) & (rows["h"] > 0) & rows["x"].notna() & rows["y"].notna()), "empty box")
+    rows, passes_border = _clip(rows)
+    drop((rows["w"] <= 0) | (rows["h"] <= 0), "box outside the image")
+    group = ["sample_id", "phrase", "category"]
+    drop(rows.duplicated([*group, "x", "y", "w", "h"]), "same box twice")
+    counts["clipped to the image (kept)"] = int(passes_border[rows.index].sum())
+    counts["kept"] = len(rows)
+    if rows.empty:
+        raise InputError(f"{ms_cxr}: no box belongs to an image of the image table; check that the two fit together")
+
+    rows = rows.assign(boxes=rows[["x", "y", "w", "h"]].to_numpy().tolist())
+    phrases = rows.groupby(group, sort=False).agg(
+        boxes=("boxes", list), image_width=("image_width", "first"), image_height=("image_height", "first")
+    )
+    phrases = phrases.reset_index().astype({"image_width": "int64", "image_height": "int64"})
+    phrases = phrases.sort_values("sample_id", kind="stable", ignore_index=True)
+    number = phrases.groupby("sample_id").cumcount() + 1
+    phrases["phrase_id"] = phrases["sample_id"] + "-" + number.astype(str)
+    phrases = phrases.join(mscxr[["subject_id", "path", "text"]], on="sample_id")
+    _check_shapes(phrases.drop_duplicates("sample_id"))
+    return phrases[GROUNDING_COLUMNS], counts
+
+
+def _clip(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Boxes cut at the image border (no positive w, h if wholly outside), and which ones passed it."""
+    x1, y1 = rows["x"] + rows["w"], rows["y"] + rows["h"]
+    passes = (rows["x"] < 0) | (rows["y"] < 0) | (x1 > rows["image_width"]) | (y1 > rows["image_height"])
+    x0, y0 = rows["x"].clip(lower=0.0), rows["y"].clip(lower=0.0)
+    width = (x1.clip(upper=rows["image_width"]) - x0).where(passes, rows["w"])
+    height = (y1.clip(upper=rows["image_height"]) - y0).where(passes, rows["h"])
+    return rows.assign(x=x0, y=y0, w=width, h=height), passes
+
+
+def _check_shapes(images: pd.DataFrame) -> None:
+    """A resized copy of MIMIC-CXR is fine, a cropped or stretched one would shift every box."""
+    for path, box_width, box_height in images[["path", "image_width", "image_height"]].itertuples(index=False):
+        width, height = image_size(path)
+        if abs(width / height * box_height / box_width - 1) > 0.01:
+            raise InputError(
+                f"{path}: is {width} x {height}, but MS-CXR's boxes were drawn on {box_width} x {box_height}; "
+                "use images of the original shape"
+            )

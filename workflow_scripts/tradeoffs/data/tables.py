@@ -1,0 +1,156 @@
+"""The prepared tables (CSV) between data preparation and every later stage: columns, checked reading, writing.
+
+In memory every column is text, except `boxes` (list of [x, y, w, h]), `image_width` and `image_height` (int).
+"""
+
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tradeoffs.data.findings import MSCXR_FINDINGS
+from tradeoffs.errors import InputError
+from tradeoffs.files import atomic_path
+
+IMAGE_COLUMNS = ["sample_id", "subject_id", "study_id", "path", "split", "text", "Finding Labels"]
+GROUNDING_COLUMNS = [
+    "phrase_id",
+    "sample_id",
+    "subject_id",
+    "path",
+    "category",
+    "phrase",
+    "boxes",
+    "image_width",
+    "image_height",
+    "text",
+]
+PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels"]
+SPLITS = ("train", "val", "test", "p19", "mscxr")
+SPLITS_WITH_TEXT = ("train", "val", "test")  # p19 and mscxr images without an impression are still of use
+
+_REMEDY = "delete the file to have it made again, or correct it if it is your own"
+
+
+def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFrame:
+    """Reads a CSV (plain or gzip) with every cell as text; an empty cell is "".
+
+    remedy: what the user can do about a file that is missing, unreadable, or without one of `columns`
+    Raises InputError in these cases.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; {remedy}") from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: pandas' parser and encoding errors too
+        raise InputError(f"{path}: cannot be read as CSV ({error}); {remedy}") from error
+    table.columns = table.columns.str.strip()  # the original's own table has a column "Finding Labels "
+    for column in columns:
+        if column not in table.columns:
+            raise InputError(f"{path}: has no column {column!r}; {remedy}")
+    return table.fillna("")  # cells that a short row lacks
+
+
+def reject_rows(path: str | Path, bad: pd.Series, fault: str) -> None:
+    """Raises InputError naming the first row where `bad` is true, counted as in a spreadsheet (the header is row 1)."""
+    rows = np.flatnonzero(bad)
+    if rows.size:
+        raise InputError(f"{path}, row {rows[0] + 2}: {fault}; correct it (such rows: {rows.size})")
+
+
+def read_images(path: str | Path) -> pd.DataFrame:
+    """Reads a prepared image table (IMAGE_COLUMNS).
+
+    Raises InputError for a missing column, an id that is empty or occurs twice, an empty path, an unknown split, or a
+    train, val or test image without text. Does not look whether the image files exist.
+    """
+    table = read_csv(path, IMAGE_COLUMNS, _REMEDY)[IMAGE_COLUMNS]
+    _reject_bad_ids(path, table["sample_id"])
+    reject_rows(path, table["subject_id"] == "", "subject_id is empty")
+    reject_rows(path, table["path"] == "", "path is empty")
+    reject_rows(path, ~table["split"].isin(SPLITS), f"split is none of {', '.join(SPLITS)}")
+    without_text = table["split"].isin(SPLITS_WITH_TEXT) & (table["text"].str.strip() == "")
+    reject_rows(path, without_text, f"text is empty, which a {', '.join(SPLITS_WITH_TEXT)} image needs")
+    return table
+
+
+def read_grounding(path: str | Path) -> pd.DataFrame:
+    """Reads a grounding table (GROUNDING_COLUMNS), boxes as lists of [x, y, w, h] floats, sizes as int.
+
+    Raises InputError for a missing column, an id that is empty or occurs twice, an unknown category, an empty path or
+    phrase, an image size that is no positive whole number, or boxes that are malformed or outside the image.
+    """
+    table = read_csv(path, GROUNDING_COLUMNS, _REMEDY)[GROUNDING_COLUMNS]
+    _reject_bad_ids(path, table["phrase_id"])
+    for column in ("sample_id", "subject_id", "path", "phrase"):
+        reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
+    reject_rows(path, ~table["category"].isin(MSCXR_FINDINGS), f"category is none of {', '.join(MSCXR_FINDINGS)}")
+    for column in ("image_width", "image_height"):
+        reject_rows(path, ~table[column].str.fullmatch("0*[1-9][0-9]*"), f"{column} is not a positive whole number")
+        table[column] = table[column].astype("int64")
+    sizes = zip(table["boxes"], table["image_width"], table["image_height"], strict=True)
+    boxes = [_parse_boxes(*row) for row in sizes]
+    malformed = pd.Series([b is None for b in boxes], dtype=bool)
+    reject_rows(path, malformed, "boxes is not a JSON list of [x, y, w, h] in pixels inside the image")
+    table["boxes"] = pd.Series(boxes, dtype=object)
+    return table
+
+
+def read_prompts(path: str | Path) -> pd.DataFrame:
+    """Reads a prompt list (PROMPT_COLUMNS), or any CSV with the texts in `text` or, as in the original, `impression`.
+
+    Without a column prompt_id the ids are the row numbers 00000, 00001, ...
+    Raises InputError for a missing column, an empty text, or an id that is no file name or occurs twice.
+    """
+    remedy = "a prompt list needs the columns text (or impression) and Finding Labels (its cells may be empty)"
+    table = read_csv(path, ["Finding Labels"], remedy)
+    if "text" not in table.columns:
+        if "impression" not in table.columns:
+            raise InputError(f"{path}: has no column 'text'; {remedy}")
+        table["text"] = table["impression"]
+    if "prompt_id" not in table.columns:
+        table["prompt_id"] = [f"{i:05d}" for i in range(len(table))]
+    table = table[PROMPT_COLUMNS]
+    if table.empty:
+        raise InputError(f"{path}: has no rows; a prompt list needs at least one text")
+    _reject_bad_ids(path, table["prompt_id"])
+    no_file_name = ~table["prompt_id"].str.fullmatch(r"[\w.-]+")  # generated images are named after their prompt
+    reject_rows(path, no_file_name, "prompt_id has characters other than letters, digits and _ . -")
+    reject_rows(path, table["text"].str.strip() == "", "text is empty")
+    return table
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Writes a prepared table as CSV, whole or not at all; a column `boxes` becomes JSON."""
+    if "boxes" in table.columns:
+        table = table.assign(boxes=[json.dumps(boxes) for boxes in table["boxes"]])
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def write_counts(counts: Mapping[str, int], path: str | Path) -> None:
+    """Writes what was read, dropped (by reason) and kept as CSV with the columns reason, count, in the given order."""
+    write_table(pd.DataFrame({"reason": list(counts), "count": list(counts.values())}), path)
+
+
+def _reject_bad_ids(path: str | Path, ids: pd.Series) -> None:
+    reject_rows(path, ids.str.strip() == "", f"{ids.name} is empty")
+    reject_rows(path, ids.duplicated(), f"{ids.name} occurs in an earlier row too")
+
+
+def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None:
+    try:
+        boxes = [[float(value) for value in box] for box in json.loads(cell)]
+    except (TypeError, ValueError):
+        return None
+    for box in boxes:
+        if len(box) != 4 or not all(map(math.isfinite, box)):
+            return None
+        x, y, w, h = box
+        if min(x, y) < 0 or min(w, h) <= 0 or x + w > width or y + h > height:
+            return None
+    return boxes or None
