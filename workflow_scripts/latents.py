@@ -1,0 +1,16 @@
+"""One shard of the latents of the training images or of the MS-CXR images."""
+
+import torch
+
+from tradeoffs.data.tables import read_images
+from tradeoffs.jobs import job
+from tradeoffs.models.checkpoints import load
+from tradeoffs.models.latents import encode_images, save_latents
+
+with job(snakemake):
+    params, wildcards = snakemake.params, snakemake.wildcards
+    images = read_images(snakemake.input.images)
+    images = images[images["split"] == wildcards.subset].iloc[int(wildcards.shard) :: params.shards]
+    vae = load(snakemake.input.base).vae.to("cuda" if torch.cuda.is_available() else "cpu")
+    mean, std = encode_images(vae, images["path"].tolist(), params.resolution, params.batch_size)
+    save_latents(snakemake.output.latents, images["sample_id"].tolist(), mean, std)

@@ -1,0 +1,51 @@
+"""Fine-tunes one candidate base (text encoder frozen) on phantoms of the selection seed and scores its heat maps there."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from tradeoffs.attention import Query, token_heat_maps
+from tradeoffs.data.mimic import prepare_images
+from tradeoffs.data.mscxr import prepare_grounding
+from tradeoffs.data.phantom_files import JPG_FOLDER, MSCXR_FOLDER, REPORTS_FOLDER, write_phantoms
+from tradeoffs.data.tables import write_table
+from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.jobs import job
+from tradeoffs.models.checkpoints import load
+from tradeoffs.models.latents import Latents, encode_images, save_latents
+from tradeoffs.paper.tables import localisation_summary
+from tradeoffs.randomness import normal
+from tradeoffs.training import Pairs, TrainingSettings, fine_tune
+
+with job(snakemake), tempfile.TemporaryDirectory() as folder:
+    params, seed, raw = snakemake.params, snakemake.params.selection_seed, Path(folder)
+    write_phantoms(raw, seed, train=params.train, val=0, p19=0, mscxr=params.images)
+    images, _ = prepare_images(raw / JPG_FOLDER, raw / REPORTS_FOLDER, raw / MSCXR_FOLDER, ["PA", "AP"], 0.0)
+    grounding, _ = prepare_grounding(raw / MSCXR_FOLDER, images)
+
+    model = load(snakemake.input.base)
+    latents = {}
+    for split in ("train", "mscxr"):
+        rows = images[images["split"] == split]
+        mean, std = encode_images(model.vae, rows["path"].tolist(), params.resolution, 32)
+        save_latents(raw / f"{split}.safetensors", rows["sample_id"].tolist(), mean, std)
+        latents[split] = Latents([raw / f"{split}.safetensors"], model.vae.config.scaling_factor)
+
+    train = images[images["split"] == "train"]
+    pairs = Pairs(train["sample_id"].tolist(), train["text"].tolist())
+    settings = TrainingSettings(**params.training)
+    fine_tune(model, pairs, latents["train"], False, settings, seed, raw / "checkpoint", "selection")
+    queries = [
+        Query(
+            row.phrase_id,
+            row.sample_id,
+            row.phrase,
+            latents["mscxr"].sample(row.sample_id, normal(latents["mscxr"].shape, seed, row.sample_id)),
+        )
+        for row in grounding.itertuples()
+    ]
+    maps = token_heat_maps(model, queries, seed, **params.heat_maps)
+    scores = score_dump(grounding, {m.id: m for m in maps}, "phrase", "corrected", params.resolution)
+    summary = {"candidate": f"seed{snakemake.wildcards.seed}", **localisation_summary(scores)}
+    write_table(pd.DataFrame([summary]), snakemake.output.scores)

@@ -1,0 +1,147 @@
+"""Cross-attention capture, and token heat maps on real images by streaming sums.
+
+The paper's heat maps come from an in-painting run whose mask is all ones: at every step the latent is replaced by a
+noised version of the real image's latent. So nothing flows from one step to the next. A step is one U-Net pass on
+x_t = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps, the steps that are averaged away need not run, and (image, step) pairs
+can be batched freely. Only running sums are kept, so memory grows neither with steps nor with layers.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch.nn import functional
+from tqdm import tqdm
+
+from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.models.checkpoints import LatentDiffusion
+from tradeoffs.models.text import CachedTextEncoder, Tokens, tokenize
+from tradeoffs.randomness import normal
+
+
+def evenly_spaced_steps(train_steps: int, steps: int, keep: int) -> list[int]:
+    """The last `keep` (least noisy) of `steps` time steps, descending: 781, 761, ..., 1 for (1000, 50, 40)."""
+    return [1 + i * (train_steps // steps) for i in range(keep)][::-1]
+
+
+class AttentionSums:
+    """Per-token sums of cross-attention probabilities over layers and steps, for a group of images.
+
+    Layers of one resolution share a sum, so that each is brought to latent size only once.
+    """
+
+    def __init__(self, images: int, tokens: int, size: tuple[int, int]):
+        self.images, self.tokens, self.size = images, tokens, size
+        self.sums: dict[int, torch.Tensor] = {}
+        self.rows = torch.empty(0, dtype=torch.long)  # which image of the group each row of the current batch is
+
+    def add(self, probabilities: torch.Tensor) -> None:
+        """Adds one layer's probabilities, float32 (batch, heads, h*w, L)."""
+        maps = probabilities[..., : self.tokens].mean(1)
+        if maps.shape[1] not in self.sums:
+            self.sums[maps.shape[1]] = maps.new_zeros(self.images, *maps.shape[1:])
+        self.sums[maps.shape[1]].index_add_(0, self.rows.to(maps.device), maps)
+
+    def mean(self, layers: int, steps: int) -> torch.Tensor:
+        """Mean over layers and steps, each with equal weight: (images, tokens, H, W), by nearest repetition."""
+        height, width = self.size
+        total = torch.zeros(self.images, self.tokens, height, width)
+        for pixels, maps in self.sums.items():
+            factor = round((height * width / pixels) ** 0.5)
+            maps = maps.transpose(1, 2).unflatten(2, (-(-height // factor), -(-width // factor))).cpu()
+            total += functional.interpolate(maps, size=self.size, mode="nearest")
+        return total / (layers * steps)
+
+
+class _Recorder:
+    """Attention processor that computes the softmax in the open (float32; docs/differences.md, row 14) and records it."""
+
+    def __init__(self, sums: AttentionSums):
+        self.sums = sums
+
+    def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
+        heads = (attn.heads, -1)
+        query = attn.to_q(hidden_states).unflatten(-1, heads).transpose(1, 2).float()
+        key = attn.to_k(encoder_hidden_states).unflatten(-1, heads).permute(0, 2, 3, 1).float()
+        value = attn.to_v(encoder_hidden_states).unflatten(-1, heads).transpose(1, 2)
+        probabilities = (query @ key * attn.scale).softmax(-1)
+        self.sums.add(probabilities)
+        attended = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        return attn.to_out[1](attn.to_out[0](attended)) / attn.rescale_output_factor
+
+
+def cross_attention_layers(unet: UNet2DConditionModel) -> list[str]:
+    """Names of the U-Net's cross-attention processors."""
+    return [name for name in unet.attn_processors if ".attn2." in name]
+
+
+@contextmanager
+def captured_cross_attention(unet: UNet2DConditionModel, sums: AttentionSums) -> Iterator[None]:
+    """Records every cross-attention layer into `sums` within the block; the U-Net is as before afterwards."""
+    before = unet.attn_processors
+    recorder = _Recorder(sums)
+    unet.set_attn_processor({name: recorder if ".attn2." in name else p for name, p in before.items()})
+    try:
+        yield
+    finally:
+        unet.set_attn_processor(before)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One heat-map dump: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w)."""
+
+    id: str
+    sample_id: str
+    text: str
+    latent: torch.Tensor
+
+
+@torch.no_grad()
+def token_heat_maps(
+    model: LatentDiffusion, queries: Sequence[Query], seed: int, steps: int, keep: int, batch_size: int
+) -> list[TokenHeatMaps]:
+    """Heat maps of every token of each query's text on its image (original: `compute_masks`, as a running mean).
+
+    batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1).
+    """
+    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, keep)
+    encoder = CachedTextEncoder(model.tokenizer, model.text_encoder)
+    group_size = max(1, batch_size // keep)
+    results = []
+    progress = tqdm(total=len(queries) * keep, desc="heat maps", unit="step")
+    for start in range(0, len(queries), group_size):
+        group = queries[start : start + group_size]
+        tokens = [tokenize(model.tokenizer, query.text) for query in group]
+        context = encoder([query.text for query in group])
+        columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
+        sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
+        pairs = [(row, time) for row in range(len(group)) for time in times]
+        with captured_cross_attention(model.unet, sums):
+            for first in range(0, len(pairs), batch_size):
+                batch = pairs[first : first + batch_size]
+                sums.rows = torch.tensor([row for row, _ in batch])
+                noisy = torch.stack([_noised(model, group[row], time, seed) for row, time in batch])
+                device = model.unet.device
+                model.unet(
+                    noisy.to(device), torch.tensor([time for _, time in batch], device=device), context[sums.rows.to(device)]
+                )
+                progress.update(len(batch))
+        heat = sums.mean(len(cross_attention_layers(model.unet)), keep)
+        results += [_select(query, t, h) for query, t, h in zip(group, tokens, heat, strict=True)]
+    progress.close()
+    return results
+
+
+def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
+    noise = normal(tuple(query.latent.shape), seed, query.sample_id, time)
+    return model.schedule.add_noise(query.latent[None], noise[None], torch.tensor([time]))[0]
+
+
+def _select(query: Query, tokens: Tokens, heat: torch.Tensor) -> TokenHeatMaps:
+    return TokenHeatMaps(
+        query.id, query.text, tokens.strings, tokens.spans, heat[tokens.positions].numpy(), tokens.truncated_at
+    )

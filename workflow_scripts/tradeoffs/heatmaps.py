@@ -1,0 +1,75 @@
+"""The file between attention and evaluation: one heat map per token of each text, with the token's place in the text."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tradeoffs.errors import InputError
+from tradeoffs.files import atomic_path
+
+
+@dataclass(frozen=True)
+class TokenHeatMaps:
+    """Heat maps of one image and text.
+
+    id: row of the grounding table (phrase dumps) or sample id of the image (impression dumps)
+    text: the text that conditioned the U-Net
+    tokens: the k token strings of the text that fit into the context (no start, end or padding token)
+    spans: int array (k, 2), start and end of each token in `text` (characters)
+    heat: float32 array (k, h, w) at latent size: mean softmax probability over kept steps, layers and heads
+    truncated_at: first character of `text` that did not fit into the context, or len(text)
+    """
+
+    id: str
+    text: str
+    tokens: list[str]
+    spans: np.ndarray
+    heat: np.ndarray
+    truncated_at: int
+
+
+def save_heat_maps(path: str | Path, maps: list[TokenHeatMaps]) -> None:
+    """Writes the maps to one `.npz` without pickles."""
+    counts = np.array([len(m.tokens) for m in maps], dtype=np.int64)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            id=np.array([m.id for m in maps], dtype=np.str_),
+            text=np.array([m.text for m in maps], dtype=np.str_),
+            truncated_at=np.array([m.truncated_at for m in maps], dtype=np.int64),
+            count=counts,
+            token=np.array([t for m in maps for t in m.tokens], dtype=np.str_),
+            span=np.concatenate([m.spans for m in maps]).astype(np.int64),
+            heat=np.concatenate([m.heat for m in maps]).astype(np.float32),
+        )
+
+
+def load_heat_maps(paths: str | Path | Iterable[str | Path]) -> dict[str, TokenHeatMaps]:
+    """Reads one or several shards into a dict by id.
+
+    Raises InputError if a file is not a heat map file or two files hold the same id.
+    """
+    maps: dict[str, TokenHeatMaps] = {}
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                data = {key: stored[key] for key in ("id", "text", "truncated_at", "count", "token", "span", "heat")}
+        except (KeyError, ValueError, OSError) as error:
+            raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
+        ends = np.cumsum(data["count"])
+        for i, end in enumerate(ends):
+            rows = slice(end - data["count"][i], end)
+            name = str(data["id"][i])
+            if name in maps:
+                raise InputError(f"{path}: id {name!r} is in another file of heat maps too; delete both and run again")
+            maps[name] = TokenHeatMaps(
+                id=name,
+                text=str(data["text"][i]),
+                tokens=[str(t) for t in data["token"][rows]],
+                spans=data["span"][rows],
+                heat=data["heat"][rows],
+                truncated_at=int(data["truncated_at"][i]),
+            )
+    return maps

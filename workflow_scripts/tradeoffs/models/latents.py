@@ -1,0 +1,64 @@
+"""Cached latents: the parameters of the autoencoder's posterior per image, drawn from anew at each use."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from tradeoffs.data.images import load_image
+from tradeoffs.errors import InputError
+from tradeoffs.files import atomic_path
+
+
+@torch.no_grad()
+def encode_images(
+    vae: AutoencoderKL, paths: Sequence[str], resolution: int, batch_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Posterior mean and standard deviation of each image, both (n, c, resolution/f, resolution/f), unscaled."""
+    means, deviations = [], []
+    for start in tqdm(range(0, len(paths), batch_size), desc="latents", unit="batch"):
+        images = torch.stack([torch.as_tensor(load_image(p, resolution)) for p in paths[start : start + batch_size]])
+        posterior = vae.encode(images.to(vae.device, vae.dtype)).latent_dist
+        means.append(posterior.mean.float().cpu())
+        deviations.append(posterior.std.float().cpu())
+    return torch.cat(means), torch.cat(deviations)
+
+
+def save_latents(path: str | Path, ids: Sequence[str], mean: torch.Tensor, std: torch.Tensor) -> None:
+    """Writes one shard."""
+    with atomic_path(path) as temporary:
+        save_file(
+            {"mean": mean.contiguous(), "std": std.contiguous()}, temporary, metadata={"ids": json.dumps(list(ids))}
+        )
+
+
+class Latents:
+    """Read access to shards of latents by sample id; tensors are read row by row from memory-mapped files."""
+
+    def __init__(self, paths: Iterable[str | Path], scaling_factor: float):
+        self.scaling_factor = scaling_factor
+        self.places: dict[str, tuple[int, int]] = {}
+        self.shards = []
+        for number, path in enumerate(paths):
+            shard = safe_open(path, framework="pt")
+            self.shards.append((shard.get_slice("mean"), shard.get_slice("std")))
+            for row, name in enumerate(json.loads(shard.metadata()["ids"])):
+                if name in self.places:
+                    raise InputError(f"{path}: sample {name} is in another shard of latents too; delete both and run again")
+                self.places[name] = (number, row)
+
+    def sample(self, name: str, noise: torch.Tensor) -> torch.Tensor:
+        """The draw from the posterior that standard normal `noise` (c, h, w) stands for, scaled for the U-Net."""
+        number, row = self.places[name]
+        mean, std = (part[row : row + 1][0] for part in self.shards[number])
+        return (mean + std * noise) * self.scaling_factor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(c, h, w) of one latent."""
+        return tuple(self.shards[0][0].get_shape()[1:])

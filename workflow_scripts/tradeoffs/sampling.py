@@ -1,0 +1,72 @@
+"""Synthetic images by classifier-free guidance, with noise that belongs to the image, not to the batch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
+from PIL import Image
+from tqdm import tqdm
+
+from tradeoffs.randomness import normal
+
+
+def sampler(name: str, schedule_config: dict):
+    """The diffusers scheduler for plms (the paper's), ddim or dpm (DPM-Solver++), on the model's own noise schedule."""
+    if name == "plms":
+        return PNDMScheduler.from_config(schedule_config, skip_prk_steps=True)
+    if name == "ddim":
+        return DDIMScheduler.from_config(schedule_config, clip_sample=False)
+    return DPMSolverMultistepScheduler.from_config(schedule_config)
+
+
+def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFrame:
+    """One row per image to make: every prompt once, and the first `repeated` prompts `repeats` times (for MS-SSIM).
+
+    Columns image_id, prompt_id, repeat (from 0), text, Finding Labels, path.
+    """
+    rows = []
+    for place, prompt in enumerate(prompts.to_dict("records")):
+        for repeat in range(repeats if place < repeated else 1):
+            image_id = f"{place:05d}-{repeat}"
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "prompt_id": prompt["prompt_id"],
+                    "repeat": repeat,
+                    "text": prompt["text"],
+                    "Finding Labels": prompt["Finding Labels"],
+                    "path": f"images/{image_id}.png",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def draw_samples(
+    folder: str | Path, rows: pd.DataFrame, seed: int, guidance: float, steps: int, scheduler: str, batch_size: int
+) -> Iterator[tuple[dict, Image.Image]]:
+    """Yields each row of the sample list with its image (PIL, RGB).
+
+    folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
+    (seed, image id) only (docs/differences.md, row 1).
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        folder, safety_checker=None, feature_extractor=None, requires_safety_checker=False, local_files_only=True
+    ).to(device)
+    pipeline.scheduler = sampler(scheduler, pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    size = pipeline.unet.config.sample_size
+    shape = (pipeline.unet.config.in_channels, size, size)
+    records = rows.to_dict("records")
+    for start in tqdm(range(0, len(records), batch_size), desc="samples", unit="batch"):
+        batch = records[start : start + batch_size]
+        images = pipeline(
+            [row["text"] for row in batch],
+            latents=torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch]).to(device),
+            guidance_scale=guidance,
+            num_inference_steps=steps,
+            eta=0.0,
+        ).images
+        yield from zip(batch, images, strict=True)
