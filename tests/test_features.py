@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation.classifier import FindingsClassifier, save_classifier
+from tradeoffs.evaluation.features import ImageFiles, build_extractor, extract
+
+
+class FirstPixel(torch.nn.Module):
+    """Features that can be read off an image: the three channels of its first pixel."""
+
+    def forward(self, images):
+        return images[:, :, 0, 0].float()
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return build_extractor("efficientnet_lite0")
+
+
+@pytest.mark.parametrize(("grey", "expected"), [(127, 0.0), (255, 1.0), (0, -127 / 128)])
+def test_efficientnet_scales_its_own_input(lite0, grey, expected):
+    scaled = lite0.scale(torch.full((1, 3, 50, 70), grey, dtype=torch.uint8))
+    assert scaled.shape == (1, 3, 224, 224)
+    assert torch.allclose(scaled, torch.full_like(scaled, expected), atol=1e-5)
+
+
+def test_efficientnet_scaling_does_not_overshoot(lite0):
+    edge = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    edge[..., 32:] = 255  # bicubic interpolation of a step rings
+    scaled = lite0.scale(edge)
+    assert scaled.max() == 1.0 and scaled.min() == -127 / 128
+
+
+def test_efficientnet_features_of_mid_grey_are_those_of_zeros(lite0):
+    with torch.inference_mode():
+        features = lite0(torch.full((1, 3, 32, 32), 127, dtype=torch.uint8))
+        expected = lite0.network.extract_features(torch.zeros(1, 3, 224, 224)).mean(dim=(2, 3))
+    assert features.shape == (1, lite0.num_features) == (1, 1280)
+    assert torch.allclose(features, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("photo", "imagenet_class"), [("china.jpg", 698), ("flower.jpg", 985)])  # palace, daisy
+def test_efficientnet_knows_what_it_sees(lite0, photo, imagenet_class):
+    image = torch.from_numpy(load_sample_image(photo)[:, 100:527].copy()).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        assert lite0.network._fc(lite0(image)).argmax() == imagenet_class
+
+
+def test_loading_efficientnet_prints_nothing(capsys):
+    build_extractor("efficientnet_lite0")
+    assert capsys.readouterr().out == ""
+
+
+def test_findings_features_are_what_the_classifier_sees_last(tmp_path):
+    classifier = FindingsClassifier(["Edema", "No Finding"]).eval()
+    save_classifier(tmp_path / "classifier", classifier, {})
+    extractor = build_extractor("findings_classifier", tmp_path / "classifier")
+    images = torch.randint(0, 256, (3, 3, 96, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = extractor(images)
+        assert features.shape == (3, extractor.num_features) == (3, 128)
+        assert torch.allclose(features @ classifier.head.weight.T + classifier.head.bias, classifier(images), atol=1e-6)
+
+
+def test_extractors_are_in_evaluation_mode(lite0):
+    assert not any(module.training for module in lite0.modules())
+
+
+def test_unknown_extractor_names_the_known_ones():
+    with pytest.raises(InputError, match="'inception' is none of efficientnet_lite0, findings_classifier"):
+        build_extractor("inception")
+
+
+def test_extract_keeps_the_order_and_the_last_short_batch():
+    images = torch.zeros(5, 3, 2, 2, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.tensor([10, 20, 30, 40, 50])
+    features = extract(FirstPixel(), images, batch_size=2)
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, [[10, 0, 0], [20, 0, 0], [30, 0, 0], [40, 0, 0], [50, 0, 0]])
+
+
+def test_image_files_give_the_pixels_of_the_file(tmp_path):
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(pixels).save(tmp_path / "grey.png")
+    colour = np.stack([pixels, pixels.T, 255 - pixels], axis=-1)
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    files = ImageFiles([tmp_path / "grey.png", tmp_path / "colour.png"], resolution=16)
+    grey, rgb = list(files)
+    assert len(files) == 2 and rgb.dtype == torch.uint8
+    np.testing.assert_array_equal(grey, np.stack([pixels] * 3))
+    np.testing.assert_array_equal(rgb, colour.transpose(2, 0, 1))
+
+
+def test_image_files_share_one_size(tmp_path):
+    Image.new("L", (40, 60), 200).save(tmp_path / "portrait.png")
+    Image.new("L", (9, 7), 100).save(tmp_path / "small.png")
+    images = torch.stack(list(ImageFiles([tmp_path / "portrait.png", tmp_path / "small.png"], resolution=20)))
+    assert images.shape == (2, 3, 20, 20)
+    assert images[0].unique().tolist() == [200] and images[1].unique().tolist() == [100]

@@ -1,0 +1,440 @@
+"""Scores of a heat map against values worked out by hand or by scikit-learn, and the rows of a score table."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import jaccard_score, roc_auc_score
+from sklearn.mixture import GaussianMixture
+
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation import localisation as loc
+from tradeoffs.evaluation.queries import Excluded
+from tradeoffs.heatmaps import TokenHeatMaps
+
+RNG = np.random.default_rng(0)
+LEFT = np.array([[True, True, False, False]] * 4)
+
+
+def boolean(*rows: str) -> np.ndarray:
+    return np.array([[character == "#" for character in row] for row in rows])
+
+
+# --- AUC-ROC, top-1, CNR ---
+
+
+def test_auc_by_hand():
+    heat = np.array([[4.0, 1.0], [3.0, 2.0]])
+    mask = np.array([[True, True], [False, False]])
+    # pairs (inside, outside): 4>3, 4>2, 1<3, 1<2 -> 2 of 4
+    assert loc.auc_roc(heat, mask) == pytest.approx(2 / 4)
+
+
+def test_auc_counts_ties_half():
+    heat = np.array([[2.0, 1.0], [2.0, 1.0]])
+    mask = np.array([[True, False], [False, False]])
+    # 2 against 2 (tie), 1 and 1 (won) -> (0.5 + 1 + 1) / 3
+    assert loc.auc_roc(heat, mask) == pytest.approx(2.5 / 3)
+
+
+@pytest.mark.parametrize("levels", [3, 10**6])
+def test_auc_agrees_with_sklearn(levels):
+    heat = RNG.integers(0, levels, (32, 32)).astype(np.float32)
+    mask = RNG.random((32, 32)) < 0.2
+    assert loc.auc_roc(heat, mask) == pytest.approx(roc_auc_score(mask.ravel(), heat.ravel()), abs=1e-12)
+
+
+def test_auc_is_undefined_without_both_sides():
+    heat = np.array([[1.0, 2.0]])
+    assert np.isnan(loc.auc_roc(heat, np.array([[False, False]])))
+    assert np.isnan(loc.auc_roc(heat, np.array([[True, True]])))
+
+
+def test_top1_takes_the_first_maximum():
+    heat = np.array([[0.0, 5.0], [5.0, 1.0]])
+    assert loc.top1(heat, np.array([[False, True], [False, False]])) == 1.0
+    assert loc.top1(heat, np.array([[False, False], [True, False]])) == 0.0
+
+
+def test_cnr_by_hand_and_signed():
+    heat = np.array([[3.0, 5.0], [0.0, 2.0]])
+    mask = np.array([[True, True], [False, False]])
+    # means 4 and 1, unbiased variances 2 and 2
+    assert loc.cnr(heat, mask) == pytest.approx((4 - 1) / np.sqrt(2 + 2))
+    assert loc.cnr(heat, ~mask) == pytest.approx(-1.5)
+
+
+def test_cnr_is_undefined_without_variance(recwarn):
+    assert np.isnan(loc.cnr(np.array([[1.0, 1.0, 0.0, 0.0]]), np.array([[True, True, False, False]])))
+    assert np.isnan(loc.cnr(np.array([[1.0, 0.0, 0.5]]), np.array([[True, False, False]])))
+    assert np.isnan(loc.cnr(np.array([[1.0, 0.0, 0.5]]), np.array([[False, False, False]])))
+    assert not recwarn.list
+
+
+# --- resizing and the binary map ---
+
+
+def test_resized_is_min_max_scaled_and_bilinear():
+    # 5..7 becomes 0..1; twice the size puts pixel centres at -1/4, 1/4, 3/4, 5/4 between the two columns
+    expected = np.tile([0, 0.25, 0.75, 1], (4, 1))
+    np.testing.assert_allclose(loc.resized(np.array([[5.0, 7.0], [5.0, 7.0]]), 4), expected)
+
+
+def test_resizing_keeps_ties():
+    heat = np.zeros((8, 8))
+    heat[:, 3:] = 0.1
+    heat[0, 0] = 0.3
+    plateau = loc.resized(heat, 64)[:, 32:]  # all between pixels of 0.1, a third after scaling
+    assert plateau.dtype == np.float32
+    assert len(np.unique(plateau)) == 1
+
+
+def test_majority_filter_by_hand():
+    mask = boolean(
+        "##..#",
+        "##...",
+        ".#...",
+        ".....",
+    )
+    expected = boolean(
+        "##..#",  # the border stays as it is, lone pixels too
+        "##...",  # (1,1): 5 of 9 -> on; (1,2): 3 of 9; (1,3): 1 of 9
+        ".....",  # (2,1): 3 of 9 -> off; the rest has less
+        ".....",
+    )
+    np.testing.assert_array_equal(loc.majority_filter(mask), expected)
+
+
+def test_majority_filter_fills_with_five_and_clears_with_four():
+    four, five = boolean("##.", "##.", "..."), boolean("###", "#.#", "...")
+    assert not loc.majority_filter(four)[1, 1]
+    assert loc.majority_filter(five)[1, 1]
+
+
+@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+def test_binary_map_of_a_block_loses_its_corners(protocol):
+    heat = np.zeros((7, 7))
+    heat[2:5, 2:5] = 1.0
+    expected = boolean(".......", ".......", "...#...", "..###..", "...#...", ".......", ".......")
+    binary, converged = loc.binary_map(heat, 7, protocol)
+    np.testing.assert_array_equal(binary, expected)
+    assert converged
+
+
+def test_binary_map_threshold_is_the_midpoint_of_the_means():
+    heat = np.zeros((20, 20))
+    heat[14:] = 1.0
+    heat[3:6, 3:6], heat[3:6, 12:15] = 0.4, 0.6
+    # Whichever component takes the two blocks, the means stay within 0..0.04 and 0.93..1: midpoint 0.46..0.52.
+    binary, _ = loc.binary_map(heat, 20, "corrected")
+    assert not binary[4, 4] and binary[4, 13] and binary[16, 10] and not binary[10, 10]
+
+
+def test_binary_map_is_resized_and_rounded():
+    heat = np.zeros((8, 8))
+    heat[:, 4:] = 1.0
+    # Factor 2 puts column 7 at 0.25 and column 8 at 0.75 between the halves.
+    np.testing.assert_array_equal(loc.binary_map(heat, 16, "corrected")[0], np.tile(np.arange(16) >= 8, (16, 1)))
+
+
+def test_binary_map_rounds_one_half_down():
+    heat = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))
+    # Five columns over four: the third one's centre is at 2.5 * 4/5 - 0.5 = 1.5, half-way between off and on.
+    np.testing.assert_array_equal(loc.binary_map(heat, 5, "corrected")[0], np.tile(np.arange(5) >= 3, (5, 1)))
+
+
+def expectation_maximisation(values: np.ndarray) -> float:
+    """Midpoint of the means of a 1-D two-component mixture, written out.
+
+    It starts from the best split into two clusters (k-means), adds 1e-6 to the variances and stops at a gain below
+    1e-3, as scikit-learn's documentation says of its defaults.
+    """
+    ordered = np.sort(values)
+    spreads = [ordered[:k].var() * k + ordered[k:].var() * (len(ordered) - k) for k in range(1, len(ordered))]
+    cut = ordered[np.argmin(spreads)]
+    share = np.stack([values <= cut, values > cut]).astype(float)
+    gain, before = np.inf, -np.inf
+    while True:
+        size = share.sum(axis=1, keepdims=True)
+        mean = (share @ values)[:, None] / size
+        if gain < 1e-3:
+            return float(mean.mean())
+        variance = (share * (values - mean) ** 2).sum(axis=1, keepdims=True) / size + 1e-6
+        density = np.exp(-((values - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        joint = density * size / len(values)
+        share = joint / joint.sum(axis=0)
+        likelihood = np.log(joint.sum(axis=0)).mean()
+        gain, before = abs(likelihood - before), likelihood
+
+
+Y, X = np.mgrid[:24, :24] / 24
+RAW = 1e-3 * np.exp(-((X - 0.4) ** 2 + (Y - 0.5) ** 2) / 0.02) + 1e-3 + 2e-4 * X  # a hot spot, in attention's range
+
+
+@pytest.mark.parametrize("values", [RAW, (RAW - RAW.min()) / (RAW.max() - RAW.min())], ids=["raw", "scaled"])
+def test_mixture_threshold_agrees_with_expectation_maximisation(values):
+    threshold, converged = loc.mixture_threshold(values)
+    assert converged
+    # relative to the range, on which a wrong threshold would be off by some percent
+    assert abs(threshold - expectation_maximisation(values.ravel())) < 1e-4 * np.ptp(values)
+
+
+def test_published_fits_the_raw_map_and_corrected_the_scaled_one():
+    scaled = (RAW - RAW.min()) / (RAW.max() - RAW.min())
+    for protocol, values in {"published": RAW, "corrected": scaled}.items():
+        hot = values > expectation_maximisation(values.ravel())
+        inner = [[hot[i - 1 : i + 2, j - 1 : j + 2].sum() >= 5 for j in range(1, 23)] for i in range(1, 23)]
+        hot[1:-1, 1:-1] = inner
+        np.testing.assert_array_equal(loc.binary_map(RAW, 24, protocol)[0], hot)
+    assert loc.binary_map(RAW, 24, "published")[0].sum() != loc.binary_map(RAW, 24, "corrected")[0].sum()
+
+
+def test_mixture_is_seeded():
+    # Three equal clusters: which two of them share a component depends on where k-means starts.
+    values = np.concatenate([np.linspace(centre - 0.05, centre + 0.05, 21) for centre in (0.05, 0.5, 0.95)])
+    assert len({loc.mixture_threshold(values)[0] for _ in range(12)}) == 1
+
+
+def test_mixture_that_does_not_converge_is_flagged_without_a_warning(monkeypatch, recwarn):
+    monkeypatch.setattr(loc, "GaussianMixture", partial(GaussianMixture, max_iter=1, tol=0.0))
+    assert loc.mixture_threshold(RNG.random(64))[1] is False
+    assert not recwarn.list
+
+
+# --- boxes, IoU, distance ---
+
+
+def test_box_map_loses_its_last_row_and_column_only_in_published():
+    mask = boolean("....", ".#..", "..##", "....")
+    np.testing.assert_array_equal(loc.box_map(mask, "corrected"), boolean("....", ".###", ".###", "...."))
+    np.testing.assert_array_equal(loc.box_map(mask, "published"), boolean("....", ".##.", "....", "...."))
+
+
+@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+def test_box_map_of_nothing_is_empty(protocol):
+    assert not loc.box_map(np.zeros((3, 3), bool), protocol).any()
+
+
+def test_iou_and_miou_by_hand():
+    prediction, mask = boolean("##", ".."), boolean("#.", "#.")
+    assert loc.iou(prediction, mask) == pytest.approx(1 / 3)
+    assert loc.miou(prediction, mask) == pytest.approx((1 / 3 + 1 / 3) / 2)
+    nothing = boolean("..", "..")
+    assert loc.iou(nothing, mask) == 0
+    assert loc.miou(nothing, mask) == pytest.approx((0 + 2 / 4) / 2)
+    assert loc.iou(nothing, nothing) == 0
+
+
+def test_iou_and_miou_agree_with_sklearn():
+    prediction, mask = RNG.random((2, 32, 32)) < [[[0.4]], [[0.2]]]
+    foreground = jaccard_score(mask.ravel(), prediction.ravel())
+    background = jaccard_score(~mask.ravel(), ~prediction.ravel())
+    assert loc.iou(prediction, mask) == pytest.approx(foreground)
+    assert loc.miou(prediction, mask) == pytest.approx((foreground + background) / 2)
+
+
+def test_distance_is_between_the_centres_of_the_bounding_boxes():
+    prediction, mask = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    prediction[0:3, 0:3] = True  # centre (1, 1)
+    mask[4:7, 4:5] = True  # centre (4, 5)
+    assert loc.distance(prediction, mask) == pytest.approx(np.hypot(3, 4))
+    assert np.isnan(loc.distance(np.zeros((10, 10), bool), mask))
+    assert np.isnan(loc.distance(prediction, np.zeros((10, 10), bool)))
+
+
+# --- all scores of a map ---
+
+
+def test_score_of_a_perfect_map():
+    scores = loc.score(LEFT.astype(float), LEFT, "corrected", single_box=True)
+    assert [scores[name] for name in ("auc_roc", "top1", "iou", "miou", "box_iou", "box_miou")] == [1] * 6
+    assert scores["distance"] == 0
+    assert np.isnan(scores["cnr"])  # no noise on either side
+
+
+def test_distance_is_only_scored_for_one_box():
+    assert np.isnan(loc.score(LEFT.astype(float), LEFT, "corrected", single_box=False)["distance"])
+
+
+def test_published_box_iou_of_a_perfect_map_is_smaller():
+    scores = loc.score(LEFT.astype(float), LEFT, "published", single_box=True)
+    # the box [0:3, 0:1] holds 3 of the mask's 8 pixels; of the background's 8 pixels the union is 13
+    assert scores["box_iou"] == pytest.approx(3 / 8)
+    assert scores["box_miou"] == pytest.approx((3 / 8 + 8 / 13) / 2)
+
+
+@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+def test_empty_prediction_is_scored_zero(protocol):
+    heat = np.full((8, 8), 0.1)
+    heat[3, 3] = 1.0  # a lone hot pixel, which the majority filter removes
+    mask = np.zeros((8, 8), bool)
+    mask[2:5, 2:6] = True  # 12 of 64
+    scores = loc.score(heat, mask, protocol, single_box=True)
+    assert scores["iou"] == scores["box_iou"] == 0
+    assert scores["miou"] == scores["box_miou"] == pytest.approx((0 + 52 / 64) / 2)
+    assert np.isnan(scores["distance"])
+    assert scores["top1"] == 1
+
+
+@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+def test_constant_and_nan_maps_are_excluded(protocol):
+    with pytest.raises(Excluded, match="constant heat map"):
+        loc.score(np.full((4, 4), 0.3), LEFT, protocol, single_box=True)
+    with pytest.raises(Excluded, match="not finite"):
+        loc.score(np.where(LEFT, np.nan, 1.0), LEFT, protocol, single_box=True)
+
+
+def test_empty_or_full_mask_is_excluded_in_corrected():
+    heat = RNG.random((4, 4))
+    with pytest.raises(Excluded, match="finding outside the crop"):
+        loc.score(heat, np.zeros((4, 4), bool), "corrected", single_box=True)
+    with pytest.raises(Excluded, match="finding fills the crop"):
+        loc.score(heat, np.ones((4, 4), bool), "corrected", single_box=True)
+
+
+def test_full_mask_is_scored_in_published():
+    scores = loc.score(LEFT.astype(float), np.ones((4, 4), bool), "published", single_box=True)
+    assert scores["iou"] == pytest.approx(8 / 16)
+    assert scores["top1"] == 1
+    assert np.isnan([scores["auc_roc"], scores["cnr"]]).all()
+
+
+def test_empty_mask_is_scored_in_published():
+    scores = loc.score(LEFT.astype(float), np.zeros((4, 4), bool), "published", single_box=True)
+    assert scores["iou"] == scores["box_iou"] == scores["top1"] == 0
+    assert scores["miou"] == pytest.approx((0 + 8 / 16) / 2)
+    assert np.isnan([scores["auc_roc"], scores["cnr"], scores["distance"]]).all()
+
+
+# --- rows of the score table ---
+
+WHOLE = [[0, 0, 2, 4]]  # x, y, w, h: the left half of a 4 x 4 image
+
+
+def grounding(*rows: dict) -> pd.DataFrame:
+    """A grounding table of 4 x 4 images; phrase ids count per image."""
+    defaults = {"subject_id": "p1", "category": "Edema", "phrase": "edema", "boxes": WHOLE, "text": "Edema."}
+    table = pd.DataFrame([defaults | {"sample_id": "a", "image_width": 4, "image_height": 4} | row for row in rows])
+    table["phrase_id"] = table["sample_id"] + "-" + table.groupby("sample_id").cumcount().astype(str)
+    return table
+
+
+def dump(name: str, text: str, **token_maps) -> dict[str, TokenHeatMaps]:
+    """One text's maps; a token's map is given by the value of each of its four columns."""
+    spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
+    heat = np.array([np.tile(columns, (4, 1)) for columns in token_maps.values()], np.float32)
+    return {name: TokenHeatMaps(name, text, list(token_maps), np.array(spans), heat, len(text))}
+
+
+TWO_PHRASES = grounding(
+    {"phrase": "left edema", "boxes": [[0, 0, 1, 4]]},
+    {"phrase": "right edema", "boxes": [[2, 0, 1, 4], [3, 0, 1, 4]]},
+)
+
+
+def test_corrected_scores_each_phrase_on_its_own_boxes():
+    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
+    maps |= dump("a-1", "right edema", right=[1, 0, 0, 0], edema=[0, 0, 1, 2])
+    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", "corrected", 4)
+    assert list(scores["id"]) == ["a-0", "a-1"]
+    assert list(scores["auc_roc"]) == [1, 1]
+    assert scores["distance"].isna().tolist() == [False, True]  # the second phrase has two boxes
+
+
+def test_published_scores_the_first_phrase_on_all_boxes_of_the_finding():
+    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
+    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", "published", 4)
+    assert list(scores["id"]) == ["a-0"]
+    # mask: columns 0, 2, 3; map 1 0 0 0: column 0 beats column 1, columns 2 and 3 tie with it -> (1 + .5 + .5) / 3
+    assert scores["auc_roc"][0] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+def test_impression_is_scored_per_finding_from_the_images_one_dump(protocol):
+    text = "Edema and pneumonia."
+    table = grounding(
+        {"text": text, "boxes": [[0, 0, 1, 4]]},
+        {"text": text, "boxes": [[1, 0, 1, 4]]},
+        {"text": text, "category": "Pneumonia", "boxes": [[3, 0, 1, 4]]},
+        {"text": text, "category": "Lung Opacity", "boxes": [[3, 0, 1, 4]]},
+    )
+    maps = dump("a", text, Edema=[3, 1, 2, 0], pneumonia=[3, 1, 0, 2])
+    scores = loc.score_dump(table, maps, "impression", protocol, 4)
+    assert list(scores["id"]) == ["a"] * 3
+    assert list(scores["category"]) == ["Edema", "Pneumonia", "Lung Opacity"]
+    assert list(scores["query"]) == ["matched", "matched", "all tokens"]
+    assert list(scores["named"]) == [True, True, False]
+    # Edema: columns 0 and 1 in {3, 1}, outside {2, 0}: 3>2, 3>0, 1<2, 1>0
+    # Pneumonia: column 3 is 2, outside {3, 1, 0}: 2<3, 2>1, 2>0
+    # Lung Opacity: mean of both maps is 3 1 1 1: column 3 loses to 3 and ties twice
+    np.testing.assert_allclose(scores["auc_roc"], [3 / 4, 2 / 3, (0.5 + 0.5) / 3])
+
+
+def test_named_needs_the_categorys_name_literally():
+    table = grounding(
+        {"category": "Pleural Effusion", "phrase": "small PLEURAL effusion"},
+        {"category": "Pleural Effusion", "phrase": "pleural fluid, an effusion"},
+    )
+    assert list(loc.score_dump(table, {}, "phrase", "corrected", 4)["named"]) == [True, False]
+
+
+@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+def test_samples_without_a_map_stay_in_the_table_with_a_reason(protocol):
+    table = grounding(
+        {"sample_id": "a", "text": "  "},
+        {"sample_id": "b", "text": "edema"},
+        {"sample_id": "c", "text": "heart and edema"},
+        {"sample_id": "d", "text": "edema"},
+        {"sample_id": "e", "text": "edema"},
+    )
+    maps = dump("c", "heart and edema", heart=[0, 0, 0, 1]) | dump("d", "edema", edema=[1, 1, 1, 1])
+    maps |= dump("e", "edema", edema=[1, 1, 0, 0])
+    scores = loc.score_dump(table, maps, "impression", protocol, 4)
+    assert list(scores["excluded"]) == [
+        "no text",
+        "no heat map",
+        "query beyond the text encoder's context",
+        "constant heat map",
+        "",
+    ]
+    assert scores["auc_roc"].isna().tolist() == [True] * 4 + [False]
+    assert tuple(scores.columns) == loc.COLUMNS
+
+
+def test_finding_cropped_away_is_excluded_in_corrected_and_scored_zero_in_published():
+    # 4 x 8 image, centre-cropped to rows 2..5; the box lies in row 0
+    table = grounding({"image_height": 8, "boxes": [[0, 0, 4, 1]]})
+    maps = dump("a-0", "edema", edema=[1, 1, 0, 0])
+    assert loc.score_dump(table, maps, "phrase", "corrected", 4)["excluded"][0] == "finding outside the crop"
+    published = loc.score_dump(table, maps, "phrase", "published", 4).iloc[0]
+    assert published["excluded"] == ""
+    assert published["iou"] == 0 and np.isnan(published["auc_roc"])
+
+
+def test_published_masks_are_larger():
+    # 8 x 8 image at half size: the box from 1 to 5 becomes 0.5 to 2.5, which touches 3 pixels a side
+    table = grounding({"image_width": 8, "image_height": 8, "boxes": [[1, 1, 4, 4]]})
+    (published,) = loc.samples(table, "phrase", "published", 4)
+    (corrected,) = loc.samples(table, "phrase", "corrected", 4)
+    assert published.mask("published").sum() == 9
+    assert corrected.mask("corrected").sum() < 9
+
+
+def test_unknown_protocol_is_an_error():
+    with pytest.raises(ValueError, match="protocol"):
+        loc.score_dump(TWO_PHRASES, {}, "phrase", "publish", 4)
+
+
+def test_check_excluded_counts_each_protocol_and_fails_past_the_share():
+    table = pd.DataFrame(
+        {
+            "protocol": ["corrected"] * 4 + ["published"] * 4,
+            "excluded": ["no text", "", "", "no heat map"] + ["", "", "", "no text"],
+        }
+    )
+    loc.check_excluded(table, 0.5, "grounding.csv")
+    with pytest.raises(InputError, match=r"grounding.csv: 2 of 4 .*corrected.*no heat map: 1, no text: 1"):
+        loc.check_excluded(table, 0.4, "grounding.csv")
+    with pytest.raises(InputError, match=r"1 of 4 samples excluded in the published"):
+        loc.check_excluded(table.iloc[4:], 0.2, "grounding.csv")

