@@ -1,0 +1,27 @@
+# Table of contents of the workflow, in the order data flows.
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, f"{workflow.basedir}/workflow_scripts")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/model.smk"
+include: "rules/attention.smk"
+include: "rules/sampling.smk"
+include: "rules/evaluation.smk"
+include: "rules/paper.smk"
+include: "rules/demo_base.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.table1.output,
+        rules.sheets.output,

@@ -1,0 +1,107 @@
+# The demo's base model, for those who want to make it anew: snakemake --cores 2 demo_base
+# The chosen one ships in resources/demo_base; to use another, set base.source to its folder.
+CANDIDATES = "results/demo_base"
+BASE_TRAINING = CONFIG.base_training
+
+
+rule demo_base_vae:
+    output:
+        vae=directory(f"{CANDIDATES}/vae"),
+        tokenizer=directory(f"{CANDIDATES}/tokenizer"),
+        latents=f"{CANDIDATES}/latents.safetensors",
+        captions=f"{CANDIDATES}/captions.json",
+    params:
+        pictures=BASE_TRAINING.pictures,
+        phantom_share=BASE_TRAINING.phantom_share,
+        steps=BASE_TRAINING.vae_steps,
+        decoder_steps=BASE_TRAINING.decoder_steps,
+        batch_size=BASE_TRAINING.vae_batch_size,
+        learning_rate=BASE_TRAINING.vae_learning_rate,
+        seed=0,
+        code=code_digest("train_demo_vae.py"),
+    log:
+        "logs/demo_base/vae.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/vae.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        ENVIRONMENT
+    script:
+        "../workflow_scripts/train_demo_vae.py"
+
+
+rule demo_base_candidate:
+    input:
+        vae=rules.demo_base_vae.output.vae,
+        tokenizer=rules.demo_base_vae.output.tokenizer,
+        latents=rules.demo_base_vae.output.latents,
+        captions=rules.demo_base_vae.output.captions,
+    output:
+        base=directory(f"{CANDIDATES}/seed{{seed}}"),
+    params:
+        steps=BASE_TRAINING.unet_steps,
+        batch_size=BASE_TRAINING.batch_size,
+        learning_rate=BASE_TRAINING.unet_learning_rate,
+        unconditional=BASE_TRAINING.unconditional,
+        code=code_digest("train_demo_base.py"),
+    log:
+        "logs/demo_base/seed{seed}.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/seed{{seed}}.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        ENVIRONMENT
+    script:
+        "../workflow_scripts/train_demo_base.py"
+
+
+rule demo_base_scores:
+    input:
+        base=rules.demo_base_candidate.output.base,
+    output:
+        scores=f"{CANDIDATES}/seed{{seed}}_scores.csv",
+    params:
+        selection_seed=BASE_TRAINING.selection_seed,
+        images=BASE_TRAINING.selection_images,
+        train=CONFIG.data.phantoms.train,
+        resolution=CONFIG.image.resolution,
+        training=CONFIG.training.model_dump(),
+        heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards"}),
+        code=code_digest("score_demo_base.py"),
+    log:
+        "logs/demo_base/seed{seed}_scores.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/seed{{seed}}_scores.tsv"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        ENVIRONMENT
+    script:
+        "../workflow_scripts/score_demo_base.py"
+
+
+rule demo_base:
+    input:
+        candidates=expand(rules.demo_base_candidate.output.base, seed=BASE_TRAINING.seeds),
+        scores=expand(rules.demo_base_scores.output.scores, seed=BASE_TRAINING.seeds),
+    output:
+        chosen=directory(f"{CANDIDATES}/chosen"),
+    params:
+        training=BASE_TRAINING.model_dump(),
+        code=code_digest("choose_demo_base.py"),
+    log:
+        "logs/demo_base/choose.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/choose.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    conda:
+        ENVIRONMENT
+    script:
+        "../workflow_scripts/choose_demo_base.py"

@@ -1,0 +1,28 @@
+# Synthetic images.
+SAMPLES = f"{RUN}/sampling/{{dataset}}/{{variant}}/seed{{seed}}"
+
+
+rule samples:
+    input:
+        prompts=f"{RUN}/data/{{dataset}}/prompts.csv",
+        model=model_folder,
+    output:
+        images=directory(f"{SAMPLES}/images"),
+        samples=f"{SAMPLES}/samples.csv",
+    params:
+        sampling=CONFIG.sampling.model_dump(exclude={"images"}),
+        ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
+        code=code_digest("draw_samples.py"),
+    log:
+        f"{LOGS}/sampling/{{dataset}}/{{variant}}/seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sampling/{{dataset}}/{{variant}}/seed{{seed}}.tsv"
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
+    conda:
+        ENVIRONMENT
+    script:
+        "../workflow_scripts/draw_samples.py"
