@@ -1,5 +1,4 @@
 # Token heat maps on real images.
-HEAT_MAPS = f"{RUN}/attention/{{dataset}}/{{variant}}/seed{{seed}}"
 
 
 rule heat_maps:
@@ -9,26 +8,22 @@ rule heat_maps:
         model=model_folder,
     output:
         heat_maps=f"{HEAT_MAPS}/{{text}}_{{shard}}.npz",
+    log:
+        f"{LOGS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{text}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{text}}_{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         steps=CONFIG.heat_maps.steps,
         keep=CONFIG.heat_maps.keep,
         batch_size=CONFIG.heat_maps.batch_size,
         shards=CONFIG.heat_maps.shards,
         code=code_digest("heat_maps.py"),
-    log:
-        f"{LOGS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{text}}_{{shard}}.log",
-    benchmark:
-        f"{BENCHMARKS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{text}}_{{shard}}.tsv"
-    threads: THREADS
-    resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/heat_maps.py"
-
-
-def heat_map_shards(text):
-    return [f"{HEAT_MAPS}/{text}_{shard}.npz" for shard in range(CONFIG.heat_maps.shards)]

@@ -18,11 +18,27 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = f"results/{CONFIG.run}"
+DATA = f"{RUN}/data/cxr"
+PHANTOMS = f"{DATA}/raw"
+LATENTS = f"{RUN}/model/{{dataset}}/latents"
+HEAT_MAPS = f"{RUN}/attention/{{dataset}}/{{variant}}/seed{{seed}}"
+SAMPLES = f"{RUN}/sampling/{{dataset}}/{{variant}}/seed{{seed}}"
+EVALUATION = f"{RUN}/evaluation/{{dataset}}"
+SCORES = f"{RUN}/evaluation/cxr"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
 ENVIRONMENT = "../envs/environment.yaml"
-TEXTS = ["phrase", "impression"]
+
+DEMO = CONFIG.data.source == "phantoms"
+DATA_NAME = "Demo: phantom radiographs" if DEMO else "MIMIC-CXR, MS-CXR"
+DATA_NOTE = "Phantoms and a small model, not the paper's numbers" if DEMO else "Fine-tuned on MIMIC-CXR"
+RAW = [PHANTOMS] if DEMO else []
 THREADS = CONFIG.resources.threads
+TEXTS = ["phrase", "impression"]
+REPEATS = [(variant, seed) for variant in CONFIG.variants for seed in CONFIG.seeds_of(variant)]
+EXTRACTORS = {"general": "efficientnet_lite0", "domain": "findings_classifier"}
+# heat maps have the size of the latents: 8 px a latent pixel in Stable Diffusion and in the demo's base
+MAP_SIZE = CONFIG.image.resolution // 8
 
 
 wildcard_constraints:
@@ -41,11 +57,22 @@ def model_folder(wildcards):
     return f"{RUN}/model/base"
 
 
-def of_all_seeds(pattern):
-    """The paths of `pattern` (with {variant} and {seed}) for every variant and its seeds."""
-    return [
-        pattern.format(variant=variant, seed=seed) for variant in CONFIG.variants for seed in CONFIG.seeds_of(variant)
-    ]
+def raw_folder(key):
+    """A raw data folder: the config's, or the phantoms'."""
+    if DEMO:
+        folders = {"mimic_cxr_jpg": "mimic-cxr-jpg", "mimic_cxr_reports": "mimic-cxr", "ms_cxr": "ms-cxr"}
+        return f"{PHANTOMS}/{folders[key]}"
+    return getattr(CONFIG.data, key)
+
+
+def latent_shards(subset):
+    """The files of latents of a subset of the images."""
+    return [f"{LATENTS}/{subset}_{shard}.safetensors" for shard in range(CONFIG.latents.shards)]
+
+
+def heat_map_shards(text):
+    """The files of heat maps of one model and text."""
+    return [f"{HEAT_MAPS}/{text}_{shard}.npz" for shard in range(CONFIG.heat_maps.shards)]
 
 
 def memory(wildcards, attempt):

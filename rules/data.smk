@@ -1,38 +1,20 @@
 # Raw layouts -> prepared tables. The demo writes phantoms in the same layouts first.
-DATA = f"{RUN}/data/cxr"
-PHANTOMS = f"{RUN}/data/cxr/raw"
-
-
-def raw_folder(key):
-    """A raw data folder: the config's, or the phantoms'."""
-    if CONFIG.data.source == "phantoms":
-        return {
-            "mimic_cxr_jpg": f"{PHANTOMS}/mimic-cxr-jpg",
-            "mimic_cxr_reports": f"{PHANTOMS}/mimic-cxr",
-            "ms_cxr": f"{PHANTOMS}/ms-cxr",
-        }[key]
-    return getattr(CONFIG.data, key)
-
-
-RAW = [PHANTOMS] if CONFIG.data.source == "phantoms" else []
-
-
 rule phantoms:
     output:
         raw=directory(PHANTOMS),
-    params:
-        phantoms=CONFIG.data.phantoms.model_dump(),
-        code=code_digest("write_phantoms.py"),
     log:
         f"{LOGS}/data/phantoms.log",
     benchmark:
         f"{BENCHMARKS}/data/phantoms.tsv"
+    conda:
+        ENVIRONMENT
     threads: 2
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        ENVIRONMENT
+    params:
+        phantoms=CONFIG.data.phantoms.model_dump(),
+        code=code_digest("write_phantoms.py"),
     script:
         "../workflow_scripts/write_phantoms.py"
 
@@ -43,6 +25,15 @@ rule prepare_images:
     output:
         images=f"{DATA}/images.csv",
         counts=f"{DATA}/images_counts.csv",
+    log:
+        f"{LOGS}/data/prepare_images.log",
+    benchmark:
+        f"{BENCHMARKS}/data/prepare_images.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         mimic_cxr_jpg=raw_folder("mimic_cxr_jpg"),
         mimic_reports=raw_folder("mimic_cxr_reports"),
@@ -50,15 +41,6 @@ rule prepare_images:
         views=CONFIG.data.views,
         max_missing=CONFIG.data.max_missing,
         code=code_digest("prepare_images.py"),
-    log:
-        f"{LOGS}/data/prepare_images.log",
-    benchmark:
-        f"{BENCHMARKS}/data/prepare_images.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=120,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/prepare_images.py"
 
@@ -70,18 +52,18 @@ rule prepare_grounding:
     output:
         grounding=f"{DATA}/grounding.csv",
         counts=f"{DATA}/grounding_counts.csv",
-    params:
-        ms_cxr=raw_folder("ms_cxr"),
-        code=code_digest("prepare_grounding.py"),
     log:
         f"{LOGS}/data/prepare_grounding.log",
     benchmark:
         f"{BENCHMARKS}/data/prepare_grounding.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        ENVIRONMENT
+    params:
+        ms_cxr=raw_folder("ms_cxr"),
+        code=code_digest("prepare_grounding.py"),
     script:
         "../workflow_scripts/prepare_grounding.py"
 
@@ -93,19 +75,19 @@ rule prepare_prompts:
     output:
         prompts=f"{DATA}/prompts.csv",
         counts=f"{DATA}/prompts_counts.csv",
+    log:
+        f"{LOGS}/data/prepare_prompts.log",
+    benchmark:
+        f"{BENCHMARKS}/data/prepare_prompts.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         n=CONFIG.sampling.images,
         seed=0,
         user_csv=CONFIG.data.prompts,
         code=code_digest("prepare_prompts.py"),
-    log:
-        f"{LOGS}/data/prepare_prompts.log",
-    benchmark:
-        f"{BENCHMARKS}/data/prepare_prompts.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/prepare_prompts.py"

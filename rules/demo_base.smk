@@ -10,6 +10,15 @@ rule demo_base_vae:
         tokenizer=directory(f"{CANDIDATES}/tokenizer"),
         latents=f"{CANDIDATES}/latents.safetensors",
         captions=f"{CANDIDATES}/captions.json",
+    log:
+        "logs/demo_base/vae.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/vae.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         pictures=BASE_TRAINING.pictures,
         phantom_share=BASE_TRAINING.phantom_share,
@@ -19,15 +28,6 @@ rule demo_base_vae:
         learning_rate=BASE_TRAINING.vae_learning_rate,
         seed=0,
         code=code_digest("train_demo_vae.py"),
-    log:
-        "logs/demo_base/vae.log",
-    benchmark:
-        f"{CANDIDATES}/benchmarks/vae.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/train_demo_vae.py"
 
@@ -40,21 +40,21 @@ rule demo_base_candidate:
         captions=rules.demo_base_vae.output.captions,
     output:
         base=directory(f"{CANDIDATES}/seed{{seed}}"),
+    log:
+        "logs/demo_base/seed{seed}.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/seed{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         steps=BASE_TRAINING.unet_steps,
         batch_size=BASE_TRAINING.batch_size,
         learning_rate=BASE_TRAINING.unet_learning_rate,
         unconditional=BASE_TRAINING.unconditional,
         code=code_digest("train_demo_base.py"),
-    log:
-        "logs/demo_base/seed{seed}.log",
-    benchmark:
-        f"{CANDIDATES}/benchmarks/seed{{seed}}.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/train_demo_base.py"
 
@@ -64,6 +64,15 @@ rule demo_base_scores:
         base=rules.demo_base_candidate.output.base,
     output:
         scores=f"{CANDIDATES}/seed{{seed}}_scores.csv",
+    log:
+        "logs/demo_base/seed{seed}_scores.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/seed{{seed}}_scores.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=60,
     params:
         selection_seed=BASE_TRAINING.selection_seed,
         images=BASE_TRAINING.selection_images,
@@ -72,15 +81,6 @@ rule demo_base_scores:
         training=CONFIG.training.model_dump(),
         heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards"}),
         code=code_digest("score_demo_base.py"),
-    log:
-        "logs/demo_base/seed{seed}_scores.log",
-    benchmark:
-        f"{CANDIDATES}/benchmarks/seed{{seed}}_scores.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=60,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/score_demo_base.py"
 
@@ -91,17 +91,17 @@ rule demo_base:
         scores=expand(rules.demo_base_scores.output.scores, seed=BASE_TRAINING.seeds),
     output:
         chosen=directory(f"{CANDIDATES}/chosen"),
-    params:
-        training=BASE_TRAINING.model_dump(),
-        code=code_digest("choose_demo_base.py"),
     log:
         "logs/demo_base/choose.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/choose.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        ENVIRONMENT
+    params:
+        training=BASE_TRAINING.model_dump(),
+        code=code_digest("choose_demo_base.py"),
     script:
         "../workflow_scripts/choose_demo_base.py"

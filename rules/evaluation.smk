@@ -1,10 +1,4 @@
 # Scores: localisation with its controls, fidelity.
-EVALUATION = f"{RUN}/evaluation/{{dataset}}"
-EXTRACTORS = {"general": "efficientnet_lite0", "domain": "findings_classifier"}
-# heat maps have the size of the latents, 8 px a latent pixel in Stable Diffusion and in the demo's base
-MAP_SIZE = CONFIG.image.resolution // 8
-
-
 rule localise:
     input:
         grounding=f"{RUN}/data/{{dataset}}/grounding.csv",
@@ -12,21 +6,21 @@ rule localise:
         impression=heat_map_shards("impression"),
     output:
         scores=f"{EVALUATION}/{{variant}}/seed{{seed}}/localisation.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/localisation.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/localisation.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         texts=TEXTS,
         protocols=["corrected", "published"],
         resolution=CONFIG.image.resolution,
         max_excluded=CONFIG.evaluation.max_excluded,
         code=code_digest("localise.py"),
-    log:
-        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/localisation.log",
-    benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/localisation.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=120,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/localise.py"
 
@@ -36,6 +30,15 @@ rule location_prior:
         grounding=f"{RUN}/data/{{dataset}}/grounding.csv",
     output:
         scores=f"{EVALUATION}/location_prior/localisation.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/location_prior.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/location_prior.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=120,
     params:
         texts=TEXTS,
         protocols=["corrected", "published"],
@@ -43,15 +46,6 @@ rule location_prior:
         map_size=MAP_SIZE,
         max_excluded=CONFIG.evaluation.max_excluded,
         code=code_digest("location_prior.py"),
-    log:
-        f"{LOGS}/evaluation/{{dataset}}/location_prior.log",
-    benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/location_prior.tsv"
-    resources:
-        mem_mb=4000,
-        runtime=120,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/location_prior.py"
 
@@ -63,6 +57,17 @@ rule classifier:
         classifier=directory(f"{EVALUATION}/classifier"),
         metrics=f"{EVALUATION}/classifier_metrics.csv",
         counts=f"{EVALUATION}/classifier_counts.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/classifier.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/classifier.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         resolution=CONFIG.image.resolution,
         epochs=CONFIG.classifier.epochs,
@@ -70,17 +75,6 @@ rule classifier:
         learning_rate=CONFIG.classifier.learning_rate,
         seed=0,
         code=code_digest("train_classifier.py"),
-    log:
-        f"{LOGS}/evaluation/{{dataset}}/classifier.log",
-    benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/classifier.tsv"
-    threads: THREADS
-    resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/train_classifier.py"
 
@@ -91,6 +85,17 @@ rule real_features:
         classifier=rules.classifier.output.classifier,
     output:
         features=f"{EVALUATION}/real_features.npz",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/real_features.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/real_features.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         split="p19",
         n=CONFIG.evaluation.real_images,
@@ -99,17 +104,6 @@ rule real_features:
         batch_size=CONFIG.evaluation.batch_size,
         extractors=EXTRACTORS,
         code=code_digest("real_features.py"),
-    log:
-        f"{LOGS}/evaluation/{{dataset}}/real_features.log",
-    benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/real_features.tsv"
-    threads: THREADS
-    resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/real_features.py"
 
@@ -122,6 +116,17 @@ rule fidelity:
         classifier=rules.classifier.output.classifier,
     output:
         scores=f"{EVALUATION}/{{variant}}/seed{{seed}}/fidelity.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/fidelity.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/fidelity.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
@@ -130,16 +135,5 @@ rule fidelity:
         seed=0,
         extractors=EXTRACTORS,
         code=code_digest("score_fidelity.py"),
-    log:
-        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/fidelity.log",
-    benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/fidelity.tsv"
-    threads: THREADS
-    resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/score_fidelity.py"

@@ -1,25 +1,27 @@
 # Base model, cached latents, fine-tuning.
-LATENTS = f"{RUN}/model/{{dataset}}/latents"
 
 
 rule base_model:
+    input:
+        # a checkpoint file of some GB is compared by date, a folder by content
+        checkpoint=CONFIG.base.source if base_kind(CONFIG.base.source) == "file" else [],
     output:
         base=directory(f"{RUN}/model/base"),
+    log:
+        f"{LOGS}/model/base_model.log",
+    benchmark:
+        f"{BENCHMARKS}/model/base_model.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=CONFIG.resources.mem_mb,
+        runtime=120,
     params:
         kind=base_kind(CONFIG.base.source),
         source=CONFIG.base.source,
         revision=CONFIG.base.revision,
         content=sha256(CONFIG.base.source) if Path(CONFIG.base.source).is_dir() else None,
         code=code_digest("base_model.py"),
-    log:
-        f"{LOGS}/model/base_model.log",
-    benchmark:
-        f"{BENCHMARKS}/model/base_model.tsv"
-    resources:
-        mem_mb=CONFIG.resources.mem_mb,
-        runtime=120,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/base_model.py"
 
@@ -30,28 +32,24 @@ rule latents:
         base=rules.base_model.output.base,
     output:
         latents=f"{LATENTS}/{{subset}}_{{shard}}.safetensors",
-    params:
-        resolution=CONFIG.image.resolution,
-        batch_size=CONFIG.latents.batch_size,
-        shards=CONFIG.latents.shards,
-        code=code_digest("latents.py"),
     log:
         f"{LOGS}/model/{{dataset}}/latents/{{subset}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/model/{{dataset}}/latents/{{subset}}_{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: THREADS
     resources:
         gpu=CONFIG.resources.gpus,
         mem_mb=memory,
         runtime=runtime,
-    conda:
-        ENVIRONMENT
+    params:
+        resolution=CONFIG.image.resolution,
+        batch_size=CONFIG.latents.batch_size,
+        shards=CONFIG.latents.shards,
+        code=code_digest("latents.py"),
     script:
         "../workflow_scripts/latents.py"
-
-
-def latent_shards(subset):
-    return [f"{LATENTS}/{subset}_{shard}.safetensors" for shard in range(CONFIG.latents.shards)]
 
 
 rule finetune:
@@ -62,23 +60,23 @@ rule finetune:
     output:
         model=directory(f"{RUN}/model/{{dataset}}/{{variant}}/seed{{seed}}"),
         losses=f"{RUN}/model/{{dataset}}/{{variant}}/seed{{seed}}_losses.csv",
+    log:
+        f"{LOGS}/model/{{dataset}}/finetune_{{variant}}_seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/model/{{dataset}}/finetune_{{variant}}_seed{{seed}}.tsv"
+    # everything waits for the fine-tuned models, so they go first
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
     params:
         variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"seeds"}),
         training=CONFIG.training.model_dump(),
         checkpoints=lambda wildcards, output: f"{output.model}_checkpoint",
         code=code_digest("finetune.py"),
-    log:
-        f"{LOGS}/model/{{dataset}}/finetune_{{variant}}_seed{{seed}}.log",
-    benchmark:
-        f"{BENCHMARKS}/model/{{dataset}}/finetune_{{variant}}_seed{{seed}}.tsv"
-    threads: THREADS
-    # everything waits for the fine-tuned models, so they go first
-    priority: 10
-    resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/finetune.py"

@@ -1,11 +1,4 @@
 # Tables.
-DEMO = CONFIG.data.source == "phantoms"
-DATA_NAME = "Demo: phantom radiographs" if DEMO else "MIMIC-CXR, MS-CXR"
-DATA_NOTE = "Phantoms and a small model, not the paper's numbers" if DEMO else "Fine-tuned on MIMIC-CXR"
-REPEATS = [(variant, seed) for variant in CONFIG.variants for seed in CONFIG.seeds_of(variant)]
-SCORES = f"{RUN}/evaluation/cxr"
-
-
 rule table1:
     input:
         localisation=[f"{SCORES}/{variant}/seed{seed}/localisation.csv" for variant, seed in REPEATS],
@@ -17,6 +10,15 @@ rule table1:
         markdown="results/table1.md",
         latex="results/table1.tex",
         sidecar="results/table1.json",
+    log:
+        f"{LOGS}/paper/table1.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/table1.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
     params:
         data=DATA_NAME,
         title=f"Table 1. Fidelity against localisation. {DATA_NOTE}",
@@ -24,15 +26,6 @@ rule table1:
         extractors=EXTRACTORS,
         config=CONFIG.dump(),
         code=code_digest("table1.py"),
-    log:
-        f"{LOGS}/paper/table1.log",
-    benchmark:
-        f"{BENCHMARKS}/paper/table1.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    conda:
-        ENVIRONMENT
     script:
         "../workflow_scripts/table1.py"
 
@@ -45,18 +38,18 @@ rule sheets:
     output:
         findings="results/sheet_findings.png",
         samples="results/sheet_samples.png",
-    params:
-        variants=list(CONFIG.variants),
-        resolution=CONFIG.image.resolution,
-        code=code_digest("sheets.py"),
     log:
         f"{LOGS}/paper/sheets.log",
     benchmark:
         f"{BENCHMARKS}/paper/sheets.tsv"
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=10,
-    conda:
-        ENVIRONMENT
+    params:
+        variants=list(CONFIG.variants),
+        resolution=CONFIG.image.resolution,
+        code=code_digest("sheets.py"),
     script:
         "../workflow_scripts/sheets.py"

@@ -1,5 +1,4 @@
 # Synthetic images.
-SAMPLES = f"{RUN}/sampling/{{dataset}}/{{variant}}/seed{{seed}}"
 
 
 rule samples:
@@ -9,20 +8,20 @@ rule samples:
     output:
         images=directory(f"{SAMPLES}/images"),
         samples=f"{SAMPLES}/samples.csv",
-    params:
-        sampling=CONFIG.sampling.model_dump(exclude={"images"}),
-        ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
-        code=code_digest("draw_samples.py"),
     log:
         f"{LOGS}/sampling/{{dataset}}/{{variant}}/seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/sampling/{{dataset}}/{{variant}}/seed{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
     threads: THREADS
     resources:
         gpu=CONFIG.resources.gpus,
         mem_mb=memory,
         runtime=runtime,
-    conda:
-        ENVIRONMENT
+    params:
+        sampling=CONFIG.sampling.model_dump(exclude={"images"}),
+        ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
+        code=code_digest("draw_samples.py"),
     script:
         "../workflow_scripts/draw_samples.py"

@@ -129,7 +129,12 @@ CONFIG_CHANGES = {
     "kept steps": ("heat_maps", "keep: 4", "keep: 3", {"heat_maps"} | SCORED),
     "guidance": ("sampling", "guidance: 4.0", "guidance: 3.0", SAMPLED),
     "KID subset": ("evaluation", "kid_subset: 6", "kid_subset: 5", {"fidelity", "table1", "all"}),
-    "classifier": ("classifier", "epochs: 1", "epochs: 2", {"classifier", "real_features", "fidelity", "table1", "all"}),
+    "classifier": (
+        "classifier",
+        "epochs: 1",
+        "epochs: 2",
+        {"classifier", "real_features", "fidelity", "table1", "all"},
+    ),
     "base training": ("base_training", "unet_steps: 3", "unet_steps: 4", {"table1", "all"}),
 }
 

@@ -9,18 +9,18 @@ from tradeoffs.jobs import job
 
 CARD = """# The demo's base model
 
-A small latent diffusion model of Stable Diffusion v2's classes (UNet2DConditionModel, AutoencoderKL, CLIPTextModel), made by
-`snakemake --cores 2 demo_base` from drawn pictures only: generic scenes whose nouns fix colour, shape and texture, and phantom
-chest radiographs without findings ("chest x-ray"). The autoencoder, which sees no text, saw phantoms with findings too. The text
-encoder has random weights and was never trained. Weights are float16.
+A small latent diffusion model of Stable Diffusion v2's classes (UNet2DConditionModel, AutoencoderKL, CLIPTextModel),
+made by `snakemake --cores 2 demo_base` from drawn pictures only: generic scenes whose nouns fix colour, shape and
+texture, and phantom chest radiographs without findings ("chest x-ray"). The autoencoder, which sees no text, saw
+phantoms with findings too. The text encoder has random weights and was never trained. Weights are float16.
 
 It is no medical model, it has seen no patient, and it draws nothing but the demo's phantoms and scenes.
 
 Training: {training}
 
-Candidates differ in the seed of U-Net and text encoder. Each was fine-tuned on phantoms with the text encoder frozen, and scored
-on phantoms (both of the selection seed, which no table uses; text: phrase; protocol: corrected). The one with the best AUC-ROC
-was chosen: **{best}**.
+Candidates differ in the seed of U-Net and text encoder. Each was fine-tuned on phantoms with the text encoder frozen,
+and scored on phantoms (both of the selection seed, which no table uses; text: phrase; protocol: corrected). The one
+with the best AUC-ROC was chosen: **{best}**.
 
 {scores}
 """

@@ -22,7 +22,9 @@ with job(snakemake):
         rows = rows.assign(id=rows["phrase_id"], query=rows["phrase"])
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     queries = [
-        Query(row.id, row.sample_id, row.query, latents.sample(row.sample_id, normal(latents.shape, seed, row.sample_id)))
+        Query(
+            row.id, row.sample_id, row.query, latents.sample(row.sample_id, normal(latents.shape, seed, row.sample_id))
+        )
         for row in rows.iloc[int(wildcards.shard) :: params.shards].itertuples()
     ]
     maps = token_heat_maps(model, queries, seed, params.steps, params.keep, params.batch_size)

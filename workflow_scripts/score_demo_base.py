@@ -1,4 +1,4 @@
-"""Fine-tunes one candidate base (text encoder frozen) on phantoms of the selection seed and scores its heat maps there."""
+"""Fine-tunes one candidate base (text encoder frozen) on phantoms of the selection seed and scores its heat maps."""
 
 import tempfile
 from pathlib import Path

@@ -1,6 +1,7 @@
 """One candidate for the demo's base: a U-Net and a random text encoder of its own seed."""
 
 import json
+from pathlib import Path
 
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file
@@ -16,7 +17,7 @@ with job(snakemake):
     text_encoder = build_text_encoder(tokenizer, seed)
     unet = train_unet(
         load_file(inputs.latents)["latents"],
-        json.loads(open(inputs.captions).read()),
+        json.loads(Path(inputs.captions).read_text()),
         tokenizer,
         text_encoder,
         params.steps,

@@ -57,7 +57,7 @@ class AttentionSums:
 
 
 class _Recorder:
-    """Attention processor that computes the softmax in the open (float32; docs/differences.md, row 14) and records it."""
+    """Attention processor that records its softmax, taken in float32 (docs/differences.md, row 14)."""
 
     def __init__(self, sums: AttentionSums):
         self.sums = sums
@@ -127,7 +127,9 @@ def token_heat_maps(
                 noisy = torch.stack([_noised(model, group[row], time, seed) for row, time in batch])
                 device = model.unet.device
                 model.unet(
-                    noisy.to(device), torch.tensor([time for _, time in batch], device=device), context[sums.rows.to(device)]
+                    noisy.to(device),
+                    torch.tensor([time for _, time in batch], device=device),
+                    context[sums.rows.to(device)],
                 )
                 progress.update(len(batch))
         heat = sums.mean(len(cross_attention_layers(model.unet)), keep)

@@ -1,4 +1,4 @@
-"""The file between attention and evaluation: one heat map per token of each text, with the token's place in the text."""
+"""The file between attention and evaluation: one heat map per token of a text, with the token's place in it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

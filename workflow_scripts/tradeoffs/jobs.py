@@ -36,7 +36,7 @@ class _Tee:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep large freed blocks for the next tensor; returning them costs a CPU job about a third of its time."""
+    """Has glibc keep large freed blocks for the next tensor; returning them took up to a third of a CPU job's time."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         trim_threshold, mmap_threshold = -1, -3  # from malloc.h

@@ -15,7 +15,7 @@ from tradeoffs.files import atomic_path
 PACKAGE = "tradeoffs"
 SCRIPTS = Path(__file__).resolve().parent.parent
 REPORTED_PACKAGES = (
-    "torch", "diffusers", "transformers", "accelerate", "torchmetrics", "scikit-learn", "scikit-image", "numpy", "pandas", "snakemake",
+    "torch", "diffusers", "transformers", "accelerate", "torchmetrics", "scikit-learn", "numpy", "pandas", "snakemake",
 )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def draw_batch(
 
 
 def diffusion_loss(model: LatentDiffusion, unet, latents, noise, times, context) -> torch.Tensor:
-    """Mean squared error of the U-Net's prediction, of the noise or of v as the base's schedule says; per sample (B,)."""
+    """Mean squared error of the U-Net's prediction (of the noise, or of v if the base's schedule says so), (B,)."""
     noisy = model.schedule.add_noise(latents, noise, times)
     kind = model.schedule.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
@@ -123,9 +123,9 @@ def fine_tune(
 ) -> pd.DataFrame:
     """Trains the U-Net, and with `learnable` the text encoder at the same rate, in place; returns the loss log.
 
-    AdamW on the raw weights. `checkpoints` holds the last checkpoint while the run lasts; a run with the same `identity`
-    (a digest of all that went in) continues from it, any other starts anew. The log has columns step, loss (mean over
-    the effective batch and the last `log_every` steps) and learning_rate.
+    AdamW on the raw weights. `checkpoints` holds the last checkpoint while the run lasts; a run with the same
+    `identity` (a digest of all that went in) continues from it, any other starts anew. The log has columns step, loss
+    (mean over the effective batch and the last `log_every` steps) and learning_rate.
     Raises InputError if the effective batch is no multiple of what the devices take at once.
     """
     accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision))
@@ -146,7 +146,11 @@ def fine_tune(
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     prepared = accelerator.prepare(*trained.values(), optimizer)
     unet, optimizer = prepared[0], prepared[-1]
-    encoder = _Learnable(model.tokenizer, prepared[1]) if learnable else CachedTextEncoder(model.tokenizer, model.text_encoder)
+    encoder = (
+        _Learnable(model.tokenizer, prepared[1])
+        if learnable
+        else CachedTextEncoder(model.tokenizer, model.text_encoder)
+    )
     unet.train()
 
     store = _CheckpointFolder(checkpoints, identity)
@@ -171,7 +175,9 @@ def fine_tune(
         optimizer.zero_grad()
         losses.append(total)
         if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
-            log.append({"step": step + 1, "loss": sum(losses) / len(losses), "learning_rate": learning_rate(step, settings)})
+            log.append(
+                {"step": step + 1, "loss": sum(losses) / len(losses), "learning_rate": learning_rate(step, settings)}
+            )
             progress.set_postfix(loss=f"{log[-1]['loss']:.4f}")
             losses = []
         if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
@@ -181,7 +187,9 @@ def fine_tune(
     return pd.DataFrame(log, columns=["step", "loss", "learning_rate"])
 
 
-def _loss_of(model, unet, encoder, pairs: Pairs, latents: Latents, batch: Batch, part: slice, accelerator) -> torch.Tensor:
+def _loss_of(
+    model, unet, encoder, pairs: Pairs, latents: Latents, batch: Batch, part: slice, accelerator
+) -> torch.Tensor:
     rows = batch.rows[part]
     device = accelerator.device
     drawn = [latents.sample(pairs.ids[r], n) for r, n in zip(rows, batch.posterior_noise[part], strict=True)]

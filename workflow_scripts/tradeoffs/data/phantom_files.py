@@ -1,4 +1,4 @@
-"""Writes phantoms in the raw layouts of MIMIC-CXR-JPG, its reports and MS-CXR, so that one code path reads demo and real data."""
+"""Phantoms in the raw layouts of MIMIC-CXR-JPG, its reports and MS-CXR: one code path reads demo and real data."""
 
 import hashlib
 from collections.abc import Iterator
@@ -80,7 +80,12 @@ def _plan(seed: int, train: int, val: int, p19: int, mscxr: int) -> Iterator[_St
         return folder * 1_000_000 + per_folder[folder]
 
     study = 50_000_000
-    for split, boxed, count in (("train", False, train), ("validate", False, val), ("p19", False, p19), ("test", True, mscxr)):
+    for split, boxed, count in (
+        ("train", False, train),
+        ("validate", False, val),
+        ("p19", False, p19),
+        ("test", True, mscxr),
+    ):
         person, left = 0, 0
         for _ in range(count):
             study += int(rng.integers(1, 900))

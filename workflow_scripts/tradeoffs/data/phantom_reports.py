@@ -4,7 +4,7 @@ import numpy as np
 
 from tradeoffs.data.phantoms import Finding
 
-# {a} is a size or severity with a trailing space, or nothing; {side} right, left or bilateral; {zone} a place in the lung.
+# {a}: a size or severity and a space, or nothing; {side}: right, left or bilateral; {zone}: a place in the lung.
 # A few phrases avoid the finding's own name, as real ones do.
 _PHRASES = {
     "Atelectasis": (

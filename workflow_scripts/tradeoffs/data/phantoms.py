@@ -140,7 +140,12 @@ class _Anatomy:
         self.lung_top = rng.uniform(-0.92, -0.78)
         self.dome = {"right": rng.uniform(0.42, 0.58), "left": rng.uniform(0.50, 0.66)}
         self.dome_curve = rng.uniform(0.9, 1.4)
-        self.heart = (rng.uniform(0.10, 0.16), rng.uniform(0.24, 0.34), rng.uniform(0.29, 0.34), rng.uniform(0.26, 0.31))
+        self.heart = (
+            rng.uniform(0.10, 0.16),
+            rng.uniform(0.24, 0.34),
+            rng.uniform(0.29, 0.34),
+            rng.uniform(0.26, 0.31),
+        )
         self.rib_first, self.rib_gap = rng.uniform(-0.85, -0.78), rng.uniform(0.17, 0.20)
         self.rib_slope = rng.uniform(0.30, 0.5)
         self.stomach = rng.random() < 0.4
@@ -209,7 +214,9 @@ def _add_finding(canvas, finding: Finding, anatomy: _Anatomy, lungs, u, v, rng) 
     return masks
 
 
-def _region(finding: Finding, anatomy: _Anatomy, side: str, u, v, rng, scale: float = 1.0) -> tuple[np.ndarray, float, float]:
+def _region(
+    finding: Finding, anatomy: _Anatomy, side: str, u, v, rng, scale: float = 1.0
+) -> tuple[np.ndarray, float, float]:
     """Distance-like field of a roundish region in the finding's zone, and its centre."""
     radius = scale * (0.19 + 0.06 * SIZES.index(finding.size))
     floor = anatomy.dome[side]

@@ -1,4 +1,4 @@
-"""Generic captioned scenes: what the demo's base model is pre-trained on, as Stable Diffusion was on captioned photographs.
+"""Generic captioned scenes: what the demo's base is pre-trained on, as Stable Diffusion was on captioned photographs.
 
 The noun alone fixes colour, shape and texture, so that a base must learn which word means which place in the image.
 The nouns are everyday things, none of radiology's.

@@ -42,7 +42,9 @@ def check_folder(folder: str | Path) -> dict:
     folder = Path(folder)
     index_file = folder / "model_index.json"
     if not index_file.is_file():
-        raise InputError(f"{folder}: no model_index.json; base.source must be a Stable Diffusion model in diffusers layout")
+        raise InputError(
+            f"{folder}: no model_index.json; base.source must be a Stable Diffusion model in diffusers layout"
+        )
     index = json.loads(index_file.read_text())
     missing = [part for part in PARTS if part not in index or not (folder / part).is_dir()]
     if missing:
@@ -74,14 +76,16 @@ def _strict(model_class, folder: Path) -> torch.nn.Module:
     try:
         model, info = model_class.from_pretrained(folder, output_loading_info=True, torch_dtype=torch.float32)
     except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{folder}: cannot be read as {model_class.__name__} ({error}); is it another model's?") from error
+        raise InputError(
+            f"{folder}: cannot be read as {model_class.__name__} ({error}); is it another model's?"
+        ) from error
     # position_ids are a constant that older transformers saved
     unexpected = [key for key in info["unexpected_keys"] if not key.endswith("position_ids")]
     wrong = sorted(info["missing_keys"]) + sorted(unexpected) + sorted(map(str, info["mismatched_keys"]))
     if wrong:
         raise InputError(
-            f"{folder}: weights do not fit {model_class.__name__} ({len(wrong)} missing, unexpected or of another shape, "
-            f"such as {wrong[0]}); it is another model's"
+            f"{folder}: weights do not fit {model_class.__name__} ({len(wrong)} missing, unexpected or of another "
+            f"shape, such as {wrong[0]}); it is another model's"
         )
     return model.eval()
 

@@ -117,8 +117,8 @@ class Pictures:
 
 
 def draw_pictures(kind: str, seed: int, count: int, workers: int) -> Pictures:
-    """`count` pictures of a kind: "scene" (generic things), "chest" (plain phantoms) or "findings" (phantoms with findings,
-    for the autoencoder, which sees no text)."""
+    """`count` pictures of a kind: "scene" (generic things), "chest" (plain phantoms) or "findings" (phantoms with
+    findings, for the autoencoder, which sees no text)."""
     draw = {"scene": _scene, "chest": _plain_chest, "findings": _chest_with_findings}[kind]
     keys = [(kind, seed, i) for i in range(count)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
@@ -156,7 +156,7 @@ def train_vae(
 
     pictures: uint8 (n, 3, RESOLUTION, RESOLUTION). A fixed target makes both halves converge in minutes, and latents of
     unit variance need no scaling. Most of the `steps` see crops of half the side, which costs a quarter; the last ones
-    see whole images, so that group normalisation meets what it will be used on. The decoder then has `decoder_steps` alone.
+    see whole images, so that group normalisation meets what it will be used on. Then `decoder_steps` of the decoder.
     """
     torch.manual_seed(seed)
     components = patch_components(pictures[:: max(1, len(pictures) // 800)])
@@ -244,7 +244,7 @@ def train_unet(
     unconditional: float,
     seed: int,
 ) -> UNet2DConditionModel:
-    """Trains a U-Net on captioned latents (n, c, h, w) by noise prediction; a share `unconditional` sees the empty text."""
+    """Trains a U-Net on captioned latents (n, c, h, w) by noise prediction; a share `unconditional` gets no text."""
     torch.manual_seed(seed)
     unet = build_unet().train()
     encoder = CachedTextEncoder(tokenizer, text_encoder)

@@ -49,7 +49,9 @@ class Latents:
             self.shards.append((shard.get_slice("mean"), shard.get_slice("std")))
             for row, name in enumerate(json.loads(shard.metadata()["ids"])):
                 if name in self.places:
-                    raise InputError(f"{path}: sample {name} is in another shard of latents too; delete both and run again")
+                    raise InputError(
+                        f"{path}: sample {name} is in another shard of latents too; delete both and run again"
+                    )
                 self.places[name] = (number, row)
 
     def sample(self, name: str, noise: torch.Tensor) -> torch.Tensor:

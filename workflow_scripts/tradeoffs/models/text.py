@@ -51,8 +51,8 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
 def encode(text_encoder: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     """Context for the U-Net's cross-attention, (n, L, d), from token ids (n, L).
 
-    As in StableDiffusionPipeline: the encoder's last hidden state, padding attended like text. (Stable Diffusion 2 takes
-    the penultimate layer of OpenCLIP; its diffusers layout has one layer less instead.)
+    As in StableDiffusionPipeline: the encoder's last hidden state, padding attended like text. (Stable Diffusion 2
+    takes the penultimate layer of OpenCLIP; its diffusers layout has one layer less instead.)
     """
     return text_encoder(ids.to(text_encoder.device))[0]
 

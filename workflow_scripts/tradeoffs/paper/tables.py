@@ -81,8 +81,8 @@ def fidelity_summary(fidelity: pd.DataFrame | None) -> dict[str, float]:
 def table1(repeats: Sequence[Repeat], data: str, protocol: str) -> pd.DataFrame:
     """Table 1: per text and variant, fidelity beside localisation.
 
-    Columns: data, protocol, text, variant, seeds (their number), then per metric its mean over seeds and `<metric>_sd`, the
-    sample standard deviation (NaN with one seed), then counts (of the first seed; they do not depend on it).
+    Columns: data, protocol, text, variant, seeds (their number), then per metric its mean over seeds and `<metric>_sd`,
+    the sample standard deviation (NaN with one seed), then counts (of the first seed; they do not depend on it).
     """
     metrics = [*FIDELITY, *LOCALISATION, MICRO_AUC]
     rows = []
@@ -105,10 +105,15 @@ def table1(repeats: Sequence[Repeat], data: str, protocol: str) -> pd.DataFrame:
 
 def table1_notes(repeats: Sequence[Repeat], config: dict[str, Any], extractors: dict[str, str]) -> list[str]:
     """What a reader must know beside the numbers: how each column was made and what may not be compared."""
-    seeds = {variant: [r.seed for r in repeats if r.variant == variant and r.seed is not None] for variant in config["variants"]}
+    seeds = {
+        variant: [r.seed for r in repeats if r.variant == variant and r.seed is not None]
+        for variant in config["variants"]
+    }
     fidelity = next(r.fidelity for r in repeats if r.fidelity is not None).set_index("metric")
     notes = [
-        "Mean ± standard deviation over seeds (" + "; ".join(f"{v}: {', '.join(map(str, s))}" for v, s in seeds.items()) + "); "
+        "Mean ± standard deviation over seeds ("
+        + "; ".join(f"{v}: {', '.join(map(str, s))}" for v, s in seeds.items())
+        + "); "
         "one seed has no standard deviation.",
         "Localisation: macro mean over findings; a score counts only above the location prior, the mean box of the "
         "other patients with the same finding, which needs no model.",
@@ -121,8 +126,8 @@ def table1_notes(repeats: Sequence[Repeat], config: dict[str, Any], extractors: 
     ]
     if "ms_ssim_resized_to" in fidelity.index:
         notes.append(
-            f"MS-SSIM within prompts, at {int(fidelity.loc['ms_ssim_resized_to', 'value'])} px: images were resized, its five "
-            "scales need that."
+            f"MS-SSIM within prompts, at {int(fidelity.loc['ms_ssim_resized_to', 'value'])} px: images were resized, "
+            "its five scales need that."
         )
     return notes
 
@@ -150,7 +155,10 @@ def markdown(table: pd.DataFrame, title: str, notes: Iterable[str]) -> str:
     """The table as Markdown: a heading, one block per text, then the notes."""
     parts = [f"# {title}"]
     for text, block in table.groupby("text", sort=False):
-        parts += [f"**{_block_title(block, str(text))}**", formatted(block).to_markdown(index=False, disable_numparse=True)]
+        parts += [
+            f"**{_block_title(block, str(text))}**",
+            formatted(block).to_markdown(index=False, disable_numparse=True),
+        ]
     parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
@@ -167,7 +175,10 @@ def latex(table: pd.DataFrame, title: str, notes: Iterable[str]) -> str:
         " & ".join(rf"\rotatebox{{90}}{{{_escape(column)}}}" for column in shown.columns) + r" \\",
     ]
     for text, block in table.groupby("text", sort=False):
-        lines += [r"\midrule", rf"\multicolumn{{{shown.shape[1]}}}{{l}}{{{_escape(_block_title(block, str(text)))}}} \\"]
+        lines += [
+            r"\midrule",
+            rf"\multicolumn{{{shown.shape[1]}}}{{l}}{{{_escape(_block_title(block, str(text)))}}} \\",
+        ]
         lines += [" & ".join(map(_escape, row)) + r" \\" for row in shown.loc[block.index].to_numpy()]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]) + "\n"
 

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from tradeoffs.models.checkpoints import LatentDiffusion, load
+from tradeoffs.models.demo_base import build_tokenizer, noise_schedule
+
+TINY_TEXTS = ["left pleural effusion and right pneumonia", "no acute cardiopulmonary process", "mild edema."]
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory) -> Path:
+    """A Stable Diffusion folder of a few kB with random weights: 64 px images, 8x8 latents, texts of 24 tokens.
+
+    Its U-Net has cross-attention at 8 and 4 latent pixels, peaked enough for maps to differ from uniform ones.
+    """
+    tokenizer = build_tokenizer(TINY_TEXTS * 8)
+    tokenizer.model_max_length = 24
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=(2, 4),
+        norm_num_groups=4,
+        cross_attention_dim=16,
+        use_linear_projection=True,
+    )
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if ".attn2.to_q." in name or ".attn2.to_k." in name:
+                weight.mul_(3)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(4, 4, 4, 8),
+        layers_per_block=1,
+        norm_num_groups=2,
+        sample_size=64,
+        mid_block_add_attention=False,
+        scaling_factor=0.5,
+    )
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=24,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    folder = tmp_path_factory.mktemp("tiny_base")
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=noise_schedule(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_model(tiny_base) -> LatentDiffusion:
+    """The tiny base, loaded anew for each test."""
+    return load(tiny_base)

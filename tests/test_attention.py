@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import torch
+
+from tradeoffs.attention import (
+    AttentionSums,
+    Query,
+    captured_cross_attention,
+    cross_attention_layers,
+    evenly_spaced_steps,
+    token_heat_maps,
+)
+from tradeoffs.randomness import normal
+
+SEED, STEPS, KEEP = 5, 10, 4
+TIMES = [301, 201, 101, 1]  # of 1000 steps, 10 evenly spaced: 901, 801, ..., 1, of which the last four
+
+
+def latent(name):
+    return normal((4, 8, 8), "latent", name)
+
+
+QUERIES = [
+    Query("a-1", "a", "left pleural effusion", latent("a")),
+    Query("b-1", "b", "no acute cardiopulmonary process and mild edema", latent("b")),
+    Query("a-2", "a", "pneumonia", latent("a")),
+]
+TOKENS = {"a-1": 3, "b-1": 7, "a-2": 1}
+
+
+def run(model, queries=QUERIES, batch_size=8, seed=SEED):
+    return token_heat_maps(model, queries, seed, STEPS, KEEP, batch_size)
+
+
+@torch.no_grad()
+def plain_heat_maps(model, query):
+    """Keeps the map of every step and layer (the mean over its heads, each 4 wide), then takes the mean."""
+    stored = {}
+    hooks = []
+    for name, module in model.unet.named_modules():
+        if name.endswith((".attn2.to_q", ".attn2.to_k")):
+            hooks.append(module.register_forward_hook(lambda _m, _i, output, key=name: stored.update({key: output[0]})))
+    layers = [name.removesuffix(".to_q") for name, _ in model.unet.named_modules() if name.endswith(".attn2.to_q")]
+    ids = model.tokenizer(query.text, padding="max_length", max_length=24)["input_ids"]
+    context = model.text_encoder(torch.tensor([ids])).last_hidden_state
+    betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2
+    signal = np.cumprod(1 - betas)
+    maps = []
+    for time in TIMES:
+        noise = normal((4, 8, 8), SEED, query.sample_id, time)
+        noisy = float(np.sqrt(signal[time])) * query.latent + float(np.sqrt(1 - signal[time])) * noise
+        model.unet(noisy[None], time, context)
+        for layer in layers:
+            heads = model.unet.get_submodule(layer).heads
+            queries, keys = (stored[f"{layer}.to_{x}"].chunk(heads, 1) for x in "qk")
+            by_head = [torch.softmax(q @ k.T / np.sqrt(4), 1) for q, k in zip(queries, keys, strict=True)]
+            side = int(np.sqrt(len(by_head[0])))
+            square = (sum(by_head) / heads).T.reshape(24, side, side)
+            maps.append(square.repeat_interleave(8 // side, 1).repeat_interleave(8 // side, 2))
+    for hook in hooks:
+        hook.remove()
+    assert len(maps) == 4 * 4  # steps x layers
+    return torch.stack(maps).mean(0)
+
+
+def test_steps():
+    assert evenly_spaced_steps(1000, 50, 40) == list(range(781, 0, -20))
+    assert evenly_spaced_steps(1000, 50, 50)[:2] == [981, 961]
+    assert evenly_spaced_steps(1000, STEPS, KEEP) == TIMES
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 100])  # 8: two images share a pass, with texts of 3 and 7 tokens
+def test_streaming_equals_the_mean_of_all_maps(tiny_model, batch_size):
+    for query, maps in zip(QUERIES, run(tiny_model, batch_size=batch_size), strict=True):
+        expected = plain_heat_maps(tiny_model, query)[1 : 1 + TOKENS[query.id]].numpy()
+        assert (maps.id, maps.text, len(maps.tokens)) == (query.id, query.text, TOKENS[query.id])
+        assert maps.heat.shape == (TOKENS[query.id], 8, 8) and maps.heat.dtype == np.float32
+        np.testing.assert_allclose(maps.heat, expected, atol=1e-6)
+        assert maps.heat.std(axis=(1, 2)).min() > 1e-4  # maps vary, so a wrong place or step would show
+
+
+def test_sums_by_hand():
+    sums = AttentionSums(images=2, tokens=1, size=(4, 4))
+    sums.rows = torch.tensor([1, 1])  # two steps of the second image
+    coarse = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    layer = torch.zeros(2, 2, 4, 3)  # batch, heads, pixels, L
+    layer[0, 0, :, 0], layer[0, 1, :, 0] = coarse.flatten(), coarse.flatten() + 0.2  # heads: mean coarse + 0.1
+    layer[1, :, :, 0] = 0.5
+    layer[..., 1:] = 9.0  # beyond the text's tokens
+    sums.add(layer)
+    sums.add(torch.full((2, 2, 16, 3), 0.6))
+    mean = sums.mean(layers=2, steps=2)
+    assert mean.shape == (2, 1, 4, 4)
+    assert mean[0].abs().max() == 0
+    # top left block: (0.1 + 0.1 + 0.5 + 0.6 + 0.6) / 4
+    expected = torch.tensor([[1.9, 2.0], [2.1, 2.2]]).repeat_interleave(2, 0).repeat_interleave(2, 1) / 4
+    torch.testing.assert_close(mean[1, 0], expected)
+
+
+@torch.no_grad()
+def test_capture_changes_nothing_and_leaves_nothing(tiny_model):
+    unet = tiny_model.unet
+    context = normal((2, 24, 16), "context")
+    noisy, times = torch.stack([latent("a"), latent("b")]), torch.tensor([1, 900])
+    before, plain = dict(unet.attn_processors), unet(noisy, times, context).sample
+    sums = AttentionSums(2, 24, (8, 8))
+    sums.rows = torch.tensor([0, 1])
+    with captured_cross_attention(unet, sums):
+        captured = unet(noisy, times, context).sample
+    torch.testing.assert_close(captured, plain, atol=1e-5, rtol=0)
+    # Each layer's probabilities of a pixel sum to one over all 24 tokens
+    torch.testing.assert_close(sums.mean(layers=4, steps=1).sum(1), torch.ones(2, 8, 8))
+    assert set(sums.sums) == {64, 16}  # one sum a resolution, not one a layer
+    assert unet.attn_processors == before
+
+    with pytest.raises(KeyError), captured_cross_attention(unet, sums):
+        assert unet.attn_processors != before
+        raise KeyError
+    assert unet.attn_processors == before
+    assert len(cross_attention_layers(unet)) == 4
+
+
+def test_noise_belongs_to_seed_sample_and_step(tiny_model):
+    alone = {query.id: run(tiny_model, [query], batch_size=1)[0].heat for query in QUERIES}
+    for maps in run(tiny_model, QUERIES[::-1], batch_size=1):
+        np.testing.assert_array_equal(maps.heat, alone[maps.id])
+    renamed = Query("other", "a", QUERIES[0].text, latent("a"))
+    np.testing.assert_array_equal(run(tiny_model, [renamed], batch_size=1)[0].heat, alone["a-1"])
+    other_sample = Query("a-1", "c", QUERIES[0].text, latent("a"))
+    assert np.abs(run(tiny_model, [other_sample], batch_size=1)[0].heat - alone["a-1"]).max() > 1e-5
+    assert np.abs(run(tiny_model, QUERIES[:1], batch_size=1, seed=6)[0].heat - alone["a-1"]).max() > 1e-5
+
+
+def test_texts_without_tokens_and_beyond_the_context(tiny_model):
+    empty, long = run(
+        tiny_model, [Query("e", "a", "", latent("a")), Query("l", "a", "left pneumonia " * 20, latent("a"))]
+    )
+    assert empty.tokens == [] and empty.spans.shape == (0, 2) and empty.heat.shape == (0, 8, 8)
+    assert empty.truncated_at == 0
+    # 24 places, 22 without start and end: 11 times "left pneumonia ", the last blank did not fit
+    assert len(long.tokens) == 22 and long.heat.shape == (22, 8, 8) and long.truncated_at == 11 * 15 - 1

@@ -1,0 +1,67 @@
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from tradeoffs.errors import InputError
+from tradeoffs.jobs import job, logger
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Snakemake's object as far as a job reads it; the process is as before afterwards."""
+    root, threads = logging.getLogger(), torch.get_num_threads()
+    handlers, level = root.handlers[:], root.level
+    yield SimpleNamespace(log=[str(tmp_path / "logs" / "data" / "rule.log")], threads=1, rule="prepare_images")
+    root.handlers[:], root.level = handlers, level
+    torch.set_num_threads(threads)
+
+
+def test_log_holds_what_the_terminal_shows(snakemake, capsys):
+    terminal = sys.stderr
+    with job(snakemake):
+        print("progress", file=sys.stderr)
+        logger.info("%d images", 3)
+    assert sys.stderr is terminal
+    shown = capsys.readouterr().err
+    assert shown == Path(snakemake.log[0]).read_text() == "progress\n3 images\n"
+
+
+def test_input_error_is_one_line(snakemake, capsys):
+    terminal = sys.stderr
+    with pytest.raises(SystemExit) as end, job(snakemake):
+        raise InputError("images.csv, row 3: path is empty; correct it")
+    assert end.value.code == 1 and sys.stderr is terminal
+    expected = "Error in rule prepare_images: images.csv, row 3: path is empty; correct it\n"
+    assert Path(snakemake.log[0]).read_text() == capsys.readouterr().err == expected
+
+
+def test_other_errors_are_logged_with_a_traceback(snakemake):
+    with pytest.raises(SystemExit) as end, job(snakemake):
+        raise KeyError("sample_id")
+    log = Path(snakemake.log[0]).read_text()
+    assert end.value.code == 1
+    assert log.startswith("Traceback") and "test_jobs.py" in log and log.endswith("KeyError: 'sample_id'\n")
+
+
+def test_threads_are_limited(snakemake):
+    torch.set_num_threads(2)
+    with job(snakemake):
+        assert torch.get_num_threads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+
+
+def test_script_ends_with_exit_code(tmp_path):
+    script = (
+        "from types import SimpleNamespace\n"
+        "from tradeoffs.jobs import job\n"
+        f"with job(SimpleNamespace(log=[{str(tmp_path / 'rule.log')!r}], threads=1, rule='r')):\n"
+        "    raise MemoryError\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
+    assert run.returncode == 1 and (tmp_path / "rule.log").read_bytes() == run.stderr and b"MemoryError" in run.stderr

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tradeoffs.errors import InputError
+from tradeoffs.models.latents import Latents, encode_images, save_latents
+from tradeoffs.randomness import normal
+
+
+def test_posterior_of_each_image(tiny_model, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    paths = [str(tmp_path / f"{i}.png") for i in range(3)]
+    for image, path in zip(pixels, paths, strict=True):
+        Image.fromarray(image).save(path)
+    mean, std = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2)
+    assert mean.shape == std.shape == (3, 4, 8, 8) and mean.dtype == torch.float32
+    for i in range(3):
+        image = torch.tensor(pixels[i] / 127.5 - 1, dtype=torch.float32).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            moments = tiny_model.vae.quant_conv(tiny_model.vae.encoder(image))[0]
+        torch.testing.assert_close(mean[i], moments[:4], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            std[i], torch.exp(moments[4:] / 2), atol=1e-5, rtol=1e-4
+        )  # moments: mean, log variance
+
+
+def test_draw_from_the_posterior(tmp_path):
+    mean, std = normal((3, 4, 2, 5), "mean"), normal((3, 4, 2, 5), "std").abs()
+    save_latents(tmp_path / "train_0.safetensors", ["a", "b"], mean[:2], std[:2])
+    save_latents(tmp_path / "train_1.safetensors", ["c"], mean[2:], std[2:])
+    latents = Latents([tmp_path / "train_0.safetensors", tmp_path / "train_1.safetensors"], scaling_factor=0.5)
+    assert latents.shape == (4, 2, 5)
+    noise = normal((4, 2, 5), "noise")
+    for i, name in enumerate("abc"):
+        torch.testing.assert_close(latents.sample(name, noise), 0.5 * mean[i] + 0.5 * std[i] * noise)
+        torch.testing.assert_close(latents.sample(name, torch.zeros(4, 2, 5)), 0.5 * mean[i])
+    with pytest.raises(KeyError):
+        latents.sample("d", noise)
+
+
+def test_shards_may_not_share_samples(tmp_path):
+    for shard in range(2):
+        save_latents(tmp_path / f"{shard}.safetensors", ["a"], torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
+    with pytest.raises(InputError, match=r"1\.safetensors: sample a is in another shard"):
+        Latents([tmp_path / "0.safetensors", tmp_path / "1.safetensors"], 1.0)

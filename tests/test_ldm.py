@@ -1,0 +1,487 @@
+"""Checkpoints are written here in the LDM code's names by rules taken from that code's construction of its networks."""
+
+import os
+import re
+import sys
+import types
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from tradeoffs.errors import InputError
+from tradeoffs.models import ldm
+from tradeoffs.models.checkpoints import load
+
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+
+
+class OpenClipText(nn.Module):
+    """OpenCLIP's text tower, with its names; `forward` gives what Stable Diffusion 2 conditions on."""
+
+    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, context: int = 77):
+        super().__init__()
+        self.token_embedding = nn.Embedding(vocabulary, width)
+        self.positional_embedding = nn.Parameter(torch.zeros(context, width))
+        self.transformer = nn.Module()
+        self.transformer.resblocks = nn.ModuleList(self.block(width, heads) for _ in range(layers))
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.zeros(width, width))
+        self.logit_scale = nn.Parameter(torch.zeros(()))
+
+    @staticmethod
+    def block(width: int, heads: int) -> nn.Module:
+        block = nn.Module()
+        block.ln_1 = nn.LayerNorm(width)
+        block.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        block.ln_2 = nn.LayerNorm(width)
+        layers = {"c_fc": nn.Linear(width, 4 * width), "gelu": nn.GELU(), "c_proj": nn.Linear(4 * width, width)}
+        block.mlp = nn.Sequential(OrderedDict(layers))
+        return block
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
+        future = torch.full((ids.shape[1], ids.shape[1]), -torch.inf).triu(1)
+        for block in self.transformer.resblocks[:-1]:
+            normed = block.ln_1(x)
+            x = x + block.attn(normed, normed, normed, need_weights=False, attn_mask=future)[0]
+            x = x + block.mlp(block.ln_2(x))
+        return self.ln_final(x)
+
+
+def shaken(network: nn.Module, seed: int) -> nn.Module:
+    """Every weight random, so that no two can be exchanged unseen."""
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += 0.05 * torch.randn(weight.shape, generator=rng)
+    return network.eval()
+
+
+def small_unet(family: str) -> UNet2DConditionModel:
+    """Three levels, two blocks each, attention in the first two (SD 2) or two levels, one block each (SD 1)."""
+    two = family == "2"
+    unet = UNet2DConditionModel(
+        block_out_channels=(64, 64, 128) if two else (32, 64),
+        layers_per_block=2 if two else 1,
+        down_block_types=(*["CrossAttnDownBlock2D"] * (2 if two else 1), "DownBlock2D"),
+        up_block_types=("UpBlock2D", *["CrossAttnUpBlock2D"] * (2 if two else 1)),
+        attention_head_dim=(1, 1, 2) if two else 8,
+        use_linear_projection=two,
+        cross_attention_dim=128,
+    )
+    return shaken(unet, 0)
+
+
+def small_vae() -> AutoencoderKL:
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        latent_channels=4,
+    )
+    return shaken(vae, 1)
+
+
+def small_text_encoder(family: str, vocabulary: int) -> nn.Module:
+    if family == "2":
+        return shaken(OpenClipText(vocabulary, 128, layers=3, heads=2), 2)
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        hidden_act="quick_gelu",
+    )
+    return shaken(CLIPTextModel(config), 2)
+
+
+def moved(state: dict, places: dict[str, str], parts: dict[str, str]) -> dict:
+    """`state` with each module in `places` under its new name and, within it, the `parts` renamed."""
+    renamed = {}
+    for name, weight in state.items():
+        place = next(place for place in places if name.startswith(f"{place}."))
+        rest = name[len(place) + 1 :]
+        part = next((part for part in parts if rest.startswith(f"{part}.") and places[place][-1].isdigit()), None)
+        renamed[f"{places[place]}.{rest if part is None else parts[part] + rest[len(part) :]}"] = weight
+    return renamed
+
+
+def ldm_unet(unet: UNet2DConditionModel) -> dict:
+    levels, layers = len(unet.config.block_out_channels), unet.config.layers_per_block
+    places = {
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "conv_in": "input_blocks.0.0",
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2",
+        "conv_norm_out": "out.0",
+        "conv_out": "out.2",
+    }
+    block = 1
+    for level in range(levels):
+        for layer in range(layers):
+            places[f"down_blocks.{level}.resnets.{layer}"] = f"input_blocks.{block}.0"
+            places[f"down_blocks.{level}.attentions.{layer}"] = f"input_blocks.{block}.1"
+            block += 1
+        places[f"down_blocks.{level}.downsamplers.0"] = f"input_blocks.{block}.0"
+        block += level < levels - 1
+    block = 0
+    for level, kind in enumerate(unet.config.up_block_types):
+        for layer in range(layers + 1):
+            places[f"up_blocks.{level}.resnets.{layer}"] = f"output_blocks.{block}.0"
+            places[f"up_blocks.{level}.attentions.{layer}"] = f"output_blocks.{block}.1"
+            block += 1
+        places[f"up_blocks.{level}.upsamplers.0"] = f"output_blocks.{block - 1}.{1 if kind == 'UpBlock2D' else 2}"
+    renamed = moved(unet.state_dict(), places, RESNET)
+    return {
+        name.replace(".0.conv.", ".0.op.") if "input_blocks" in name else name: weight
+        for name, weight in renamed.items()
+    }
+
+
+def ldm_vae(vae: AutoencoderKL) -> dict:
+    levels, layers = len(vae.config.block_out_channels), vae.config.layers_per_block
+    places = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
+    for half in ("encoder", "decoder"):
+        for part in ("conv_in", "conv_out"):
+            places[f"{half}.{part}"] = f"{half}.{part}"
+        places[f"{half}.conv_norm_out"] = f"{half}.norm_out"
+        places[f"{half}.mid_block.resnets.0"] = f"{half}.mid.block_1"
+        places[f"{half}.mid_block.attentions.0"] = f"{half}.mid.attn_1"
+        places[f"{half}.mid_block.resnets.1"] = f"{half}.mid.block_2"
+    for level in range(levels):
+        for layer in range(layers + 1):
+            places[f"encoder.down_blocks.{level}.resnets.{layer}"] = f"encoder.down.{level}.block.{layer}"
+            # the LDM code counts the decoder's levels by resolution, finest first
+            places[f"decoder.up_blocks.{level}.resnets.{layer}"] = f"decoder.up.{levels - 1 - level}.block.{layer}"
+        places[f"encoder.down_blocks.{level}.downsamplers.0"] = f"encoder.down.{level}.downsample"
+        places[f"decoder.up_blocks.{level}.upsamplers.0"] = f"decoder.up.{levels - 1 - level}.upsample"
+    renamed = moved(vae.state_dict(), places, {"conv_shortcut": "nin_shortcut", **ATTENTION})
+    # attention is made of 1x1 convolutions there
+    return {
+        name: weight[:, :, None, None] if ".attn_1." in name and weight.ndim == 2 else weight
+        for name, weight in renamed.items()
+    }
+
+
+def checkpoint(unet: UNet2DConditionModel, vae: AutoencoderKL, text_encoder: nn.Module) -> dict:
+    """The networks' weights in the LDM code's names, with some of the extras of real files."""
+    if isinstance(text_encoder, OpenClipText):
+        prefix, extras = "cond_stage_model.model.", {}
+    else:
+        prefix = "cond_stage_model.transformer.text_model."
+        extras = {f"{prefix}embeddings.position_ids": torch.arange(77)[None]}
+    return {
+        "betas": torch.zeros(1000),
+        "model_ema.decay": torch.tensor(0.9999),
+        "model_ema.diffusion_modeltime_embed0weight": torch.full((1,), 7.0),
+        **{f"model.diffusion_model.{name}": weight for name, weight in ldm_unet(unet).items()},
+        **{f"first_stage_model.{name}": weight for name, weight in ldm_vae(vae).items()},
+        **{f"{prefix}{name}": weight for name, weight in text_encoder.state_dict().items()},
+        **extras,
+    }
+
+
+def small(family: str, vocabulary: int = 300) -> tuple[UNet2DConditionModel, AutoencoderKL, nn.Module]:
+    return small_unet(family), small_vae(), small_text_encoder(family, vocabulary)
+
+
+def starting_with(*parts: object) -> str:
+    """Pattern for a message that begins with the parts as they are."""
+    return "^" + re.escape("".join(map(str, parts)))
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict:
+    return checkpoint(*small("2"))
+
+
+@torch.no_grad()
+def assert_same_outputs(found, unet, vae, text_encoder, tolerance: float = 1e-5) -> None:
+    rng = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, 300, (2, 77), generator=rng)
+    context = text_encoder(ids)
+    context = context if torch.is_tensor(context) else context.last_hidden_state
+    torch.testing.assert_close(found.text_encoder(ids).last_hidden_state, context, rtol=0, atol=tolerance)
+    latents = torch.randn(2, 4, 8, 8, generator=rng)
+    times = torch.tensor([3, 900])
+    noise, expected = (network(latents, times, context).sample for network in (found.unet, unet))
+    torch.testing.assert_close(noise, expected, rtol=0, atol=tolerance)
+    images = torch.rand(1, 3, 16, 16, generator=rng) * 2 - 1
+    moments, expected = (network.encode(images).latent_dist.parameters for network in (found.vae, vae))
+    torch.testing.assert_close(moments, expected, rtol=0, atol=tolerance)
+    decoded, expected = (network.decode(latents).sample for network in (found.vae, vae))
+    torch.testing.assert_close(decoded, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("family", ["1", "2"])
+def test_networks_compute_what_the_originals_do(family):
+    originals = small(family)
+    found = ldm.build(checkpoint(*originals))
+    assert_same_outputs(found, *originals)
+    assert found.vae.config.scaling_factor == 0.18215
+    assert not any(network.training for network in (found.unet, found.vae, found.text_encoder))
+
+
+def test_true_sizes():
+    """The numbers of parameters are those that the LDM code prints and the model cards give."""
+    with init_empty_weights():
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+        )
+        unets = {
+            "1": UNet2DConditionModel(attention_head_dim=8, cross_attention_dim=768),
+            "2": UNet2DConditionModel(
+                attention_head_dim=(5, 10, 20, 20), cross_attention_dim=1024, use_linear_projection=True
+            ),
+        }
+        texts = {
+            "1": CLIPTextModel(
+                CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
+            ),
+            "2": OpenClipText(49408, 1024, layers=24, heads=16),
+        }
+    sizes = {}
+    for family, unet in unets.items():
+        found = ldm.build(checkpoint(unet, vae, texts[family]))
+        parts = (found.unet, found.vae, found.text_encoder)
+        sizes[family] = [sum(weight.numel() for weight in part.parameters()) for part in parts]
+        for key in ("down_block_types", "up_block_types"):
+            assert tuple(found.unet.config[key]) == unet.config[key]
+    assert sizes == {
+        "1": [859_520_964, 83_653_863, 123_060_480],
+        "2": [865_910_724, 83_653_863, 340_387_840],  # text encoder without its last layer, 23 of 24
+    }
+    assert found.unet.config.attention_head_dim == [5, 10, 20, 20]
+    assert (found.text_encoder.config.num_hidden_layers, found.text_encoder.config.num_attention_heads) == (23, 16)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.diffusion_model.input_blocks.1.0.in_layers.0.weight",
+        "model.diffusion_model.input_blocks.3.0.op.bias",
+        "model.diffusion_model.output_blocks.2.1.conv.bias",
+        "model.diffusion_model.out.2.weight",
+        "first_stage_model.encoder.down.0.downsample.conv.bias",
+        "first_stage_model.decoder.mid.attn_1.q.weight",
+        "first_stage_model.post_quant_conv.weight",
+        "cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight",
+        "cond_stage_model.model.positional_embedding",
+    ],
+)
+def test_a_missing_weight_is_an_error(weights, name):
+    with pytest.raises(InputError, match="missing"):
+        ldm.build({key: weight for key, weight in weights.items() if key != name})
+
+
+def test_the_missing_weight_is_named(weights):
+    without = {k: v for k, v in weights.items() if k != "first_stage_model.encoder.conv_in.bias"}
+    with pytest.raises(InputError, match=r"weight encoder\.conv_in\.bias of AutoencoderKL"):
+        ldm.build(without)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.diffusion_model.label_emb.0.0.weight",
+        "model.diffusion_model.input_blocks.1.0.extra.weight",
+        "model.diffusion_model.input_blocks.extra.weight",
+        "model.diffusion_model.out.3.weight",
+        "first_stage_model.loss.logvar",
+        "first_stage_model.encoder.mid.attn_2.q.weight",
+        "cond_stage_model.model.visual.proj",
+        "cond_stage_model.model.transformer.resblocks.0.ls_1.gamma",
+        "cond_stage_model.logit_scale",
+        "embedder.model.visual.proj",
+        "scale_factor",
+    ],
+)
+def test_an_unknown_weight_is_an_error_that_names_it(weights, name):
+    with pytest.raises(InputError, match=re.escape(f"weight {name} is unknown")):
+        ldm.build({**weights, name: torch.zeros(64, 64)})
+
+
+def test_two_weights_for_one_place_are_an_error(weights):
+    with pytest.raises(InputError, match="is unknown"):
+        ldm.build({**weights, "model.diffusion_model.input_blocks.1.0.norm1.weight": torch.zeros(64)})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.diffusion_model.middle_block.0.in_layers.2.weight", (128, 128, 1, 1)),
+        ("model.diffusion_model.out.2.weight", ()),
+        ("first_stage_model.decoder.mid.attn_1.q.weight", (64, 32, 1, 1)),
+        ("cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight", (384, 64)),
+        ("cond_stage_model.model.transformer.resblocks.1.mlp.c_proj.bias", (64,)),
+    ],
+)
+def test_a_weight_of_another_shape_is_an_error_that_names_it(weights, name, shape):
+    with pytest.raises(InputError, match=re.escape(name)):
+        ldm.build({**weights, name: torch.zeros(shape)})
+
+
+def test_models_that_are_not_for_images_from_text(weights):
+    unet = small_unet("2")
+    inpainting = UNet2DConditionModel.from_config(unet.config, in_channels=9)
+    with pytest.raises(InputError, match="maps 9 to 4 channels, but the latents have 4"):
+        ldm.build(checkpoint(inpainting, small_vae(), small_text_encoder("2", 300)))
+    narrow = shaken(OpenClipText(300, 64, layers=2, heads=1), 0)
+    with pytest.raises(InputError, match="takes text of width 128, its text encoder gives 64"):
+        ldm.build(checkpoint(unet, small_vae(), narrow))
+    without_text = {k: v for k, v in weights.items() if not k.startswith("cond_stage_model.")}
+    with pytest.raises(InputError, match="not one text encoder"):
+        ldm.build(without_text)
+    with pytest.raises(InputError, match="not one text encoder"):
+        ldm.build({**weights, "cond_stage_model.transformer.text_model.final_layer_norm.bias": torch.zeros(128)})
+
+
+@pytest.fixture(scope="module")
+def full_vocabulary(tmp_path_factory):
+    """An SD 2 checkpoint with CLIP's vocabulary in half precision, the converted folder and the original networks."""
+    folder = tmp_path_factory.mktemp("ldm")
+    originals = small("2", 49408)
+    halves = {name: weight.half() for name, weight in checkpoint(*originals).items()}
+    torch.save({"state_dict": halves, "global_step": 875000}, folder / "512-base-ema.ckpt")
+    ldm.convert(folder / "512-base-ema.ckpt", folder / "base")
+    return folder, originals
+
+
+def test_converted_folder_loads_strictly(full_vocabulary):
+    folder, originals = full_vocabulary
+    model = load(folder / "base")
+    assert_same_outputs(model, *(network.half().float() for network in originals))
+    for file in (folder / "base").glob("*/*.safetensors"):
+        assert {weight.dtype for weight in load_file(file).values()} == {torch.float32}
+    # abar at the first and last step, by hand: 1 - 0.00085, and the product over all steps
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    np.testing.assert_allclose(model.schedule.alphas_cumprod, np.cumprod(1 - betas), rtol=1e-4)
+    assert model.schedule.config.prediction_type == "epsilon"
+
+
+def test_converted_folder_opens_as_a_pipeline(full_vocabulary):
+    folder, _ = full_vocabulary
+    pipeline = StableDiffusionPipeline.from_pretrained(folder / "base")
+    config = pipeline.scheduler.config
+    assert (config.steps_offset, config.clip_sample, config.set_alpha_to_one) == (1, False, False)
+    # 64 latent pixels; the small autoencoder has two levels, so two pixels each
+    assert (pipeline.unet.config.sample_size, pipeline.vae.config.sample_size) == (64, 128)
+
+
+def test_tokenizer_is_clips(full_vocabulary):
+    folder, _ = full_vocabulary
+    tokenizer = load(folder / "base").tokenizer
+    ids = tokenizer("A photo of a cat", padding="max_length", truncation=True)["input_ids"]
+    # the ids as in CLIP's and Stable Diffusion's documentation; "!" (id 0) pads in Stable Diffusion 2
+    assert ids == [49406, 320, 1125, 539, 320, 2368, 49407] + [0] * 70
+
+
+def test_stable_diffusion_1_pads_with_the_end_token():
+    networks = ldm.build(checkpoint(*small("1", 49408)))
+    tokenizer = ldm.build_tokenizer(networks)
+    assert tokenizer("a dog", padding="max_length")["input_ids"] == [49406, 320, 1929] + [49407] * 74
+
+
+def test_errors_name_the_file(tmp_path, weights):
+    file = tmp_path / "model.safetensors"
+    save_file({**weights, "embedder.weight": torch.zeros(1)}, file)
+    with pytest.raises(InputError, match=starting_with(file, ": weight embedder.weight is unknown; base.source")):
+        ldm.convert(file, tmp_path / "base")
+    save_file(weights, file)
+    with pytest.raises(InputError, match=starting_with(file, ": its text encoder knows 300 tokens")):
+        ldm.convert(file, tmp_path / "base")
+    assert not (tmp_path / "base").exists()
+
+
+def test_another_noise_schedule_is_an_error():
+    schedule = ldm.noise_schedule("epsilon")
+    roots = np.linspace(0.00085**0.5, 0.012**0.5, 1000)
+    trained = torch.from_numpy(np.cumprod(1 - roots**2))
+    ldm.check_schedule({"alphas_cumprod": trained.half()}, schedule)
+    linear = torch.from_numpy(np.cumprod(1 - np.linspace(0.00085, 0.012, 1000)))
+    for other in (linear, trained[::2]):
+        with pytest.raises(InputError, match="another noise schedule"):
+            ldm.check_schedule({"alphas_cumprod": other}, schedule)
+
+
+def test_prediction_type_follows_the_configuration_beside_the_file(tmp_path, full_vocabulary):
+    config = tmp_path / "model.yaml"
+    assert ldm.prediction_type(config) == "epsilon"
+    config.write_text("model:\n  params:\n    linear_start: 0.00085\n")
+    assert ldm.prediction_type(config) == "epsilon"
+    config.write_text("model:\n  params:\n    parameterization: eps\n")
+    assert ldm.prediction_type(config) == "epsilon"
+    for wrong in ("model:\n  params:\n    parameterization: x0\n", "model: 1\n", "[", ""):
+        config.write_text(wrong)
+        with pytest.raises(InputError, match=starting_with(config, ": model.params.parameterization is neither")):
+            ldm.prediction_type(config)
+    (tmp_path / "model.ckpt").hardlink_to(full_vocabulary[0] / "512-base-ema.ckpt")
+    config.write_text('model:\n  params:\n    parameterization: "v"\n')
+    ldm.convert(tmp_path / "model.ckpt", tmp_path / "base")
+    model = load(tmp_path / "base")
+    assert model.schedule.config.prediction_type == "v_prediction"
+    assert model.unet.config.sample_size == 96
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    file = tmp_path / "model.ckpt"
+    torch.save({"state_dict": {"betas": torch.zeros(1)}, "callbacks": Malicious()}, file)
+    with pytest.raises(InputError, match=starting_with(file, ": would run code when read (posix.mkdir); take the")):
+        ldm.read(file)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_lightning_class_of_published_checkpoints_is_no_obstacle(tmp_path, monkeypatch):
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    callback = type("ModelCheckpoint", (), {"__module__": name})
+    file = tmp_path / "model.ckpt"
+    with monkeypatch.context() as installed:
+        for package in ("pytorch_lightning", "pytorch_lightning.callbacks", name):
+            installed.setitem(sys.modules, package, types.ModuleType(package))
+        sys.modules[name].ModelCheckpoint = callback
+        torch.save({"state_dict": {"betas": torch.ones(1)}, "callbacks": {callback: {"best": None}}}, file)
+    assert ldm.read(file) == {"betas": torch.ones(1)}
+
+
+@pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"PK\x03\x04"])
+def test_a_damaged_file_is_an_error(tmp_path, suffix, content):
+    file = tmp_path / f"model.{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=starting_with(file, ": is damaged or no file of weights")):
+        ldm.read(file)
+
+
+@pytest.mark.parametrize("content", [[1], {}, {"state_dict": {"global_step": 3}}])
+def test_a_file_without_weights_is_an_error(tmp_path, content):
+    file = tmp_path / "model.ckpt"
+    torch.save(content, file)
+    with pytest.raises(InputError, match=starting_with(file, ": holds no weights by name")):
+        ldm.read(file)

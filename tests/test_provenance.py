@@ -1,0 +1,116 @@
+import ast
+import json
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tradeoffs import provenance
+
+TREE = {
+    "train.py": "import tradeoffs.training\nimport numpy\n",
+    "draw.py": "from tradeoffs.data import images, tables\n",
+    "tradeoffs/__init__.py": "",
+    "tradeoffs/training.py": "def late():\n    from tradeoffs.models.text import tokenize\n",
+    "tradeoffs/models/__init__.py": "",
+    "tradeoffs/models/text.py": "from tradeoffs.errors import InputError\nimport tradeoffs.training\n",  # a circle
+    "tradeoffs/errors.py": "class InputError(ValueError): pass\n",
+    "tradeoffs/data/__init__.py": "",
+    "tradeoffs/data/images.py": "",
+    "tradeoffs/data/tables.py": "",
+    "tradeoffs/unused.py": "",
+}
+USED = {
+    "train.py": {"train.py", "tradeoffs/training.py", "tradeoffs/models/text.py", "tradeoffs/errors.py"},
+    "draw.py": {"draw.py", "tradeoffs/data/__init__.py", "tradeoffs/data/images.py", "tradeoffs/data/tables.py"},
+}
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    scripts = tmp_path / "workflow_scripts"
+    for name, content in TREE.items():
+        (scripts / name).parent.mkdir(parents=True, exist_ok=True)
+        (scripts / name).write_text(content)
+    monkeypatch.setattr(provenance, "SCRIPTS", scripts)
+    return scripts
+
+
+def digest(script):
+    provenance.code_digest.cache_clear()
+    provenance._imported_files.cache_clear()
+    return provenance.code_digest(script)
+
+
+@pytest.fixture(autouse=True)
+def _forget_temporary_trees():
+    yield
+    provenance.code_digest.cache_clear()
+    provenance._imported_files.cache_clear()
+
+
+@pytest.mark.parametrize("script", USED)
+def test_digest_changes_with_the_code_in_use_and_only_then(tree, script):
+    before = digest(script)
+    optional = {name for name in TREE if name.endswith("__init__.py")}
+    changing = set()
+    for name, content in TREE.items():
+        (tree / name).touch()
+        assert digest(script) == before
+        (tree / name).write_text(content + "# changed\n")
+        if digest(script) != before:
+            changing.add(name)
+        (tree / name).write_text(content)
+    assert changing - optional == USED[script] - optional and digest(script) == before
+
+
+def test_digest_does_not_depend_on_the_place(tree, tmp_path, monkeypatch):
+    before = digest("train.py")
+    monkeypatch.setattr(provenance, "SCRIPTS", tree.rename(tmp_path / "elsewhere"))
+    assert digest("train.py") == before
+
+
+def test_no_import_escapes_the_digest():
+    """Relative and computed imports would."""
+    for file in Path(provenance.SCRIPTS).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file}: relative import"
+            assert not (isinstance(node, ast.Name) and node.id in ("__import__", "importlib")), (
+                f"{file}: computed import"
+            )
+
+
+def git(folder, *command):
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *command], cwd=folder, check=True, capture_output=True
+    )
+
+
+def test_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance.commit() == "unknown"
+    git(tmp_path, "init")
+    assert provenance.commit() == "unknown"  # no commit yet
+    (tmp_path / "tracked").write_text("1")
+    git(tmp_path, "add", "tracked")
+    git(tmp_path, "commit", "-m", "first")
+    git(tmp_path, "tag", "-a", "v1", "-m", "a tag")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
+    (tmp_path / "untracked").write_text("1")
+    assert len(head) == 40 and provenance.commit() == head
+    (tmp_path / "tracked").write_text("2")
+    assert provenance.commit() == f"{head}-dirty"
+
+
+def test_sidecar(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: "abc")
+    config = {"seeds": [0, 1], "base": {"source": "folder"}}
+    for name in ("1.json", "2.json"):
+        provenance.write_sidecar(tmp_path / name, config, {"images_counts": {"read": 5, "kept": 4}})
+    content = json.loads((tmp_path / "1.json").read_text())
+    assert content["config"] == config and content["commit"] == "abc"
+    assert content["counts"] == {"images_counts": {"read": 5, "kept": 4}}
+    assert content["packages"]["torch"] == version("torch") and "diffusers" in content["packages"]
+    assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()

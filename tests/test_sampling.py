@@ -1,0 +1,67 @@
+import numpy as np
+import pandas as pd
+import pytest
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
+
+from tradeoffs.models.demo_base import noise_schedule
+from tradeoffs.sampling import draw_samples, sample_list, sampler
+
+PROMPTS = pd.DataFrame(
+    {
+        "prompt_id": ["x", "y", "z"],
+        "text": ["mild edema", "left pneumonia", "no acute process"],
+        "Finding Labels": ["Edema", "Pneumonia", ""],
+    }
+)
+
+
+def draw(folder, rows, seed=0, guidance=4.0, steps=3, scheduler="ddim", batch_size=2):
+    drawn = draw_samples(folder, rows, seed, guidance, steps, scheduler, batch_size)
+    return {row["image_id"]: np.asarray(image).astype(int) for row, image in drawn}
+
+
+def test_sample_list():
+    rows = sample_list(PROMPTS, repeated=2, repeats=3)
+    assert rows.columns.tolist() == ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
+    ids = ["00000-0", "00000-1", "00000-2", "00001-0", "00001-1", "00001-2", "00002-0"]
+    assert rows["image_id"].tolist() == ids
+    assert rows["prompt_id"].tolist() == list("xxxyyyz") and rows["repeat"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert rows["text"].tolist() == ["mild edema"] * 3 + ["left pneumonia"] * 3 + ["no acute process"]
+    assert rows["Finding Labels"].tolist() == ["Edema"] * 3 + ["Pneumonia"] * 3 + [""]
+    assert rows["path"].tolist() == [f"images/{name}.png" for name in ids]
+    assert len(sample_list(PROMPTS, repeated=16, repeats=2)) == 6  # fewer prompts than are to be repeated
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("plms", PNDMScheduler), ("ddim", DDIMScheduler), ("dpm", DPMSolverMultistepScheduler)]
+)
+def test_sampler_keeps_the_models_schedule(name, kind):
+    made = sampler(name, noise_schedule().config)
+    assert type(made) is kind
+    betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2
+    np.testing.assert_allclose(made.alphas_cumprod.numpy(), np.cumprod(1 - betas), rtol=1e-4)
+    assert not made.config.get("clip_sample", False)
+    assert sampler(name, DDIMScheduler(prediction_type="v_prediction").config).config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize("scheduler", ["plms", "ddim", "dpm"])
+def test_noise_belongs_to_the_image(tiny_base, scheduler):
+    rows = sample_list(PROMPTS, repeated=1, repeats=2)
+    images = draw(tiny_base, rows, scheduler=scheduler)
+    assert list(images) == rows["image_id"].tolist()
+    assert all(image.shape == (64, 64, 3) for image in images.values())
+    for other in (
+        draw(tiny_base, rows, scheduler=scheduler, batch_size=4),
+        draw(tiny_base, rows[::-1], scheduler=scheduler),
+    ):
+        assert all(np.abs(images[name] - other[name]).max() <= 1 for name in images)  # a rounding of 8 bits
+    assert np.abs(images["00000-0"] - images["00000-1"]).max() > 5  # same text, other noise
+    assert np.abs(images["00000-0"] - draw(tiny_base, rows[:1], seed=1, scheduler=scheduler)["00000-0"]).max() > 5
+
+
+def test_guidance_weighs_the_text(tiny_base):
+    """Guidance amplifies the difference to the empty text, so it does nothing for the empty text itself."""
+    for text, changes in (("mild edema", True), ("", False)):
+        rows = sample_list(PROMPTS[:1].assign(text=text), repeated=0, repeats=1)
+        weak, strong = (draw(tiny_base, rows, guidance=guidance)["00000-0"] for guidance in (1.5, 20.0))
+        assert (np.abs(weak - strong).max() > 2) == changes

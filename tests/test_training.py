@@ -1,0 +1,263 @@
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from math import cos, pi, sqrt
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from diffusers.models.resnet import ResnetBlock2D
+from transformers.models.clip.modeling_clip import CLIPMLP
+
+from tradeoffs import training
+from tradeoffs.errors import InputError
+from tradeoffs.models.checkpoints import load
+from tradeoffs.models.latents import Latents, save_latents
+from tradeoffs.randomness import normal
+from tradeoffs.training import (
+    Pairs,
+    TrainingSettings,
+    diffusion_loss,
+    draw_batch,
+    fine_tune,
+    learning_rate,
+    rows_of_step,
+)
+
+SETTINGS = TrainingSettings(
+    steps=5,
+    batch_size=4,
+    micro_batch_size=4,
+    learning_rate=1e-3,
+    weight_decay=0.01,
+    schedule="cosine",
+    warmup_steps=2,
+    text_dropout=0.3,
+    precision="fp32",
+    checkpoint_every=2,
+    gradient_checkpointing=False,
+    log_every=1,
+)
+IDS = [f"s{i}" for i in range(6)]
+TEXTS = ["left pneumonia", "right pneumonia", "mild edema", "edema", "no acute process", "pleural effusion"]
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    path = tmp_path_factory.mktemp("latents") / "train_0.safetensors"
+    save_latents(path, IDS, normal((6, 4, 8, 8), "mean"), normal((6, 4, 8, 8), "std").abs() * 0.1)
+    return Latents([path], scaling_factor=0.5)
+
+
+@pytest.fixture
+def train(tiny_base, latents, tmp_path):
+    """Trains a fresh copy of the tiny base, by default with a new checkpoint folder; returns the model and loss log."""
+    numbers = count()
+
+    def run(settings=SETTINGS, learnable=False, texts=TEXTS, seed=0, folder=None, identity="this run"):
+        model = load(tiny_base)
+        folder = tmp_path / (folder or f"checkpoint-{next(numbers)}")
+        return model, fine_tune(model, Pairs(IDS, texts), latents, learnable, settings, seed, folder, identity)
+
+    return run
+
+
+def weights(model, *parts):
+    return {f"{part}.{k}": v for part in parts for k, v in model.networks[part].state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def interrupt_at(monkeypatch, call):
+    """Has the loss raise when it is computed for the `call`th time (from 0)."""
+    calls = count()
+
+    def loss(*arguments):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return diffusion_loss(*arguments)
+
+    monkeypatch.setattr(training, "diffusion_loss", loss)
+
+
+def test_learning_rate():
+    settings = replace(SETTINGS, steps=12, warmup_steps=4, learning_rate=2e-4)
+    assert [learning_rate(step, settings) for step in range(4)] == pytest.approx([0.5e-4, 1e-4, 1.5e-4, 2e-4])
+    # eight steps of half a cosine: at a quarter (1 + sqrt(1/2)) / 2, at half 1/2, at the last one 7/8 of the way
+    assert learning_rate(4, settings) == pytest.approx(2e-4)
+    assert learning_rate(6, settings) == pytest.approx(2e-4 * (1 + sqrt(0.5)) / 2)
+    assert learning_rate(8, settings) == pytest.approx(1e-4)
+    assert learning_rate(11, settings) == pytest.approx(1e-4 * (1 + cos(7 * pi / 8)))
+    constant = replace(settings, schedule="constant", warmup_steps=0)
+    assert {learning_rate(step, constant) for step in range(12)} == {2e-4}
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(7, 3), (3, 8)])
+def test_every_epoch_is_a_permutation(n, batch_size):
+    rows = [row for step in range(n) for row in rows_of_step(step, batch_size, n, seed=1)]
+    epochs = [rows[start : start + n] for start in range(0, len(rows), n)]
+    assert len(epochs) == batch_size and all(sorted(epoch) == list(range(n)) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) > 1
+    assert rows != [row for step in range(n) for row in rows_of_step(step, batch_size, n, seed=2)]
+
+
+def test_draws_belong_to_seed_and_step():
+    settings = replace(SETTINGS, batch_size=64)
+    first, again, next_step, other_seed = (
+        draw_batch(step, 100, (4, 8, 8), 1000, settings, seed) for step, seed in ((3, 0), (3, 0), (4, 0), (3, 1))
+    )
+    for name in ("posterior_noise", "noise", "times", "dropped"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+        assert not torch.equal(getattr(first, name), getattr(next_step, name))
+        assert not torch.equal(getattr(first, name), getattr(other_seed, name))
+    assert first.noise.shape == (64, 4, 8, 8) and not torch.equal(first.noise, first.posterior_noise)
+    assert abs(first.noise.std() - 1) < 0.02  # 16,384 draws: standard error 0.006
+    assert 0 <= first.times.min() < 100 and 900 < first.times.max() <= 999  # 64 draws of 0..999
+
+
+def test_text_dropout_has_the_configured_share():
+    def share(text_dropout):
+        settings = replace(SETTINGS, batch_size=50, text_dropout=text_dropout)
+        return np.mean([draw_batch(s, 9, (1, 1, 1), 1000, settings, 0).dropped.numpy().mean() for s in range(80)])
+
+    assert share(0.0) == 0 and share(1.0) == 1
+    assert abs(share(0.3) - 0.3) < 0.03  # 4,000 draws: standard error 0.007
+
+
+def test_dropped_texts_do_not_count(train):
+    others = TEXTS[::-1]
+    no_text, full_text = replace(SETTINGS, steps=2, text_dropout=1.0), replace(SETTINGS, steps=2, text_dropout=0.0)
+    all_empty = weights(train(full_text, texts=[""] * 6)[0], "unet")
+    assert same(weights(train(no_text)[0], "unet"), all_empty)
+    assert same(weights(train(no_text, texts=others)[0], "unet"), all_empty)
+    assert not same(weights(train(full_text)[0], "unet"), all_empty)
+    assert not same(weights(train(full_text)[0], "unet"), weights(train(full_text, texts=others)[0], "unet"))
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+def test_what_is_trained(train, tiny_model, learnable):
+    model, log = train(learnable=learnable)
+    assert same(weights(model, "vae"), weights(tiny_model, "vae"))
+    assert same(weights(model, "text_encoder"), weights(tiny_model, "text_encoder")) == (not learnable)
+    unchanged = [
+        name for name, value in weights(tiny_model, "unet").items() if value.equal(weights(model, "unet")[name])
+    ]
+    assert unchanged == []
+    assert not any(network.training for network in model.networks.values())
+    assert log.columns.tolist() == ["step", "loss", "learning_rate"]
+    assert log["step"].tolist() == [1, 2, 3, 4, 5] and log["loss"].between(0.1, 10).all()
+    # warm-up over two steps, then a cosine over three
+    rates = [0.5e-3, 1e-3, 1e-3, 0.5e-3 * (1 + cos(pi / 3)), 0.5e-3 * (1 + cos(2 * pi / 3))]
+    assert log["learning_rate"].tolist() == pytest.approx(rates)
+
+
+def test_loss_falls(train):
+    _, log = train(replace(SETTINGS, steps=30, learning_rate=1e-2, log_every=10, checkpoint_every=1000))
+    assert log["step"].tolist() == [10, 20, 30]
+    assert log["loss"].iloc[-1] < 0.9 * log["loss"].iloc[0]
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+def test_resumed_run_is_the_undisturbed_run(train, tmp_path, monkeypatch, learnable):
+    undisturbed, log = train(learnable=learnable)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(learnable=learnable, folder="checkpoint")
+    assert (tmp_path / "checkpoint").is_dir()
+    calls = []
+    monkeypatch.setattr(training, "diffusion_loss", lambda *a: calls.append(1) or diffusion_loss(*a))
+    resumed, resumed_log = train(learnable=learnable, folder="checkpoint")
+    assert len(calls) == 3  # of five steps, two were done
+    assert same(weights(resumed, "unet", "text_encoder"), weights(undisturbed, "unet", "text_encoder"))
+    pd.testing.assert_frame_equal(resumed_log, log, check_exact=True)
+
+
+def test_resumed_log_where_checkpoints_fall_between_its_rows(train, monkeypatch):
+    settings = replace(SETTINGS, log_every=3, checkpoint_every=2)
+    _, log = train(settings)
+    assert log["step"].tolist() == [3, 5]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, folder="checkpoint")
+    pd.testing.assert_frame_equal(train(settings, folder="checkpoint")[1], log, check_exact=True)
+
+
+def test_checkpoint_of_another_run_is_ignored(train, tmp_path, monkeypatch):
+    expected, log = train()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(seed=1, folder="checkpoint", identity="another run")
+    assert (tmp_path / "checkpoint").is_dir()
+    model, new_log = train(folder="checkpoint")
+    assert same(weights(model, "unet"), weights(expected, "unet"))
+    pd.testing.assert_frame_equal(new_log, log, check_exact=True)
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+def test_accumulation_fills_the_effective_batch(train, learnable):
+    at_once, log = train(replace(SETTINGS, steps=3), learnable)
+    accumulated, accumulated_log = train(replace(SETTINGS, steps=3, micro_batch_size=1), learnable)
+    pd.testing.assert_frame_equal(accumulated_log, log, check_exact=False, rtol=1e-5)
+    # Adam divides by the gradient's size, so where that is rounding error alone the weights may differ more
+    expected, found = (weights(m, "unet", "text_encoder") for m in (at_once, accumulated))
+    differences = torch.cat([(found[name] - expected[name]).abs().flatten() for name in expected])
+    assert torch.quantile(differences, 0.99) < 1e-5
+
+
+def test_gradient_checkpointing_trades_time_for_memory_alone(train, monkeypatch):
+    passes = []
+    for network in (CLIPMLP, ResnetBlock2D):  # both are inside the checkpointed blocks
+        forward = network.forward
+        monkeypatch.setattr(
+            network, "forward", lambda self, *a, f=forward, **k: passes.append(type(self)) or f(self, *a, **k)
+        )
+    _, log = train(learnable=True)
+    once = Counter(passes)
+    passes.clear()
+    _, checkpointing_log = train(replace(SETTINGS, gradient_checkpointing=True), learnable=True)
+    pd.testing.assert_frame_equal(checkpointing_log, log, rtol=1e-5)
+    assert all(Counter(passes)[network] > once[network] > 0 for network in (CLIPMLP, ResnetBlock2D))  # forward twice
+
+
+def test_effective_batch_must_be_a_multiple(train):
+    with pytest.raises(InputError, match=r"training\.batch_size 4 is no multiple of micro_batch_size x devices = 3"):
+        train(replace(SETTINGS, micro_batch_size=3))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_loss_target(tiny_model, prediction):
+    model = replace(
+        tiny_model, schedule=DDPMScheduler.from_config(tiny_model.schedule.config, prediction_type=prediction)
+    )
+    clean, noise = normal((3, 4, 8, 8), "clean"), normal((3, 4, 8, 8), "noise")
+    times = torch.tensor([0, 500, 999])
+    seen = {}
+
+    def unet(noisy, times, context):
+        seen.update(noisy=noisy, times=times, context=context)
+        return SimpleNamespace(sample=torch.full_like(noisy, 0.25))
+
+    loss = diffusion_loss(model, unet, clean, noise, times, "context")
+
+    betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2
+    signal = np.cumprod(1 - betas)[times.numpy()].reshape(3, 1, 1, 1)
+    x, eps = clean.double().numpy(), noise.double().numpy()
+    target = eps if prediction == "epsilon" else np.sqrt(signal) * eps - np.sqrt(1 - signal) * x
+    np.testing.assert_allclose(loss.numpy(), ((0.25 - target) ** 2).mean((1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(seen["noisy"].numpy(), np.sqrt(signal) * x + np.sqrt(1 - signal) * eps, atol=1e-5)
+    assert seen["context"] == "context" and torch.equal(seen["times"], times)
+
+
+def test_other_predictions_are_refused(tiny_model):
+    schedule = DDPMScheduler.from_config(tiny_model.schedule.config, prediction_type="sample")
+    zeros = torch.zeros(1, 4, 8, 8)
+    with pytest.raises(InputError, match="prediction_type 'sample' is unknown"):
+        diffusion_loss(replace(tiny_model, schedule=schedule), None, zeros, zeros, torch.tensor([1]), None)
