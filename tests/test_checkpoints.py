@@ -37,16 +37,12 @@ def test_weights_are_read_as_they_are(tiny_base):
     assert model.schedule.alphas_cumprod[0] == pytest.approx(1 - 0.00085, rel=1e-4)
 
 
-def test_half_precision_weights_become_float32(base):
-    for part, name in WEIGHTS.items():
-        stored = load_file(base / part / name)
-        save_file(
-            {k: v.half() if v.is_floating_point() else v for k, v in stored.items()},
-            base / part / name,
-            {"format": "pt"},
-        )
-    for network in load(base).networks.values():
-        assert {p.dtype for p in network.parameters()} == {torch.float32}
+def test_half_precision_weights_become_float32(tiny_base, tiny_model, tmp_path):
+    save_with(tiny_base, tmp_path / "half", {name: network.half() for name, network in tiny_model.networks.items()})
+    for part, network in load(tmp_path / "half").networks.items():
+        stored = load_file(tmp_path / "half" / part / WEIGHTS[part])
+        assert {value.dtype for value in stored.values()} == {torch.float16}
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("part", WEIGHTS)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 from tradeoffs.data.tables import read_images
 from tradeoffs.files import atomic_path
@@ -32,3 +33,4 @@ with job(snakemake):
         log.to_csv(temporary, index=False, float_format="%.6g")
     with atomic_path(output.model) as temporary:
         save_with(snakemake.input.base, temporary, trained)
+    shutil.rmtree(params.checkpoints, ignore_errors=True)

@@ -16,4 +16,7 @@ with job(snakemake):
         for protocol in params.protocols:
             tables.append(score_dump(grounding, maps, text, protocol, params.resolution))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
-    write_table(pd.concat(tables), snakemake.output.scores)
+    table = pd.concat(tables)
+    table.insert(0, "variant", snakemake.wildcards.variant)
+    table.insert(1, "seed", snakemake.wildcards.seed)
+    write_table(table, snakemake.output.scores)

@@ -15,4 +15,7 @@ with job(snakemake):
         for protocol in params.protocols:
             tables.append(location_prior(grounding, text, protocol, params.resolution, params.map_size))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
-    write_table(pd.concat(tables), snakemake.output.scores)
+    table = pd.concat(tables)
+    table.insert(0, "variant", "location_prior")
+    table.insert(1, "seed", "")
+    write_table(table, snakemake.output.scores)

@@ -263,7 +263,7 @@ class BaseTraining(_Section):
     vae_steps: Count = Field(3000, description="steps of the autoencoder")
     decoder_steps: Count = Field(2500, description="further steps of its decoder alone")
     vae_batch_size: Count = Field(8, description="images a step of the autoencoder")
-    unet_steps: Count = Field(1200, description="steps of the U-Net")
+    unet_steps: Count = Field(1500, description="steps of the U-Net")
     batch_size: Count = Field(16, description="images a step of the U-Net")
     vae_learning_rate: Positive = Field(1e-3, description="learning rate of the autoencoder")
     unet_learning_rate: Positive = Field(1e-3, description="learning rate of the U-Net")

@@ -7,6 +7,7 @@ does exactly what an undisturbed run does.
 import json
 import logging
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ def fine_tune(
         network.requires_grad_(name in trained)
     if settings.gradient_checkpointing:
         for part in trained.values():
-            (getattr(part, "enable_gradient_checkpointing", None) or part.gradient_checkpointing_enable)()
+            (getattr(part, "enable_gradient_checkpointing", None) or part.activation_checkpointing_enable)()
     model.to(accelerator.device)
     parameters = [p for part in trained.values() for p in part.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
@@ -151,12 +152,12 @@ def fine_tune(
         if learnable
         else CachedTextEncoder(model.tokenizer, model.text_encoder)
     )
-    unet.train()
+    for part in trained.values():
+        part.train()
 
     store = _CheckpointFolder(checkpoints, identity)
-    done, log = store.resume(accelerator)
+    done, log, losses = store.resume(accelerator)
     micro_batches = settings.batch_size // at_once
-    losses = []
     progress = tqdm(range(done, settings.steps), desc="fine-tuning", unit="step", initial=done, total=settings.steps)
     for step in progress:
         batch = draw_batch(
@@ -181,7 +182,7 @@ def fine_tune(
             progress.set_postfix(loss=f"{log[-1]['loss']:.4f}")
             losses = []
         if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-            store.save(accelerator, step + 1, log)
+            store.save(accelerator, step + 1, log, losses)
     for part in trained.values():
         part.eval()
     return pd.DataFrame(log, columns=["step", "loss", "learning_rate"])
@@ -216,29 +217,37 @@ class _Learnable:
 
 
 class _CheckpointFolder:
-    """The last checkpoint of one run: `state` (accelerate's) and `log.json`, replaced as a whole."""
+    """The last checkpoint of one run: `step<n>/` with accelerate's `state` and `about.json`."""
 
     def __init__(self, folder: Path, identity: str):
         self.folder, self.identity = Path(folder), identity
 
-    def resume(self, accelerator: Accelerator) -> tuple[int, list[dict]]:
-        """Loads the last checkpoint of this very run, if there is one; returns the steps done and the log."""
-        about_file = self.folder / "about.json"
-        if not about_file.is_file():
-            return 0, []
-        about = json.loads(about_file.read_text())
-        if about["identity"] != self.identity:
-            logger.info("%s: checkpoint of another configuration, starting anew", self.folder)
-            return 0, []
-        accelerator.load_state(str(self.folder / "state"))
-        logger.info("resumed from step %d of %s", about["step"], self.folder)
-        return about["step"], about["log"]
+    def resume(self, accelerator: Accelerator) -> tuple[int, list[dict], list[float]]:
+        """Loads the last checkpoint of this very run, if there is one.
 
-    def save(self, accelerator: Accelerator, step: int, log: list[dict]) -> None:
+        Returns the steps done, the log, and the losses since its last row.
+        """
+        for checkpoint in self._newest_first():
+            about = json.loads((checkpoint / "about.json").read_text())
+            if about["identity"] == self.identity:
+                accelerator.load_state(str(checkpoint / "state"))
+                logger.info("resumed from %s", checkpoint)
+                return about["step"], about["log"], about["losses"]
+            logger.info("%s is of another configuration, starting anew", checkpoint)
+        return 0, [], []
+
+    def save(self, accelerator: Accelerator, step: int, log: list[dict], losses: list[float]) -> None:
         """Writes a checkpoint; the one before stays until the new one is whole."""
         accelerator.wait_for_everyone()
         if not accelerator.is_main_process:
             return
-        with atomic_path(self.folder) as temporary:
+        checkpoint = self.folder / f"step{step:08d}"
+        with atomic_path(checkpoint) as temporary:
             accelerator.save_state(str(temporary / "state"))
-            (temporary / "about.json").write_text(json.dumps({"identity": self.identity, "step": step, "log": log}))
+            about = {"identity": self.identity, "step": step, "log": log, "losses": losses}
+            (temporary / "about.json").write_text(json.dumps(about))
+        for older in set(self._newest_first()) - {checkpoint}:
+            shutil.rmtree(older, ignore_errors=True)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("step*"), reverse=True)
