@@ -5,8 +5,8 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tradeoffs.models.checkpoints import LatentDiffusion, load
-from tradeoffs.models.demo_base import build_tokenizer, noise_schedule
+from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
+from tradeoffs.models.demo_base import build_tokenizer
 
 TINY_TEXTS = ["left pleural effusion and right pneumonia", "no acute cardiopulmonary process", "mild edema."]
 

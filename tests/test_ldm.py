@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.errors import InputError
 from tradeoffs.models import ldm
-from tradeoffs.models.checkpoints import load
+from tradeoffs.models.checkpoints import load, noise_schedule
 
 RESNET = {
     "norm1": "in_layers.0",
@@ -417,7 +417,7 @@ def test_errors_name_the_file(tmp_path, weights):
 
 
 def test_another_noise_schedule_is_an_error():
-    schedule = ldm.noise_schedule("epsilon")
+    schedule = noise_schedule("epsilon")
     roots = np.linspace(0.00085**0.5, 0.012**0.5, 1000)
     trained = torch.from_numpy(np.cumprod(1 - roots**2))
     ldm.check_schedule({"alphas_cumprod": trained.half()}, schedule)

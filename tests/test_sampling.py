@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 
-from tradeoffs.models.demo_base import noise_schedule
+from tradeoffs.models.checkpoints import noise_schedule
 from tradeoffs.sampling import draw_samples, sample_list, sampler
 
 PROMPTS = pd.DataFrame(

@@ -8,7 +8,7 @@ from pathlib import Path
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
 
 from tradeoffs.errors import InputError
 
@@ -35,6 +35,19 @@ class LatentDiffusion:
         for network in self.networks.values():
             network.to(device)
         return self
+
+
+def noise_schedule(prediction_type: str = "epsilon") -> DDIMScheduler:
+    """Stable Diffusion's noise schedule: 1000 steps, betas linear in their square roots."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
+    )
 
 
 def check_folder(folder: str | Path) -> dict:

@@ -14,7 +14,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from tokenizers.trainers import BpeTrainer
 from torch.nn import functional
@@ -26,6 +26,7 @@ from tradeoffs.data.images import central_square
 from tradeoffs.data.phantom_reports import impression, phrase
 from tradeoffs.data.phantoms import draw_findings, render
 from tradeoffs.data.scenes import draw_scene
+from tradeoffs.models.checkpoints import noise_schedule
 from tradeoffs.models.text import CachedTextEncoder
 from tradeoffs.randomness import numpy_rng, torch_rng
 
@@ -261,18 +262,6 @@ def train_unet(
 
     _minimise(loss_of, list(unet.parameters()), steps, rate, 0.01, f"base {seed}")
     return unet.eval()
-
-
-def noise_schedule() -> DDIMScheduler:
-    """Stable Diffusion's noise schedule: 1000 steps, betas linear in their square roots."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
 
 
 def save_base(folder, vae, text_encoder, tokenizer, unet) -> None:

@@ -28,6 +28,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tradeoffs.errors import InputError
+from tradeoffs.models.checkpoints import noise_schedule
 
 MERGES = Path(__file__).resolve().parents[3] / "resources" / "ldm" / "merges.txt"
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
@@ -181,19 +182,6 @@ def prediction_type(config: Path) -> str:
             f"{config}: model.params.parameterization is neither eps nor v; give the model's inference configuration "
             "or remove the file"
         ) from error
-
-
-def noise_schedule(prediction: str) -> DDIMScheduler:
-    """Stable Diffusion's noise schedule: 1000 steps, betas linear in their square roots."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction,
-    )
 
 
 def check_schedule(weights: Weights, schedule: DDIMScheduler) -> None:
