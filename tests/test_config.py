@@ -163,8 +163,8 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
             "heat_maps.keep: 51 is more than heat_maps.steps (50); lower it or raise the other",
         ),
         (
-            {"training": {"warmup_steps": 601}},
-            "training.warmup_steps: 601 is more than training.steps (600); lower it or raise the other",
+            {"training": {"warmup_steps": 1001}},
+            "training.warmup_steps: 1001 is more than training.steps (1000); lower it or raise the other",
         ),
         (
             {"training": {"micro_batch_size": 5}},
@@ -197,7 +197,7 @@ def test_all_problems_are_listed_at_once():
 @pytest.mark.parametrize(
     ("section", "values"),
     [
-        ("training", {"text_dropout": 0, "weight_decay": 0, "warmup_steps": 600}),
+        ("training", {"text_dropout": 0, "weight_decay": 0, "warmup_steps": 1000}),
         ("training", {"text_dropout": 1, "micro_batch_size": 1, "learning_rate": "1e-3"}),
         ("heat_maps", {"steps": 40, "keep": 40}),
         ("evaluation", {"max_excluded": 1, "kid_subset": 256}),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tradeoffs.errors import InputError
 from tradeoffs.jobs import job, logger
@@ -51,9 +51,11 @@ def test_other_errors_are_logged_with_a_traceback(snakemake):
 
 def test_threads_are_limited(snakemake):
     torch.set_num_threads(2)
-    with job(snakemake):
-        assert torch.get_num_threads() == 1
-        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    with threadpool_limits(2):
+        assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+        with job(snakemake):
+            assert torch.get_num_threads() == 1
+            assert {pool["num_threads"] for pool in threadpool_info()} == {1}
 
 
 def test_script_ends_with_exit_code(tmp_path):

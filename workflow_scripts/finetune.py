@@ -5,7 +5,7 @@ import json
 import shutil
 
 from tradeoffs.data.tables import read_images
-from tradeoffs.files import atomic_path
+from tradeoffs.files import atomic_path, sha256
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load, save_with
 from tradeoffs.models.latents import Latents
@@ -17,7 +17,8 @@ with job(snakemake):
     images = read_images(snakemake.input.images)
     images = images[images["split"] == "train"]
     learnable = params.variant["text_encoder"] == "learnable"
-    identity = [params.variant, params.training, params.code, snakemake.wildcards.seed, images.to_csv()]
+    files = sha256(snakemake.input.base, snakemake.input.images, *snakemake.input.latents)
+    identity = [params.variant, params.training, params.code, snakemake.wildcards.seed, files]
     log = fine_tune(
         model,
         Pairs(images["sample_id"].tolist(), images["text"].tolist()),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -41,8 +42,8 @@ def save_heat_maps(path: str | Path, maps: list[TokenHeatMaps]) -> None:
             truncated_at=np.array([m.truncated_at for m in maps], dtype=np.int64),
             count=counts,
             token=np.array([t for m in maps for t in m.tokens], dtype=np.str_),
-            span=np.concatenate([m.spans for m in maps]).astype(np.int64),
-            heat=np.concatenate([m.heat for m in maps]).astype(np.float32),
+            span=np.concatenate([np.empty((0, 2)), *(m.spans for m in maps)]).astype(np.int64),
+            heat=np.concatenate([m.heat for m in maps] or [np.empty((0, 1, 1))]).astype(np.float32),
         )
 
 
@@ -56,7 +57,7 @@ def load_heat_maps(paths: str | Path | Iterable[str | Path]) -> dict[str, TokenH
         try:
             with np.load(path, allow_pickle=False) as stored:
                 data = {key: stored[key] for key in ("id", "text", "truncated_at", "count", "token", "span", "heat")}
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
         ends = np.cumsum(data["count"])
         for i, end in enumerate(ends):

@@ -19,6 +19,7 @@ from tradeoffs.randomness import numpy_rng
 
 JPG_FOLDER, REPORTS_FOLDER, MSCXR_FOLDER = "mimic-cxr-jpg", "mimic-cxr", "ms-cxr"
 FIRST_SUBJECT = 10_000_032
+SECOND_STUDY = 5_000_000  # added to a study's number for the same person's second one
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _plan(seed: int, train: int, val: int, p19: int, mscxr: int) -> Iterator[_St
             mimic_split = "train" if split == "p19" else split
             yield _Study(person, study, mimic_split, boxed, lateral=bool(rng.random() < 0.03))
             if boxed and rng.random() < 0.1:
-                yield _Study(person, study + 1, "train", False, lateral=False)
+                yield _Study(person, study + SECOND_STUDY, "train", False, lateral=False)
 
 
 def _write_study(folder: Path, seed: int, study: _Study) -> tuple[list[dict], list, list[dict]]:
