@@ -7,11 +7,12 @@ rule heat_maps:
         latents=latent_shards("mscxr"),
         model=model_folder,
     output:
-        heat_maps=f"{HEAT_MAPS}/{{text}}_{{shard}}.npz",
+        phrase=f"{HEAT_MAPS}/phrase_{{shard}}.npz",
+        impression=f"{HEAT_MAPS}/impression_{{shard}}.npz",
     log:
-        f"{LOGS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{text}}_{{shard}}.log",
+        f"{LOGS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{text}}_{{shard}}.tsv"
+        f"{BENCHMARKS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{shard}}.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS

@@ -45,7 +45,6 @@ wildcard_constraints:
     dataset="cxr",
     variant="[a-z][a-z0-9_]*",
     seed=r"\d+",
-    text="phrase|impression",
     shard=r"\d+",
     subset="train|mscxr",
 

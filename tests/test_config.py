@@ -159,8 +159,8 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
             "variants: no variant is left; keep at least one",
         ),
         (
-            {"heat_maps": {"keep": 51}},
-            "heat_maps.keep: 51 is more than heat_maps.steps (50); lower it or raise the other",
+            {"heat_maps": {"keep": 21}},
+            "heat_maps.keep: 21 is more than heat_maps.steps (20); lower it or raise the other",
         ),
         (
             {"training": {"warmup_steps": 1001}},
@@ -200,7 +200,7 @@ def test_all_problems_are_listed_at_once():
         ("training", {"text_dropout": 0, "weight_decay": 0, "warmup_steps": 1000}),
         ("training", {"text_dropout": 1, "micro_batch_size": 1, "learning_rate": "1e-3"}),
         ("heat_maps", {"steps": 40, "keep": 40}),
-        ("evaluation", {"max_excluded": 1, "kid_subset": 256}),
+        ("evaluation", {"max_excluded": 1, "kid_subset": 160}),
         ("image", {"resolution": 32}),
         ("resources", {"gpus": 0}),
     ],

@@ -1,4 +1,4 @@
-"""One shard of a model's token heat maps on the MS-CXR images, conditioned on phrases or impressions."""
+"""One shard of a model's token heat maps on the MS-CXR images, conditioned on phrases and on impressions."""
 
 import torch
 
@@ -11,21 +11,23 @@ from tradeoffs.models.latents import Latents
 from tradeoffs.randomness import normal
 
 with job(snakemake):
-    inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+    inputs, params, shard, seed = (
+        snakemake.input,
+        snakemake.params,
+        int(snakemake.wildcards.shard),
+        int(snakemake.wildcards.seed),
+    )
     model = load(inputs.model).to("cuda" if torch.cuda.is_available() else "cpu")
-    seed = int(wildcards.seed)
-    rows = read_grounding(inputs.grounding)
-    if wildcards.text == "impression":  # one dump an image; images without impression are excluded in scoring
-        rows = rows[rows["text"] != ""].drop_duplicates("sample_id")
-        rows = rows.assign(id=rows["sample_id"], query=rows["text"])
-    else:
-        rows = rows.assign(id=rows["phrase_id"], query=rows["phrase"])
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
-    queries = [
-        Query(
-            row.id, row.sample_id, row.query, latents.sample(row.sample_id, normal(latents.shape, seed, row.sample_id))
-        )
-        for row in rows.iloc[int(wildcards.shard) :: params.shards].itertuples()
-    ]
-    maps = token_heat_maps(model, queries, seed, params.steps, params.keep, params.batch_size)
-    save_heat_maps(snakemake.output.heat_maps, maps)
+    phrases = read_grounding(inputs.grounding)
+    impressions = phrases[phrases["text"] != ""].drop_duplicates("sample_id")  # without one: excluded in scoring
+    dumps = {
+        snakemake.output.phrase: phrases[["phrase_id", "sample_id", "phrase"]],
+        snakemake.output.impression: impressions[["sample_id", "sample_id", "text"]],
+    }
+    for path, rows in dumps.items():
+        queries = [
+            Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
+            for name, sample_id, text in rows.iloc[shard :: params.shards].itertuples(index=False, name=None)
+        ]
+        save_heat_maps(path, token_heat_maps(model, queries, seed, params.steps, params.keep, params.batch_size))
