@@ -129,7 +129,6 @@ CONFIG_CHANGES = {
     "guidance": ("guidance: 4.0", "guidance: 3.0", SAMPLED),
     "KID subset": ("kid_subset: 6", "kid_subset: 5", {"fidelity", "table1", "all"}),
     "classifier": (
-        "classifier",
         "epochs: 1",
         "epochs: 2",
         {"classifier", "real_features", "fidelity", "table1", "all"},
