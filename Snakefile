@@ -20,8 +20,13 @@ include: "rules/paper.smk"
 include: "rules/demo_base.smk"
 
 
+report: "report/workflow.rst"
+
+
 rule all:
+    """Every table, every figure and the report."""
     default_target: True
     input:
-        rules.table1.output,
-        rules.sheets.output,
+        expand("results/{table}.{format}", table=TABLES, format=["csv", "md", "tex", "json"]),
+        rules.figures.input,
+        rules.report.output,

@@ -2,17 +2,18 @@
 
 
 rule heat_maps:
+    """Averages the cross-attention of one model over steps and layers, a heat map per token of a text."""
     input:
-        grounding=f"{RUN}/data/{{dataset}}/grounding.csv",
-        latents=latent_shards("mscxr"),
-        model=model_folder,
+        grounding=f"{DATA}/grounding.csv",
+        wrong_prompts=f"{DATA}/wrong_prompts.csv",
+        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        model=model_output,
     output:
-        phrase=f"{HEAT_MAPS}/phrase_{{shard}}.npz",
-        impression=f"{HEAT_MAPS}/impression_{{shard}}.npz",
+        heat_maps=f"{HEAT_MAPS}/heat_maps_{{shard}}.npz",
     log:
-        f"{LOGS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{shard}}.log",
+        f"{LOGS}/attention/{CHECKPOINT}/heat_maps_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/attention/{{dataset}}/{{variant}}/seed{{seed}}/{{shard}}.tsv"
+        f"{BENCHMARKS}/attention/{CHECKPOINT}/heat_maps_{{shard}}.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS
@@ -21,6 +22,9 @@ rule heat_maps:
         mem_mb=memory,
         runtime=runtime,
     params:
+        model=model_folder,
+        texts=texts_of_checkpoint,
+        wrong_prompts=lambda wildcards: wildcards.checkpoint == "final",
         steps=CONFIG.heat_maps.steps,
         keep=CONFIG.heat_maps.keep,
         batch_size=CONFIG.heat_maps.batch_size,
@@ -28,3 +32,35 @@ rule heat_maps:
         code=code_digest("heat_maps.py"),
     script:
         "../workflow_scripts/heat_maps.py"
+
+
+rule attention_profile:
+    """Scores each cross-attention layer at each time step on its own."""
+    input:
+        grounding=f"{DATA}/grounding.csv",
+        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        heat_maps=heat_map_shards,
+        model=model_output,
+    output:
+        profile=f"{HEAT_MAPS}/attention_profile.csv",
+    log:
+        f"{LOGS}/attention/{CHECKPOINT}/attention_profile.log",
+    benchmark:
+        f"{BENCHMARKS}/attention/{CHECKPOINT}/attention_profile.tsv"
+    conda:
+        ENVIRONMENT
+    threads: THREADS
+    resources:
+        gpu=CONFIG.resources.gpus,
+        mem_mb=memory,
+        runtime=runtime,
+    params:
+        model=model_folder,
+        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        samples=CONFIG.heat_maps.profile_samples,
+        resolution=CONFIG.image.resolution,
+        steps=CONFIG.heat_maps.steps,
+        batch_size=CONFIG.heat_maps.batch_size,
+        code=code_digest("attention_profile.py"),
+    script:
+        "../workflow_scripts/attention_profile.py"

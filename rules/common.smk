@@ -1,12 +1,13 @@
 # The configuration, paths and helpers that the rules share.
 #
-# Paths: results/<run>/<stage>/<data set>/<variant>/seed<seed>/...; tables of the current run: results/table1.csv, ...
+# Paths: results/<run>/<stage>/<data set>/<variant>/seed<seed>/<checkpoint>/...; tables and figures of the current run:
+# results/table1.csv, results/figures/..., results/report.html.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tradeoffs.config import base_kind, check_paths, resolve
+from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, resolve
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.provenance import code_digest
@@ -18,60 +19,197 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = f"results/{CONFIG.run}"
-DATA = f"{RUN}/data/cxr"
-PHANTOMS = f"{DATA}/raw"
+DATA = f"{RUN}/data/{{dataset}}"
+CXR, COCO = f"{RUN}/data/cxr", f"{RUN}/data/coco"
 LATENTS = f"{RUN}/model/{{dataset}}/latents"
-HEAT_MAPS = f"{RUN}/attention/{{dataset}}/{{variant}}/seed{{seed}}"
-SAMPLES = f"{RUN}/sampling/{{dataset}}/{{variant}}/seed{{seed}}"
+REPEAT = "{dataset}/{variant}/seed{seed}"
+CHECKPOINT = f"{REPEAT}/{{checkpoint}}"
+MODEL = f"{RUN}/model/{REPEAT}"
+HEAT_MAPS = f"{RUN}/attention/{CHECKPOINT}"
+SAMPLES = f"{RUN}/sampling/{CHECKPOINT}"
 EVALUATION = f"{RUN}/evaluation/{{dataset}}"
-SCORES = f"{RUN}/evaluation/cxr"
+SCORES = f"{RUN}/evaluation/{CHECKPOINT}"
+SUMMARY = f"{EVALUATION}/{{variant}}/localisation_summary.csv"
+DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
 ENVIRONMENT = "../envs/environment.yaml"
 
 DEMO = CONFIG.data.source == "phantoms"
-DATA_NAME = "Demo: phantom radiographs" if DEMO else "MIMIC-CXR, MS-CXR"
-DATA_NOTE = "Phantoms and a small model, not the paper's numbers" if DEMO else "Fine-tuned on MIMIC-CXR"
-RAW = [PHANTOMS] if DEMO else []
 THREADS = CONFIG.resources.threads
-TEXTS = ["phrase", "impression"]
-REPEATS = [(variant, seed) for variant in CONFIG.variants for seed in CONFIG.seeds_of(variant)]
-EXTRACTORS = {"general": "efficientnet_lite0", "domain": "findings_classifier"}
+DATASETS = CONFIG.data.sets
+TEXTS = {"cxr": ["phrase", "impression"], "coco": ["caption"]}  # texts of the heat maps, the default one first
+POPULATION = {"cxr": "p19", "coco": "test"}  # split of the real images that samples are compared with
+GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images on which localisation is scored
+PROTOCOLS = ["corrected", "published"]
+EXTRACTORS = {
+    "cxr": {"general": "efficientnet_lite0", "domain": "findings_classifier"},
+    "coco": {"general": "efficientnet_lite0"},
+}
+TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else {"cxr": "MIMIC-CXR", "coco": "MS-COCO"}
+TITLES = {dataset: TITLES[dataset] for dataset in DATASETS}
+TABLE_TITLES = {dataset: f"Demo: {title}" if DEMO else title for dataset, title in TITLES.items()}
+NOTE = "Demo: phantoms and a small model, not the paper's data or numbers." if DEMO else ""
 # heat maps have the size of the latents: 8 px a latent pixel in Stable Diffusion and in the demo's base
 MAP_SIZE = CONFIG.image.resolution // 8
 
 
 wildcard_constraints:
-    dataset="cxr",
+    dataset="cxr|coco",
     variant="[a-z][a-z0-9_]*",
+    frozen="[a-z][a-z0-9_]*",
+    learnable="[a-z][a-z0-9_]*",
+    method="|".join(CONFIG.external) or "there is no external method",
     seed=r"\d+",
+    checkpoint=r"final|step\d+",
     shard=r"\d+",
-    subset="train|mscxr",
-
-
-def model_folder(wildcards):
-    """The variant's model: its fine-tuned folder, or the base as it is."""
-    if CONFIG.variants[wildcards.variant].finetune:
-        return f"{RUN}/model/{wildcards.dataset}/{wildcards.variant}/seed{wildcards.seed}"
-    return f"{RUN}/model/base"
+    subset="train|mscxr|test",
 
 
 def raw_folder(key):
-    """A raw data folder: the config's, or the phantoms'."""
+    """A raw data folder of cxr: the config's, or the phantoms'."""
     if DEMO:
         folders = {"mimic_cxr_jpg": "mimic-cxr-jpg", "mimic_cxr_reports": "mimic-cxr", "ms_cxr": "ms-cxr"}
-        return f"{PHANTOMS}/{folders[key]}"
+        return f"{CXR}/raw/{folders[key]}"
     return getattr(CONFIG.data, key)
 
 
-def latent_shards(subset):
+def captions(wildcards):
+    """The file of all captions, for a data set whose images have several."""
+    return f"{COCO}/captions.csv" if wildcards.dataset == "coco" else []
+
+
+def sentences(wildcards):
+    """The file of language-model sentences, for a variant that is conditioned on them."""
+    return CONFIG.data.sentences if CONFIG.variants[wildcards.variant].text == "sentences" else []
+
+
+def variants_with_impressions(dataset):
+    """Variants conditioned on the images' own texts: those of Tables 1, 2 and 7."""
+    return [name for name in CONFIG.variants_of(dataset) if CONFIG.variants[name].text == "impression"]
+
+
+def pairs_of_variants():
+    """Labels of the pairs of a frozen and a learnable variant that are otherwise alike."""
+    pairs = []
+    for dataset in DATASETS:
+        tuned = {name: CONFIG.variants[name] for name in CONFIG.variants_of(dataset) if CONFIG.variants[name].finetune}
+        for frozen, one in tuned.items():
+            counterpart = one.model_copy(update={"text_encoder": "learnable", "seeds": None})
+            pairs += [
+                {"dataset": dataset, "frozen": frozen, "learnable": learnable}
+                for learnable, other in tuned.items()
+                if one.text_encoder == "frozen" and other.model_copy(update={"seeds": None}) == counterpart
+            ]
+    return pairs
+
+
+def model_folder(wildcards):
+    """The model's folder: the base as it is, the fine-tuned model, or one kept on the way there."""
+    if not CONFIG.variants[wildcards.variant].finetune:
+        return f"{RUN}/model/base"
+    folder = MODEL.format(**wildcards)
+    return f"{folder}/final" if wildcards.checkpoint == "final" else f"{folder}/milestones/{wildcards.checkpoint}"
+
+
+def model_output(wildcards):
+    """The output of a rule that holds the model's folder."""
+    folder = model_folder(wildcards)
+    return folder if wildcards.checkpoint == "final" else str(Path(folder).parent)
+
+
+def classifier_of(wildcards):
+    """The findings classifier, for the data set that has findings."""
+    return f"{RUN}/evaluation/cxr/classifier" if wildcards.dataset == "cxr" else []
+
+
+def latent_shards(dataset, subset):
     """The files of latents of a subset of the images."""
-    return [f"{LATENTS}/{subset}_{shard}.safetensors" for shard in range(CONFIG.latents.shards)]
+    folder = LATENTS.format(dataset=dataset)
+    return [f"{folder}/{subset}_{shard}.safetensors" for shard in range(CONFIG.latents.shards)]
 
 
-def heat_map_shards(text):
-    """The files of heat maps of one model and text."""
-    return [f"{HEAT_MAPS}/{text}_{shard}.npz" for shard in range(CONFIG.heat_maps.shards)]
+def heat_map_shards(wildcards):
+    """The files of heat maps of one model."""
+    folder = HEAT_MAPS.format(**wildcards)
+    return [f"{folder}/heat_maps_{shard}.npz" for shard in range(CONFIG.heat_maps.shards)]
+
+
+def texts_of_checkpoint(wildcards):
+    """The texts of the heat maps; for a model on the way only the default one, which the curves need."""
+    texts = TEXTS[wildcards.dataset]
+    return texts if wildcards.checkpoint == "final" else texts[:1]
+
+
+def scores_over_seeds(dataset, variant):
+    """The score tables of a variant, one a seed; of the location prior and of an external method there is one."""
+    folder = f"{EVALUATION.format(dataset=dataset)}/{variant}"
+    if variant not in CONFIG.variants:
+        return [f"{folder}/localisation.csv"]
+    return [f"{folder}/seed{seed}/final/localisation.csv" for seed in CONFIG.seeds_of(variant)]
+
+
+def summaries(variants):
+    """Labels of the summaries of some variants, given by data set, and of the location prior."""
+    return [
+        {"dataset": dataset, "variant": variant}
+        for dataset, names in variants.items()
+        for variant in [*names, LOCATION_PRIOR]
+    ]
+
+
+def external_of(dataset):
+    """Labels of the summaries of the external methods."""
+    return [{"dataset": dataset, "variant": name} for name in CONFIG.external if dataset == "cxr"]
+
+
+def repeats(variants):
+    """Labels of the fine-tuned models of some variants, given by data set: one a seed."""
+    return [
+        {"dataset": dataset, "variant": variant, "seed": seed, "checkpoint": "final"}
+        for dataset, names in variants.items()
+        for variant in names
+        for seed in CONFIG.seeds_of(variant)
+    ]
+
+
+def first_repeats(variants):
+    """As `repeats`, the first seed of each variant only."""
+    return [label for label in repeats(variants) if label["seed"] == CONFIG.seeds_of(label["variant"])[0]]
+
+
+def main_of(wildcards):
+    """The variants of the main tables of one data set, by data set."""
+    return {wildcards.dataset: variants_with_impressions(wildcards.dataset)}
+
+
+def all_of(wildcards):
+    """All variants of one data set, by data set."""
+    return {wildcards.dataset: CONFIG.variants_of(wildcards.dataset)}
+
+
+def shards_of_first_repeats(wildcards):
+    """As `first_repeats` of the main variants, one label a shard of heat maps."""
+    shards = range(CONFIG.heat_maps.shards)
+    return [label | {"shard": shard} for label in first_repeats(main_of(wildcards)) for shard in shards]
+
+
+def checkpoints(variants):
+    """As `repeats`, with the models on the way and with the step of each; the base is at step 0."""
+    labels = []
+    for label in repeats(variants):
+        if CONFIG.variants[label["variant"]].finetune:
+            training = CONFIG.training_of(label["dataset"])
+            labels += [label | {"checkpoint": f"step{step}", "step": step} for step in training["milestones"]]
+            labels.append(label | {"step": training["steps"]})
+        else:
+            labels.append(label | {"step": 0})
+    return labels
+
+
+def paths(pattern, labels):
+    """The path of each label."""
+    return [pattern.format(**label) for label in labels]
 
 
 def memory(wildcards, attempt):

@@ -1,11 +1,12 @@
 # Raw layouts -> prepared tables. The demo writes phantoms in the same layouts first.
 rule phantoms:
+    """Draws phantom chest radiographs in the layouts of MIMIC-CXR-JPG, its reports and MS-CXR."""
     output:
-        raw=directory(PHANTOMS),
+        raw=directory(f"{CXR}/raw"),
     log:
-        f"{LOGS}/data/phantoms.log",
+        f"{LOGS}/data/cxr/phantoms.log",
     benchmark:
-        f"{BENCHMARKS}/data/phantoms.tsv"
+        f"{BENCHMARKS}/data/cxr/phantoms.tsv"
     conda:
         ENVIRONMENT
     threads: 2
@@ -13,22 +14,23 @@ rule phantoms:
         mem_mb=2000,
         runtime=60,
     params:
-        phantoms=CONFIG.data.phantoms.model_dump(),
+        phantoms=CONFIG.data.phantoms.model_dump(exclude={"coco_train", "coco_val"}),
         code=code_digest("write_phantoms.py"),
     script:
         "../workflow_scripts/write_phantoms.py"
 
 
 rule prepare_images:
+    """Reads MIMIC-CXR-JPG and its reports into the image table."""
     input:
-        raw=RAW,
+        raw=rules.phantoms.output.raw if DEMO else [],
     output:
-        images=f"{DATA}/images.csv",
-        counts=f"{DATA}/images_counts.csv",
+        images=f"{CXR}/images.csv",
+        counts=f"{CXR}/images_counts.csv",
     log:
-        f"{LOGS}/data/prepare_images.log",
+        f"{LOGS}/data/cxr/prepare_images.log",
     benchmark:
-        f"{BENCHMARKS}/data/prepare_images.tsv"
+        f"{BENCHMARKS}/data/cxr/prepare_images.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -46,16 +48,17 @@ rule prepare_images:
 
 
 rule prepare_grounding:
+    """Reads MS-CXR into the grounding table, one row an image and phrase."""
     input:
-        raw=RAW,
+        raw=rules.phantoms.output.raw if DEMO else [],
         images=rules.prepare_images.output.images,
     output:
-        grounding=f"{DATA}/grounding.csv",
-        counts=f"{DATA}/grounding_counts.csv",
+        grounding=f"{CXR}/grounding.csv",
+        counts=f"{CXR}/grounding_counts.csv",
     log:
-        f"{LOGS}/data/prepare_grounding.log",
+        f"{LOGS}/data/cxr/prepare_grounding.log",
     benchmark:
-        f"{BENCHMARKS}/data/prepare_grounding.tsv"
+        f"{BENCHMARKS}/data/cxr/prepare_grounding.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -69,16 +72,17 @@ rule prepare_grounding:
 
 
 rule prepare_prompts:
+    """Draws a list of prompts, balanced over the findings, or takes the user's own."""
     input:
         images=rules.prepare_images.output.images,
         user_csv=CONFIG.data.prompts or [],
     output:
-        prompts=f"{DATA}/prompts.csv",
-        counts=f"{DATA}/prompts_counts.csv",
+        prompts=f"{CXR}/prompts.csv",
+        counts=f"{CXR}/prompts_counts.csv",
     log:
-        f"{LOGS}/data/prepare_prompts.log",
+        f"{LOGS}/data/cxr/prepare_prompts.log",
     benchmark:
-        f"{BENCHMARKS}/data/prepare_prompts.tsv"
+        f"{BENCHMARKS}/data/cxr/prepare_prompts.tsv"
     conda:
         ENVIRONMENT
     resources:
@@ -91,3 +95,103 @@ rule prepare_prompts:
         code=code_digest("prepare_prompts.py"),
     script:
         "../workflow_scripts/prepare_prompts.py"
+
+
+rule phantom_scenes:
+    """Draws phantom scenes with captions and masks in the layout of MS-COCO."""
+    output:
+        raw=directory(f"{COCO}/raw"),
+    log:
+        f"{LOGS}/data/coco/phantom_scenes.log",
+    benchmark:
+        f"{BENCHMARKS}/data/coco/phantom_scenes.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        phantoms={
+            "seed": CONFIG.data.phantoms.seed,
+            "train": CONFIG.data.phantoms.coco_train,
+            "val": CONFIG.data.phantoms.coco_val,
+        },
+        code=code_digest("write_phantom_coco.py"),
+    script:
+        "../workflow_scripts/write_phantom_coco.py"
+
+
+rule prepare_coco:
+    """Reads MS-COCO's captions and instances into the image, caption and grounding tables."""
+    input:
+        raw=rules.phantom_scenes.output.raw if DEMO else [],
+    output:
+        images=f"{COCO}/images.csv",
+        captions=f"{COCO}/captions.csv",
+        grounding=f"{COCO}/grounding.csv",
+        images_counts=f"{COCO}/images_counts.csv",
+        grounding_counts=f"{COCO}/grounding_counts.csv",
+    log:
+        f"{LOGS}/data/coco/prepare_coco.log",
+    benchmark:
+        f"{BENCHMARKS}/data/coco/prepare_coco.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        coco=lambda wildcards, input: input.raw or CONFIG.data.coco,
+        max_missing=CONFIG.data.max_missing,
+        code=code_digest("prepare_coco.py"),
+    script:
+        "../workflow_scripts/prepare_coco.py"
+
+
+rule prepare_coco_prompts:
+    """Draws a list of prompts among the captions of the test images."""
+    input:
+        images=rules.prepare_coco.output.images,
+    output:
+        prompts=f"{COCO}/prompts.csv",
+        counts=f"{COCO}/prompts_counts.csv",
+    log:
+        f"{LOGS}/data/coco/prepare_prompts.log",
+    benchmark:
+        f"{BENCHMARKS}/data/coco/prepare_prompts.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        n=CONFIG.sampling.images,
+        seed=0,
+        code=code_digest("prepare_coco_prompts.py"),
+    script:
+        "../workflow_scripts/prepare_coco_prompts.py"
+
+
+rule prepare_wrong_prompts:
+    """Chooses, as a control, a text that names another finding for each heat map."""
+    input:
+        grounding=f"{DATA}/grounding.csv",
+        images=f"{DATA}/images.csv",
+    output:
+        wrong_prompts=f"{DATA}/wrong_prompts.csv",
+    log:
+        f"{LOGS}/data/{{dataset}}/prepare_wrong_prompts.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{dataset}}/prepare_wrong_prompts.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        texts=lambda wildcards: TEXTS[wildcards.dataset],
+        seed=0,
+        code=code_digest("prepare_wrong_prompts.py"),
+    script:
+        "../workflow_scripts/prepare_wrong_prompts.py"

@@ -5,6 +5,7 @@ BASE_TRAINING = CONFIG.base_training
 
 
 rule demo_base_vae:
+    """Trains the autoencoder and the tokenizer of the demo's base."""
     output:
         vae=directory(f"{CANDIDATES}/vae"),
         tokenizer=directory(f"{CANDIDATES}/tokenizer"),
@@ -33,6 +34,7 @@ rule demo_base_vae:
 
 
 rule demo_base_candidate:
+    """Trains one candidate for the demo's base."""
     input:
         vae=rules.demo_base_vae.output.vae,
         tokenizer=rules.demo_base_vae.output.tokenizer,
@@ -60,6 +62,7 @@ rule demo_base_candidate:
 
 
 rule demo_base_scores:
+    """Scores a candidate on selection phantoms."""
     input:
         base=rules.demo_base_candidate.output.base,
     output:
@@ -86,6 +89,7 @@ rule demo_base_scores:
 
 
 rule demo_base:
+    """Makes the demo's base model anew and chooses the best candidate."""
     input:
         candidates=expand(rules.demo_base_candidate.output.base, seed=BASE_TRAINING.seeds),
         scores=expand(rules.demo_base_scores.output.scores, seed=BASE_TRAINING.seeds),

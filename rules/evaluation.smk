@@ -1,23 +1,26 @@
-# Scores: localisation with its controls, fidelity.
+# Scores: localisation with its controls, fidelity, intervals and differences.
+
+
 rule localise:
+    """Scores the heat maps of one model against boxes or masks, one row a sample."""
     input:
-        grounding=f"{RUN}/data/{{dataset}}/grounding.csv",
-        phrase=heat_map_shards("phrase"),
-        impression=heat_map_shards("impression"),
+        grounding=f"{DATA}/grounding.csv",
+        wrong_prompts=f"{DATA}/wrong_prompts.csv",
+        heat_maps=heat_map_shards,
     output:
-        scores=f"{EVALUATION}/{{variant}}/seed{{seed}}/localisation.csv",
+        scores=f"{SCORES}/localisation.csv",
     log:
-        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/localisation.log",
+        f"{LOGS}/evaluation/{CHECKPOINT}/localise.log",
     benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/localisation.tsv"
+        f"{BENCHMARKS}/evaluation/{CHECKPOINT}/localise.tsv"
     conda:
         ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=120,
     params:
-        texts=TEXTS,
-        protocols=["corrected", "published"],
+        texts=texts_of_checkpoint,
+        protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
         max_excluded=CONFIG.evaluation.max_excluded,
         code=code_digest("localise.py"),
@@ -26,10 +29,11 @@ rule localise:
 
 
 rule location_prior:
+    """Scores the control without a model: where a finding or class usually is."""
     input:
-        grounding=f"{RUN}/data/{{dataset}}/grounding.csv",
+        grounding=f"{DATA}/grounding.csv",
     output:
-        scores=f"{EVALUATION}/location_prior/localisation.csv",
+        scores=f"{EVALUATION}/{LOCATION_PRIOR}/localisation.csv",
     log:
         f"{LOGS}/evaluation/{{dataset}}/location_prior.log",
     benchmark:
@@ -40,8 +44,8 @@ rule location_prior:
         mem_mb=4000,
         runtime=120,
     params:
-        texts=TEXTS,
-        protocols=["corrected", "published"],
+        texts=lambda wildcards: TEXTS[wildcards.dataset],
+        protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
         max_excluded=CONFIG.evaluation.max_excluded,
@@ -50,17 +54,91 @@ rule location_prior:
         "../workflow_scripts/location_prior.py"
 
 
-rule classifier:
+rule external_method:
+    """Scores another method's heat maps as our own are scored."""
     input:
-        images=f"{RUN}/data/{{dataset}}/images.csv",
+        grounding=f"{CXR}/grounding.csv",
+        heat_maps=lambda wildcards: CONFIG.external[wildcards.method],
     output:
-        classifier=directory(f"{EVALUATION}/classifier"),
-        metrics=f"{EVALUATION}/classifier_metrics.csv",
-        counts=f"{EVALUATION}/classifier_counts.csv",
+        scores=f"{RUN}/evaluation/cxr/{{method}}/localisation.csv",
     log:
-        f"{LOGS}/evaluation/{{dataset}}/classifier.log",
+        f"{LOGS}/evaluation/cxr/{{method}}.log",
     benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/classifier.tsv"
+        f"{BENCHMARKS}/evaluation/cxr/{{method}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        texts=TEXTS["cxr"],
+        protocols=PROTOCOLS,
+        resolution=CONFIG.image.resolution,
+        max_excluded=CONFIG.evaluation.max_excluded,
+        code=code_digest("score_external.py"),
+    script:
+        "../workflow_scripts/score_external.py"
+
+
+rule localisation_summary:
+    """Means over findings and samples of one variant's seeds, with bootstrap intervals."""
+    input:
+        scores=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.variant),
+    output:
+        summary=SUMMARY,
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/localisation_summary.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/localisation_summary.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        draws=CONFIG.evaluation.bootstrap,
+        code=code_digest("summarise_localisation.py"),
+    script:
+        "../workflow_scripts/summarise_localisation.py"
+
+
+rule differences:
+    """Paired differences between a frozen variant and its learnable counterpart."""
+    input:
+        frozen=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.frozen),
+        learnable=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.learnable),
+    output:
+        differences=DIFFERENCES,
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/differences/{{frozen}}-{{learnable}}.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/differences/{{frozen}}-{{learnable}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        names=lambda wildcards: [wildcards.frozen, wildcards.learnable],
+        draws=CONFIG.evaluation.bootstrap,
+        permutations=CONFIG.evaluation.permutations,
+        code=code_digest("compare_variants.py"),
+    script:
+        "../workflow_scripts/compare_variants.py"
+
+
+rule classifier:
+    """Trains the findings classifier, for domain features and label consistency."""
+    input:
+        images=f"{CXR}/images.csv",
+    output:
+        classifier=directory(f"{RUN}/evaluation/cxr/classifier"),
+        metrics=f"{RUN}/evaluation/cxr/classifier_metrics.csv",
+        counts=f"{RUN}/evaluation/cxr/classifier_counts.csv",
+    log:
+        f"{LOGS}/evaluation/cxr/classifier.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/cxr/classifier.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS
@@ -80,9 +158,10 @@ rule classifier:
 
 
 rule real_features:
+    """Extracts the features of real images that samples are compared with."""
     input:
-        images=f"{RUN}/data/{{dataset}}/images.csv",
-        classifier=rules.classifier.output.classifier,
+        images=f"{DATA}/images.csv",
+        classifier=classifier_of,
     output:
         features=f"{EVALUATION}/real_features.npz",
     log:
@@ -97,29 +176,30 @@ rule real_features:
         mem_mb=memory,
         runtime=runtime,
     params:
-        split="p19",
+        split=lambda wildcards: POPULATION[wildcards.dataset],
         n=CONFIG.evaluation.real_images,
         seed=0,
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
-        extractors=EXTRACTORS,
+        extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
         code=code_digest("real_features.py"),
     script:
         "../workflow_scripts/real_features.py"
 
 
 rule fidelity:
+    """Scores the samples of one model: FID, KID, MS-SSIM, label consistency."""
     input:
         samples=rules.samples.output.samples,
         images=rules.samples.output.images,
         real=rules.real_features.output.features,
-        classifier=rules.classifier.output.classifier,
+        classifier=classifier_of,
     output:
-        scores=f"{EVALUATION}/{{variant}}/seed{{seed}}/fidelity.csv",
+        scores=f"{SCORES}/fidelity.csv",
     log:
-        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/fidelity.log",
+        f"{LOGS}/evaluation/{CHECKPOINT}/fidelity.log",
     benchmark:
-        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/seed{{seed}}/fidelity.tsv"
+        f"{BENCHMARKS}/evaluation/{CHECKPOINT}/fidelity.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS
@@ -133,7 +213,7 @@ rule fidelity:
         kid_subset_size=CONFIG.evaluation.kid_subset,
         kid_subsets=100,
         seed=0,
-        extractors=EXTRACTORS,
+        extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
         code=code_digest("score_fidelity.py"),
     script:
         "../workflow_scripts/score_fidelity.py"

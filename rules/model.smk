@@ -2,6 +2,7 @@
 
 
 rule base_model:
+    """Brings the base model (folder, hub id or single file) into one diffusers folder."""
     input:
         # a checkpoint file of some GB is compared by date, a folder by content
         checkpoint=CONFIG.base.source if base_kind(CONFIG.base.source) == "file" else [],
@@ -27,8 +28,9 @@ rule base_model:
 
 
 rule latents:
+    """Encodes one shard of the images once for all variants."""
     input:
-        images=f"{RUN}/data/{{dataset}}/images.csv",
+        images=f"{DATA}/images.csv",
         base=rules.base_model.output.base,
     output:
         latents=f"{LATENTS}/{{subset}}_{{shard}}.safetensors",
@@ -53,17 +55,22 @@ rule latents:
 
 
 rule finetune:
+    """Fine-tunes the base for one variant and seed."""
     input:
-        images=f"{RUN}/data/{{dataset}}/images.csv",
+        images=f"{DATA}/images.csv",
         base=rules.base_model.output.base,
-        latents=latent_shards("train"),
+        latents=lambda wildcards: latent_shards(wildcards.dataset, "train"),
+        captions=captions,
+        sentences=sentences,
     output:
-        model=directory(f"{RUN}/model/{{dataset}}/{{variant}}/seed{{seed}}"),
-        losses=f"{RUN}/model/{{dataset}}/{{variant}}/seed{{seed}}_losses.csv",
+        model=directory(f"{MODEL}/final"),
+        milestones=directory(f"{MODEL}/milestones"),
+        losses=f"{MODEL}/losses.csv",
+        counts=f"{MODEL}/training_counts.csv",
     log:
-        f"{LOGS}/model/{{dataset}}/finetune_{{variant}}_seed{{seed}}.log",
+        f"{LOGS}/model/{REPEAT}/finetune.log",
     benchmark:
-        f"{BENCHMARKS}/model/{{dataset}}/finetune_{{variant}}_seed{{seed}}.tsv"
+        f"{BENCHMARKS}/model/{REPEAT}/finetune.tsv"
     # everything waits for the fine-tuned models, so they go first
     priority: 10
     conda:
@@ -75,8 +82,8 @@ rule finetune:
         runtime=runtime,
     params:
         variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"seeds"}),
-        training=CONFIG.training.model_dump(),
-        checkpoints=lambda wildcards, output: f"{output.model}_checkpoint",
+        training=lambda wildcards: CONFIG.training_of(wildcards.dataset),
+        checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("finetune.py"),
     script:
         "../workflow_scripts/finetune.py"

@@ -1,12 +1,29 @@
-# Tables.
+# Tables, figures, report.
+MAIN = {dataset: variants_with_impressions(dataset) for dataset in DATASETS}
+ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
+CXR_MAIN, CXR_ALL, COCO_MAIN = (
+    {dataset: names[dataset] for dataset in DATASETS if dataset == wanted}
+    for names, wanted in ((MAIN, "cxr"), (ALL, "cxr"), (MAIN, "coco"))
+)
+VARIANTS = {
+    name: variant.model_dump(include={"finetune", "text_encoder", "text"}) for name, variant in CONFIG.variants.items()
+}
+PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
+FINE_TUNED = [label for label in repeats(ALL) if CONFIG.variants[label["variant"]].finetune]
+EXTERNAL = external_of("cxr")
+COUNTS = [
+    f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding", "prompts")
+]
+
+
 rule table1:
+    """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:
-        localisation=[f"{SCORES}/{variant}/seed{seed}/localisation.csv" for variant, seed in REPEATS],
-        fidelity=[f"{SCORES}/{variant}/seed{seed}/fidelity.csv" for variant, seed in REPEATS],
-        location_prior=f"{SCORES}/location_prior/localisation.csv",
-        counts=[f"{RUN}/data/cxr/{table}_counts.csv" for table in ("images", "grounding", "prompts")],
+        summaries=paths(SUMMARY, summaries(MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
+        counts=COUNTS,
     output:
-        csv="results/table1.csv",
+        csv=report("results/table1.csv", caption="../report/table1.rst", category="Tables"),
         markdown="results/table1.md",
         latex="results/table1.tex",
         sidecar="results/table1.json",
@@ -20,36 +37,485 @@ rule table1:
         mem_mb=2000,
         runtime=10,
     params:
-        data=DATA_NAME,
-        title=f"Table 1. Fidelity against localisation. {DATA_NOTE}",
-        repeats=REPEATS,
-        extractors=EXTRACTORS,
+        title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
+        summaries=summaries(MAIN),
+        fidelity=repeats(MAIN),
+        extractors=EXTRACTORS["cxr"],
+        variants=VARIANTS,
+        datasets={dataset: TABLE_TITLES[dataset] for dataset in MAIN},
+        protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
         code=code_digest("table1.py"),
     script:
         "../workflow_scripts/table1.py"
 
 
-rule sheets:
+rule category_table:
+    """Localisation for each category of MS-COCO, beside Table 1."""
     input:
-        images=f"{RUN}/data/cxr/images.csv",
-        grounding=f"{RUN}/data/cxr/grounding.csv",
-        samples=[f"{RUN}/sampling/cxr/{v}/seed{CONFIG.seeds_of(v)[0]}/samples.csv" for v in CONFIG.variants],
+        summaries=paths(SUMMARY, summaries(COCO_MAIN)),
+        counts=COUNTS,
     output:
-        findings="results/sheet_findings.png",
-        samples="results/sheet_samples.png",
+        csv=report(
+            "results/table1_coco_categories.csv", caption="../report/table1_coco_categories.rst", category="Tables"
+        ),
+        markdown="results/table1_coco_categories.md",
+        latex="results/table1_coco_categories.tex",
+        sidecar="results/table1_coco_categories.json",
     log:
-        f"{LOGS}/paper/sheets.log",
+        f"{LOGS}/paper/category_table.log",
     benchmark:
-        f"{BENCHMARKS}/paper/sheets.tsv"
+        f"{BENCHMARKS}/paper/category_table.tsv"
     conda:
         ENVIRONMENT
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        variants=list(CONFIG.variants),
-        resolution=CONFIG.image.resolution,
-        code=code_digest("sheets.py"),
+        title=f"Table 1, MS-COCO by category. {NOTE}".strip(),
+        summaries=summaries(COCO_MAIN),
+        variants=VARIANTS,
+        datasets={dataset: TABLE_TITLES[dataset] for dataset in COCO_MAIN},
+        protocol=CONFIG.evaluation.protocol,
+        config=CONFIG.dump(),
+        code=code_digest("category_table.py"),
     script:
-        "../workflow_scripts/sheets.py"
+        "../workflow_scripts/category_table.py"
+
+
+rule table2:
+    """Table 2, grounding for each finding and variant, with external methods."""
+    input:
+        summaries=paths(SUMMARY, summaries(CXR_MAIN) + EXTERNAL),
+        counts=COUNTS,
+    output:
+        csv=report("results/table2.csv", caption="../report/table2.rst", category="Tables"),
+        markdown="results/table2.md",
+        latex="results/table2.tex",
+        sidecar="results/table2.json",
+    log:
+        f"{LOGS}/paper/table2.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/table2.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
+        summaries=summaries(CXR_MAIN) + EXTERNAL,
+        variants=VARIANTS,
+        external=list(CONFIG.external),
+        datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_MAIN},
+        protocol=CONFIG.evaluation.protocol,
+        config=CONFIG.dump(),
+        code=code_digest("table2.py"),
+    script:
+        "../workflow_scripts/table2.py"
+
+
+rule table3:
+    """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
+    input:
+        summaries=paths(SUMMARY, summaries(CXR_ALL)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)),
+        counts=COUNTS,
+    output:
+        csv=report("results/table3.csv", caption="../report/table3.rst", category="Tables"),
+        markdown="results/table3.md",
+        latex="results/table3.tex",
+        sidecar="results/table3.json",
+    log:
+        f"{LOGS}/paper/table3.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/table3.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        title=f"Table 3. What the training text does. {NOTE}".strip(),
+        summaries=summaries(CXR_ALL),
+        fidelity=repeats(CXR_ALL),
+        extractors=EXTRACTORS["cxr"],
+        variants=VARIANTS,
+        datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_ALL},
+        protocol=CONFIG.evaluation.protocol,
+        config=CONFIG.dump(),
+        code=code_digest("table3.py"),
+    script:
+        "../workflow_scripts/table3.py"
+
+
+rule table7:
+    """Table 7, grounding with the impression as text, for all pairs and for those that name the finding."""
+    input:
+        summaries=paths(SUMMARY, summaries(CXR_MAIN) + EXTERNAL),
+        counts=COUNTS,
+    output:
+        csv=report("results/table7.csv", caption="../report/table7.rst", category="Tables"),
+        markdown="results/table7.md",
+        latex="results/table7.tex",
+        sidecar="results/table7.json",
+    log:
+        f"{LOGS}/paper/table7.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/table7.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        title=f"Table 7. Grounding with the impression as text. {NOTE}".strip(),
+        summaries=summaries(CXR_MAIN) + EXTERNAL,
+        variants=VARIANTS,
+        external=list(CONFIG.external),
+        datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_MAIN},
+        protocol=CONFIG.evaluation.protocol,
+        config=CONFIG.dump(),
+        code=code_digest("table7.py"),
+    script:
+        "../workflow_scripts/table7.py"
+
+
+rule differences_table:
+    """Differences between frozen and learnable variants with intervals and p values."""
+    input:
+        differences=paths(DIFFERENCES, pairs_of_variants()),
+        counts=COUNTS,
+    output:
+        csv=report("results/differences.csv", caption="../report/differences.rst", category="Tables"),
+        markdown="results/differences.md",
+        latex="results/differences.tex",
+        sidecar="results/differences.json",
+    log:
+        f"{LOGS}/paper/differences_table.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/differences_table.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        title=f"Differences, frozen minus learnable. {NOTE}".strip(),
+        differences=pairs_of_variants(),
+        datasets=TABLE_TITLES,
+        protocol=CONFIG.evaluation.protocol,
+        config=CONFIG.dump(),
+        code=code_digest("differences_table.py"),
+    script:
+        "../workflow_scripts/differences_table.py"
+
+
+rule tradeoff:
+    """Figure: FID against AUC-ROC with seeds, intervals and the location prior."""
+    input:
+        summaries=paths(SUMMARY, summaries(MAIN)),
+        localisation=paths(f"{SCORES}/localisation.csv", repeats(MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
+    output:
+        pdf="results/figures/tradeoff.pdf",
+        png=report("results/figures/tradeoff.png", caption="../report/tradeoff.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/tradeoff.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/tradeoff.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        summaries=summaries(MAIN),
+        localisation=repeats(MAIN),
+        fidelity=repeats(MAIN),
+        variants=list(CONFIG.variants),
+        titles=TITLES,
+        protocol=CONFIG.evaluation.protocol,
+        note=NOTE,
+        code=code_digest("plot_tradeoff.py"),
+    script:
+        "../workflow_scripts/plot_tradeoff.py"
+
+
+rule training_curves:
+    """Figure: AUC-ROC and FID over the steps of fine-tuning."""
+    input:
+        localisation=paths(f"{SCORES}/localisation.csv", checkpoints(MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", checkpoints(MAIN)),
+        location_prior=paths(SUMMARY, PRIORS),
+    output:
+        pdf="results/figures/training_curves.pdf",
+        png=report("results/figures/training_curves.png", caption="../report/training_curves.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/training_curves.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/training_curves.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        localisation=checkpoints(MAIN),
+        fidelity=checkpoints(MAIN),
+        location_prior=PRIORS,
+        variants=list(CONFIG.variants),
+        titles=TITLES,
+        protocol=CONFIG.evaluation.protocol,
+        note=NOTE,
+        code=code_digest("plot_training_curves.py"),
+    script:
+        "../workflow_scripts/plot_training_curves.py"
+
+
+rule findings:
+    """Figure: AUC-ROC and specificity for each finding or class and variant."""
+    input:
+        summaries=lambda wildcards: paths(SUMMARY, summaries(main_of(wildcards)) + external_of(wildcards.dataset)),
+    output:
+        pdf="results/figures/findings_{dataset}.pdf",
+        png=report("results/figures/findings_{dataset}.png", caption="../report/findings.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/findings_{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/findings_{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        summaries=lambda wildcards: summaries(main_of(wildcards)) + external_of(wildcards.dataset),
+        variants=[*CONFIG.variants, *CONFIG.external],
+        title=lambda wildcards: TITLES[wildcards.dataset],
+        protocol=CONFIG.evaluation.protocol,
+        note=NOTE,
+        code=code_digest("plot_findings.py"),
+    script:
+        "../workflow_scripts/plot_findings.py"
+
+
+rule differences_figure:
+    """Figure: differences between frozen and learnable variants with intervals."""
+    input:
+        differences=paths(DIFFERENCES, pairs_of_variants()),
+    output:
+        pdf="results/figures/differences.pdf",
+        png=report("results/figures/differences.png", caption="../report/differences.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/differences.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/differences.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        differences=pairs_of_variants(),
+        variants=list(CONFIG.variants),
+        titles=TITLES,
+        protocol=CONFIG.evaluation.protocol,
+        note=NOTE,
+        code=code_digest("plot_differences.py"),
+    script:
+        "../workflow_scripts/plot_differences.py"
+
+
+rule overlays:
+    """Figure: heat maps over test images, for each finding or class and variant."""
+    input:
+        grounding=f"{DATA}/grounding.csv",
+        heat_maps=lambda wildcards: paths(f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", shards_of_first_repeats(wildcards)),
+    output:
+        pdf="results/figures/overlays_{dataset}.pdf",
+        png=report("results/figures/overlays_{dataset}.png", caption="../report/overlays.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/overlays_{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/overlays_{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        heat_maps=lambda wildcards: shards_of_first_repeats(wildcards),
+        variants=lambda wildcards: MAIN[wildcards.dataset],
+        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        protocol=CONFIG.evaluation.protocol,
+        resolution=CONFIG.image.resolution,
+        note=NOTE,
+        code=code_digest("plot_overlays.py"),
+    script:
+        "../workflow_scripts/plot_overlays.py"
+
+
+rule samples_figure:
+    """Figure: samples of each variant beside real images."""
+    input:
+        images=f"{DATA}/images.csv",
+        samples=lambda wildcards: paths(f"{SAMPLES}/samples.csv", first_repeats(all_of(wildcards))),
+    output:
+        pdf="results/figures/samples_{dataset}.pdf",
+        png=report("results/figures/samples_{dataset}.png", caption="../report/samples.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/samples_{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/samples_{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        samples=lambda wildcards: first_repeats(all_of(wildcards)),
+        variants=lambda wildcards: ALL[wildcards.dataset],
+        split=lambda wildcards: POPULATION[wildcards.dataset],
+        resolution=CONFIG.image.resolution,
+        note=NOTE,
+        code=code_digest("plot_samples.py"),
+    script:
+        "../workflow_scripts/plot_samples.py"
+
+
+rule attention_profile_figure:
+    """Figure: where the signal sits, by cross-attention layer and diffusion time."""
+    input:
+        profiles=lambda wildcards: paths(f"{HEAT_MAPS}/attention_profile.csv", first_repeats(main_of(wildcards))),
+    output:
+        pdf="results/figures/attention_profile_{dataset}.pdf",
+        png=report(
+            "results/figures/attention_profile_{dataset}.png",
+            caption="../report/attention_profile.rst",
+            category="Figures",
+        ),
+    log:
+        f"{LOGS}/paper/attention_profile_{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/attention_profile_{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        variants=list(CONFIG.variants),
+        title=lambda wildcards: TITLES[wildcards.dataset],
+        note=NOTE,
+        code=code_digest("plot_attention_profile.py"),
+    script:
+        "../workflow_scripts/plot_attention_profile.py"
+
+
+rule losses:
+    """Figure: loss curves of every fine-tuning."""
+    input:
+        losses=paths(f"{MODEL}/losses.csv", FINE_TUNED),
+    output:
+        pdf="results/figures/losses.pdf",
+        png=report("results/figures/losses.png", caption="../report/losses.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/losses.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/losses.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        losses=FINE_TUNED,
+        variants=list(CONFIG.variants),
+        titles=TITLES,
+        note=NOTE,
+        code=code_digest("plot_losses.py"),
+    script:
+        "../workflow_scripts/plot_losses.py"
+
+
+rule data_sheet:
+    """Figure: sheet of the data, test images with texts and outlines."""
+    input:
+        grounding=f"{DATA}/grounding.csv",
+    output:
+        pdf="results/figures/data_{dataset}.pdf",
+        png=report("results/figures/data_{dataset}.png", caption="../report/data.rst", category="Figures"),
+    log:
+        f"{LOGS}/paper/data_{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/data_{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        resolution=CONFIG.image.resolution,
+        note=NOTE,
+        code=code_digest("plot_data.py"),
+    script:
+        "../workflow_scripts/plot_data.py"
+
+
+TABLES = ["table1"] + (["table2", "table3", "table7"] if "cxr" in DATASETS else [])
+TABLES += ["table1_coco_categories"] if "coco" in DATASETS else []
+TABLES += ["differences"]
+FIGURES = ["tradeoff", "training_curves"]
+FIGURES += ["differences"] if pairs_of_variants() else []
+FIGURES += ["losses"] if FINE_TUNED else []
+FIGURES += [
+    f"{figure}_{dataset}"
+    for figure in ("overlays", "samples", "findings", "attention_profile", "data")
+    for dataset in DATASETS
+]
+
+
+rule figures:
+    """Every figure, as PDF and PNG in results/figures."""
+    input:
+        expand("results/figures/{figure}.{format}", figure=FIGURES, format=["pdf", "png"]),
+
+
+rule report:
+    """The report: the finding, every table and figure and how they were made, in one HTML file."""
+    input:
+        tables=expand("results/{table}.md", table=TABLES),
+        figures=expand("results/figures/{figure}.png", figure=FIGURES),
+        captions=sorted({f"report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}),
+        summaries=paths(SUMMARY, summaries(MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
+        differences=paths(DIFFERENCES, pairs_of_variants()),
+        scores=paths(f"{SCORES}/localisation.csv", repeats(ALL))
+        + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
+        counts=COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
+        sidecar="results/table1.json",
+    output:
+        html=report("results/report.html", caption="../report/report.rst", category="Report"),
+    log:
+        f"{LOGS}/paper/report.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/report.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        summaries=summaries(MAIN),
+        fidelity=repeats(MAIN),
+        differences=pairs_of_variants(),
+        scores=repeats(ALL) + [label | {"seed": ""} for label in PRIORS],
+        benchmarks=BENCHMARKS,
+        demo=DEMO,
+        datasets=TITLES,
+        template=sha256(Path(workflow.basedir, "workflow_scripts/tradeoffs/paper/report.html.j2")),
+        code=code_digest("report.py"),
+    script:
+        "../workflow_scripts/report.py"

@@ -2,16 +2,18 @@
 
 
 rule samples:
+    """Samples images of one model from the prompt list by classifier-free guidance."""
     input:
-        prompts=f"{RUN}/data/{{dataset}}/prompts.csv",
-        model=model_folder,
+        prompts=f"{DATA}/prompts.csv",
+        sentences=sentences,
+        model=model_output,
     output:
         images=directory(f"{SAMPLES}/images"),
         samples=f"{SAMPLES}/samples.csv",
     log:
-        f"{LOGS}/sampling/{{dataset}}/{{variant}}/seed{{seed}}.log",
+        f"{LOGS}/sampling/{CHECKPOINT}/samples.log",
     benchmark:
-        f"{BENCHMARKS}/sampling/{{dataset}}/{{variant}}/seed{{seed}}.tsv"
+        f"{BENCHMARKS}/sampling/{CHECKPOINT}/samples.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS
@@ -20,6 +22,8 @@ rule samples:
         mem_mb=memory,
         runtime=runtime,
     params:
+        model=model_folder,
+        text=lambda wildcards: CONFIG.variants[wildcards.variant].text,
         sampling=CONFIG.sampling.model_dump(exclude={"images"}),
         ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
         code=code_digest("draw_samples.py"),

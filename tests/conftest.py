@@ -1,14 +1,28 @@
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from pycocotools import mask as coco_mask
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
 from tradeoffs.models.demo_base import build_tokenizer
 
 TINY_TEXTS = ["left pleural effusion and right pneumonia", "no acute cardiopulmonary process", "mild edema."]
+
+
+@pytest.fixture(scope="session")
+def run_lengths():
+    """From a mask, (height, width), to the text that stands for it in a grounding table."""
+
+    def encode(mask) -> str:
+        encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+        return json.dumps({"size": encoded["size"], "counts": encoded["counts"].decode()})
+
+    return encode
 
 
 @pytest.fixture(scope="session")

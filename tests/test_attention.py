@@ -8,12 +8,14 @@ from tradeoffs.attention import (
     captured_cross_attention,
     cross_attention_layers,
     evenly_spaced_steps,
+    layer_maps,
     token_heat_maps,
 )
 from tradeoffs.randomness import normal
 
 SEED, STEPS, KEEP = 5, 10, 4
-TIMES = [301, 201, 101, 1]  # of 1000 steps, 10 evenly spaced: 901, 801, ..., 1, of which the last four
+ALL_TIMES = [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]  # of 1000 steps, 10 evenly spaced
+TIMES = [301, 201, 101, 1]  # the last four
 
 
 def latent(name):
@@ -33,8 +35,8 @@ def run(model, queries=QUERIES, batch_size=8, seed=SEED):
 
 
 @torch.no_grad()
-def plain_heat_maps(model, query):
-    """Keeps the map of every step and layer (the mean over its heads, each 4 wide), then takes the mean."""
+def plain_layer_maps(model, query, times):
+    """Maps (24 tokens, h, w) of every (time, layer), each the mean over the layer's heads, which are 4 wide."""
     stored = {}
     hooks = []
     for name, module in model.unet.named_modules():
@@ -45,8 +47,8 @@ def plain_heat_maps(model, query):
     context = model.text_encoder(torch.tensor([ids])).last_hidden_state
     betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2
     signal = np.cumprod(1 - betas)
-    maps = []
-    for time in TIMES:
+    maps = {}
+    for time in times:
         noise = normal((4, 8, 8), SEED, query.sample_id, time)
         noisy = float(np.sqrt(signal[time])) * query.latent + float(np.sqrt(1 - signal[time])) * noise
         model.unet(noisy[None], time, context)
@@ -55,12 +57,22 @@ def plain_heat_maps(model, query):
             queries, keys = (stored[f"{layer}.to_{x}"].chunk(heads, 1) for x in "qk")
             by_head = [torch.softmax(q @ k.T / np.sqrt(4), 1) for q, k in zip(queries, keys, strict=True)]
             side = int(np.sqrt(len(by_head[0])))
-            square = (sum(by_head) / heads).T.reshape(24, side, side)
-            maps.append(square.repeat_interleave(8 // side, 1).repeat_interleave(8 // side, 2))
+            maps[time, layer] = (sum(by_head) / heads).T.reshape(24, side, side)
     for hook in hooks:
         hook.remove()
-    assert len(maps) == 4 * 4  # steps x layers
-    return torch.stack(maps).mean(0)
+    assert len(maps) == len(times) * 4  # layers
+    return maps
+
+
+def at_latent_size(heat):
+    """Maps (..., side, side) at 8 x 8 by repetition."""
+    times = 8 // heat.shape[-1]
+    return heat.repeat_interleave(times, -2).repeat_interleave(times, -1)
+
+
+def plain_heat_maps(model, query):
+    """Keeps the map of every step and layer, then takes the mean."""
+    return torch.stack([at_latent_size(heat) for heat in plain_layer_maps(model, query, TIMES).values()]).mean(0)
 
 
 def test_steps():
@@ -87,8 +99,8 @@ def test_sums_by_hand():
     layer[0, 0, :, 0], layer[0, 1, :, 0] = coarse.flatten(), coarse.flatten() + 0.2  # heads: mean coarse + 0.1
     layer[1, :, :, 0] = 0.5
     layer[..., 1:] = 9.0  # beyond the text's tokens
-    sums.add(layer)
-    sums.add(torch.full((2, 2, 16, 3), 0.6))
+    sums.add("coarse", layer)
+    sums.add("fine", torch.full((2, 2, 16, 3), 0.6))
     mean = sums.mean(layers=2, steps=2)
     assert mean.shape == (2, 1, 4, 4)
     assert mean[0].abs().max() == 0
@@ -105,15 +117,26 @@ def test_capture_changes_nothing_and_leaves_nothing(tiny_model):
     before, plain = dict(unet.attn_processors), unet(noisy, times, context).sample
     sums = AttentionSums(2, 24, (8, 8))
     sums.rows = torch.tensor([0, 1])
-    with captured_cross_attention(unet, sums):
+    seen = {}
+
+    def record(layer, probabilities):
+        seen[layer] = probabilities
+        sums.add(layer, probabilities)
+
+    with captured_cross_attention(unet, record):
         captured = unet(noisy, times, context).sample
     torch.testing.assert_close(captured, plain, atol=1e-5, rtol=0)
+    assert sorted(seen) == sorted(cross_attention_layers(unet))
+    for layer, probabilities in seen.items():
+        heads = unet.get_submodule(layer.removesuffix(".processor")).heads
+        assert probabilities.shape in ((2, heads, 64, 24), (2, heads, 16, 24))
+        assert probabilities.dtype == torch.float32
     # Each layer's probabilities of a pixel sum to one over all 24 tokens
     torch.testing.assert_close(sums.mean(layers=4, steps=1).sum(1), torch.ones(2, 8, 8))
     assert set(sums.sums) == {64, 16}  # one sum a resolution, not one a layer
     assert unet.attn_processors == before
 
-    with pytest.raises(KeyError), captured_cross_attention(unet, sums):
+    with pytest.raises(KeyError), captured_cross_attention(unet, record):
         assert unet.attn_processors != before
         raise KeyError
     assert unet.attn_processors == before
@@ -139,3 +162,36 @@ def test_texts_without_tokens_and_beyond_the_context(tiny_model):
     assert empty.truncated_at == 0
     # 24 places, 22 without start and end: 11 times "left pneumonia ", the last blank did not fit
     assert len(long.tokens) == 22 and long.heat.shape == (22, 8, 8) and long.truncated_at == 11 * 15 - 1
+
+
+WEIGHTS = {"a-1": [0.5, 0.25, 0.25], "b-1": [0, 0, 0, 0, 0, 0.5, 0.5], "a-2": [1]}
+
+
+def profile(model, batch_size=8):
+    """The map of each (query, time, layer), which come once each."""
+    weights = [np.array(WEIGHTS[query.id]) for query in QUERIES]
+    found = list(layer_maps(model, QUERIES, weights, SEED, STEPS, batch_size))
+    maps = {(QUERIES[row].id, time, layer): heat for row, time, layer, heat in found}
+    assert len(maps) == len(found) == 3 * 10 * 4
+    return maps
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])  # 7: two images share a pass, with texts of 3 and 7 tokens
+def test_layer_maps_are_those_of_each_layer_and_step(tiny_model, batch_size):
+    found = profile(tiny_model, batch_size)
+    assert {layer for _, _, layer in found} == set(cross_attention_layers(tiny_model.unet))
+    assert {heat.shape for heat in found.values()} == {(8, 8), (4, 4)}
+    for query in QUERIES:
+        for (time, layer), heat in plain_layer_maps(tiny_model, query, ALL_TIMES).items():
+            of_tokens = heat[1 : 1 + TOKENS[query.id]].numpy()
+            expected = sum(w * m for w, m in zip(WEIGHTS[query.id], of_tokens, strict=True))
+            np.testing.assert_allclose(found[query.id, time, f"{layer}.processor"], expected, atol=1e-6)
+
+
+def test_the_mean_of_the_layer_maps_is_the_querys_heat_map(tiny_model):
+    found = profile(tiny_model)
+    for query, maps in zip(QUERIES, run(tiny_model), strict=True):
+        kept = [heat for (name, time, _), heat in found.items() if name == query.id and time in TIMES]
+        mean = torch.stack([at_latent_size(torch.from_numpy(heat)) for heat in kept]).mean(0)
+        expected = sum(w * m for w, m in zip(WEIGHTS[query.id], maps.heat, strict=True))
+        np.testing.assert_allclose(mean, expected, atol=1e-6)

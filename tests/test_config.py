@@ -1,6 +1,7 @@
 """The configuration: layers, errors, paths, and that the files in config/ agree with the schema."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from tradeoffs.errors import InputError
 
 CONFIG = Path(__file__).parents[1] / "config"
 PRESETS = CONFIG / "presets"
+DEFAULT_VARIANTS = [
+    "pretrained",
+    "frozen",
+    "learnable",
+    "labels_frozen",
+    "labels_learnable",
+    "sentences_frozen",
+    "sentences_learnable",
+]
 
 
 def problems(user: dict) -> list[str]:
@@ -54,9 +64,11 @@ def test_each_layer_overrides_the_one_below(tmp_path):
 
 def test_values_from_the_command_line_are_typed():
     options = ["seeds=[3,4]", "preset=smoke", "run=try_1", "variants={learnable: false, mine: {finetune: True}}"]
+    options += ["data={sets: [coco]}", "external={biovil: maps.npz}", "training={steps: 9, milestones: [5, 3]}"]
     config = resolve(parse_config(options), PRESETS)
     assert (config.preset, config.run, config.seeds) == ("smoke", "try_1", [3, 4])
-    assert list(config.variants) == ["pretrained", "frozen", "mine"]
+    assert list(config.variants) == ["pretrained", "frozen", "labels_frozen", "sentences_learnable", "mine"]
+    assert (config.data.sets, config.external, config.training.milestones) == (["coco"], {"biovil": "maps.npz"}, [3, 5])
 
 
 def test_demo_is_the_preset_of_an_empty_configuration_and_names_the_run():
@@ -65,9 +77,9 @@ def test_demo_is_the_preset_of_an_empty_configuration_and_names_the_run():
 
 
 def test_the_users_mapping_is_left_as_it_is():
-    user = {"training": {"steps": 100}, "variants": {"learnable": False}}
+    user = {"training": {"milestones": [30, 20]}, "variants": {"learnable": False}}
     resolve(user, PRESETS)
-    assert user == {"training": {"steps": 100}, "variants": {"learnable": False}}
+    assert user == {"training": {"milestones": [30, 20]}, "variants": {"learnable": False}}
 
 
 def test_a_key_without_a_value_hides_nothing():
@@ -76,12 +88,38 @@ def test_a_key_without_a_value_hides_nothing():
 
 
 def test_variants_are_added_changed_and_left_out():
-    user = {"variants": {"mine": {}, "frozen": {"seeds": [5, 6]}, "pretrained": False}, "seeds": [1]}
-    config = resolve(user, PRESETS)
-    assert list(config.variants) == ["frozen", "learnable", "mine"]
+    variants = {"mine": {}, "frozen": {"seeds": [5, 6]}, "pretrained": False, "labels_frozen": {"text": "sentences"}}
+    config = resolve({"variants": variants, "seeds": [1]}, PRESETS)
+    assert {name: config.seeds_of(name) for name in config.variants} == {
+        "frozen": [5, 6],
+        "learnable": [1],
+        "labels_frozen": [0],  # the demo gives the variants with other texts one seed
+        "labels_learnable": [0],
+        "sentences_frozen": [0],
+        "sentences_learnable": [0],
+        "mine": [1],
+    }
     assert config.variants["mine"] == Variant(finetune=True, text_encoder="frozen", text="impression", seeds=None)
     assert config.variants["learnable"].text_encoder == "learnable"
-    assert [config.seeds_of(name) for name in config.variants] == [[5, 6], [1], [1]]
+    assert config.variants["labels_frozen"] == Variant(text="sentences", seeds=[0])
+
+
+def test_variants_of_a_data_set():
+    variants = {"mine": {}, "my_labels": {"text": "finding_labels"}, "frozen": False, "sentences_frozen": False}
+    config = resolve({"preset": "paper", "variants": variants}, PRESETS)
+    with_impressions, others = ["pretrained", "learnable"], ["labels_frozen", "labels_learnable", "sentences_learnable"]
+    assert config.variants_of("cxr") == [*with_impressions, *others, "mine", "my_labels"]
+    assert config.variants_of("coco") == [*with_impressions, "mine"]
+
+
+def test_training_of_a_data_set():
+    lengths = {"steps": 50, "milestones": [30, 10], "coco_steps": 40, "coco_milestones": [20]}
+    config = resolve({"preset": "smoke", "training": lengths}, PRESETS)
+    cxr, coco = config.training_of("cxr"), config.training_of("coco")
+    assert (cxr["steps"], cxr["milestones"]) == (50, [10, 30])  # in order
+    assert (coco["steps"], coco["milestones"]) == (40, [20])
+    assert {key for key in cxr if cxr[key] != coco.get(key)} == {"steps", "milestones"}
+    assert set(cxr) == set(coco) == set(config.dump()["training"]) - {"coco_steps", "coco_milestones"}
 
 
 def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
@@ -142,41 +180,77 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ({"variants": {"frozen": {"seeds": []}}}, "variants.frozen.seeds: the list is empty; give at least one value"),
         ({"data": {"views": ["LL"]}}, 'data.views.0: expected one of PA, AP, given "LL"'),
         ({"data": {"ms_cxr": ""}}, "data.ms_cxr: the text is empty; give a value or leave the key out"),
+        ({"data": {"source": "mimic"}}, 'data.source: expected one of phantoms, files, given "mimic"'),
+        ({"data": {"sets": ["mimic"]}}, 'data.sets.0: expected one of cxr, coco, given "mimic"'),
+        ({"data": {"sets": []}}, "data.sets: the list is empty; give at least one value"),
+        ({"data": {"sets": ["coco", "coco"]}}, 'data.sets: the list ["coco", "coco"] repeats a value; give each once'),
+        (
+            {"variants": {"mine": {"text": "labels"}}},
+            'variants.mine.text: expected one of impression, finding_labels, sentences, given "labels"',
+        ),
+        ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
+        (
+            {"external": {"location_prior": "maps.npz"}},
+            "external.location_prior: this name is reserved for the control without a model; choose another",
+        ),
+        (
+            {"external": {"BioViL": "maps.npz"}},
+            "external.BioViL: use lower-case letters, digits and _ in this name, a letter first",
+        ),
+        ({"external": {"biovil": ""}}, "external.biovil: the text is empty; give a value or leave the key out"),
+        ({"external": {"biovil": 3}}, "external.biovil: expected text, given 3; put it in quotes"),
+        ({"external": ["maps.npz"]}, 'external: expected text for each name, given ["maps.npz"]'),
         (
             {"variants": {"location_prior": {}}},
             "variants.location_prior: this name is reserved for the control without a model; choose another",
         ),
         (
             {"variants": {"2nd": {}}},
-            "variants.2nd: use lower-case letters, digits and _ in a variant's name, a letter first",
+            "variants.2nd: use lower-case letters, digits and _ in this name, a letter first",
         ),
         (
             {"variants": {"pretrained": {"text_encoder": "learnable"}}},
             "variants.pretrained.text_encoder: learnable has no meaning with finetune: false; remove one of the two",
         ),
         (
-            {"variants": {"pretrained": False, "frozen": False, "learnable": False}},
+            {"variants": dict.fromkeys(DEFAULT_VARIANTS, False)},
             "variants: no variant is left; keep at least one",
         ),
         (
-            {"heat_maps": {"keep": 21}},
-            "heat_maps.keep: 21 is more than heat_maps.steps (20); lower it or raise the other",
+            {"heat_maps": {"keep": 51}},
+            "heat_maps.keep: 51 is more than heat_maps.steps (50); lower it or raise the other",
         ),
         (
-            {"training": {"warmup_steps": 1001}},
-            "training.warmup_steps: 1001 is more than training.steps (1000); lower it or raise the other",
+            {"training": {"warmup_steps": 60_001}},
+            "training.warmup_steps: 60001 is more than training.steps (60000); lower it or raise the other",
         ),
+        (
+            {"training": {"warmup_steps": 60_000, "coco_steps": 50_000, "coco_milestones": []}},
+            "training.warmup_steps: 60000 is more than training.coco_steps (50000); lower it or raise the other",
+        ),
+        (
+            {"training": {"milestones": [60_000, 100]}},
+            "training.milestones: 60000 is not below training.steps (60000); give lower ones, or [] for none",
+        ),
+        (
+            {"training": {"coco_steps": 20_000}},  # the preset's are every 10,000 steps up to 140,000
+            "training.coco_milestones: 140000 is not below training.coco_steps (20000); give lower ones, or [] for "
+            "none",
+        ),
+        ({"training": {"milestones": [5, 5]}}, "training.milestones: the list [5, 5] repeats a value; give each once"),
+        ({"training": {"milestones": [5, 0]}}, "training.milestones.1: expected a whole number >= 1, given 0"),
+        ({"training": {"milestones": 5}}, "training.milestones: expected a list, each a whole number >= 1, given 5"),
         (
             {"training": {"micro_batch_size": 5}},
-            "training.micro_batch_size: 5 does not divide training.batch_size (16); choose a divisor of it",
+            "training.micro_batch_size: 5 does not divide training.batch_size (8); choose a divisor of it",
         ),
         (
-            {"evaluation": {"kid_subset": 401}},
-            "evaluation.kid_subset: 401 is more than evaluation.real_images (400); lower it or raise the other",
+            {"evaluation": {"kid_subset": 5001}},
+            "evaluation.kid_subset: 5001 is more than evaluation.real_images (5000); lower it or raise the other",
         ),
         (
-            {"sampling": {"images": 99}},
-            "evaluation.kid_subset: 100 is more than sampling.images (99); lower it or sample more",
+            {"sampling": {"images": 999}},
+            "evaluation.kid_subset: 1000 is more than sampling.images (999); lower it or sample more",
         ),
         (
             {"data": {"phantoms": {"seed": 1000}}},
@@ -186,7 +260,7 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
     ],
 )
 def test_a_problem_names_key_and_remedy(user, expected):
-    assert problems(user) == [expected]
+    assert problems({"preset": "paper"} | user) == [expected]
 
 
 def test_all_problems_are_listed_at_once():
@@ -197,17 +271,23 @@ def test_all_problems_are_listed_at_once():
 @pytest.mark.parametrize(
     ("section", "values"),
     [
-        ("training", {"text_dropout": 0, "weight_decay": 0, "warmup_steps": 1000}),
+        ("training", {"text_dropout": 0, "weight_decay": 0, "warmup_steps": 60_000}),
         ("training", {"text_dropout": 1, "micro_batch_size": 1, "learning_rate": "1e-3"}),
         ("heat_maps", {"steps": 40, "keep": 40}),
-        ("evaluation", {"max_excluded": 1, "kid_subset": 160}),
+        ("evaluation", {"max_excluded": 1, "kid_subset": 5000}),
         ("image", {"resolution": 32}),
         ("resources", {"gpus": 0}),
     ],
 )
 def test_bounds_are_within_the_schema(section, values):
-    config = resolve({section: values}, PRESETS).dump()
+    config = resolve({"preset": "paper", section: values}, PRESETS).dump()
     assert {key: config[section][key] for key in values} == {key: float(value) for key, value in values.items()}
+
+
+def test_milestones_may_be_any_step_before_the_last_or_none():
+    training = {"milestones": [59_999, 1], "coco_milestones": []}
+    config = resolve({"preset": "paper", "training": training}, PRESETS)
+    assert (config.training.milestones, config.training.coco_milestones) == ([1, 59_999], [])
 
 
 @pytest.mark.parametrize("content", ["training: [", "just words"])
@@ -221,72 +301,123 @@ def test_a_broken_preset_file_is_named(tmp_path, content):
 
 
 @pytest.fixture
-def mimic(tmp_path, monkeypatch):
-    """A user's configuration for the paper preset whose folders are all there."""
+def files(tmp_path, monkeypatch):
+    """A user's configuration for the paper preset whose folders and files are all there."""
     monkeypatch.chdir(tmp_path)
     tables = [f"mimic-cxr-2.0.0-{name}.csv.gz" for name in ("metadata", "chexpert", "split")]
     write(tmp_path / "jpg", *tables, "files/p10/image.jpg")
     write(tmp_path / "reports", "files/p10/report.txt")
     write(tmp_path / "mscxr", "MS_CXR_Local_Alignment_v1.1.0.csv")
-    return {
-        "preset": "paper",
-        "data": {"mimic_cxr_jpg": "jpg", "mimic_cxr_reports": str(tmp_path / "reports"), "ms_cxr": "mscxr"},
-    }
+    for split in ("train", "val"):
+        annotations = [f"annotations/{kind}_{split}2017.json" for kind in ("captions", "instances")]
+        write(tmp_path / "coco", *annotations, f"{split}2017/000000000139.jpg")
+    write(tmp_path, "resources/sentences.csv")
+    folders = {"mimic_cxr_jpg": "jpg", "mimic_cxr_reports": str(tmp_path / "reports"), "ms_cxr": "mscxr"}
+    return {"preset": "paper", "data": {**folders, "coco": "coco"}}
 
 
-def test_folders_that_are_there_pass(mimic):
-    check_paths(resolve(mimic, PRESETS))
+def test_folders_that_are_there_pass(files):
+    check_paths(resolve(files, PRESETS))
 
 
 def test_phantoms_need_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, "resources/demo_base/model_index.json")
-    check_paths(resolve({"preset": "demo", "data": {"ms_cxr": "not/there"}}, PRESETS))
+    write(tmp_path, "resources/demo_base/model_index.json", "resources/sentences.csv")
+    check_paths(resolve({"preset": "demo", "data": {"ms_cxr": "not/there", "coco": "not/there"}}, PRESETS))
 
 
-def test_unset_folders_are_all_named():
-    found = path_problems(resolve({"preset": "paper"}, PRESETS))
-    remedy = "not set, but data.source mimic needs it; set it to the folder you downloaded from PhysioNet"
-    assert found == [f"data.{name}: {remedy}" for name in ("mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr")]
+CXR_FOLDERS = ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr"]
 
 
-def test_a_missing_folder_is_named(mimic):
-    mimic["data"]["mimic_cxr_reports"] = "not/there"
-    assert path_problems(resolve(mimic, PRESETS)) == [
+@pytest.mark.parametrize(
+    ("sets", "needed"), [(["cxr", "coco"], [*CXR_FOLDERS, "coco"]), (["cxr"], CXR_FOLDERS), (["coco"], ["coco"])]
+)
+def test_unset_folders_of_the_data_sets_are_all_named(sets, needed):
+    found = path_problems(resolve({"preset": "paper", "data": {"sets": sets}}, PRESETS))
+    problem = "not set, but data.source files needs it; set it to the folder you downloaded (or see data.sets)"
+    assert found == [f"data.{name}: {problem}" for name in needed]
+
+
+def test_folders_of_a_data_set_that_is_left_out_are_not_looked_at(files):
+    data = files["data"]
+    check_paths(resolve({"preset": "paper", "data": data | {"sets": ["cxr"], "coco": "not/there"}}, PRESETS))
+    check_paths(resolve({"preset": "paper", "data": data | {"sets": ["coco"], "ms_cxr": "not/there"}}, PRESETS))
+
+
+def test_a_missing_folder_is_named(files):
+    files["data"]["mimic_cxr_reports"] = "not/there"
+    assert path_problems(resolve(files, PRESETS)) == [
         "data.mimic_cxr_reports: there is no folder not/there; correct the path"
     ]
 
 
-def test_a_file_in_place_of_a_folder_is_named(mimic):
-    mimic["data"]["ms_cxr"] = "mscxr/MS_CXR_Local_Alignment_v1.1.0.csv"
-    assert path_problems(resolve(mimic, PRESETS)) == [
+def test_a_file_in_place_of_a_folder_is_named(files):
+    files["data"]["ms_cxr"] = "mscxr/MS_CXR_Local_Alignment_v1.1.0.csv"
+    assert path_problems(resolve(files, PRESETS)) == [
         "data.ms_cxr: mscxr/MS_CXR_Local_Alignment_v1.1.0.csv is a file; give the folder that holds "
         "MS_CXR_Local_Alignment_v*.csv*"
     ]
 
 
-def test_a_wrong_folder_is_named_with_what_it_lacks(mimic):
+def test_a_wrong_folder_is_named_with_what_it_lacks(files):
     Path("jpg/mimic-cxr-2.0.0-split.csv.gz").unlink()
-    assert path_problems(resolve(mimic, PRESETS)) == [
+    assert path_problems(resolve(files, PRESETS)) == [
         "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.0.0-split.csv*; give the folder that does"
     ]
 
 
-def test_a_home_folder_is_expanded(mimic, monkeypatch, tmp_path):
+def test_a_coco_folder_must_be_whole(files):
+    Path("coco/annotations/instances_val2017.json").unlink()
+    shutil.rmtree("coco/train2017")
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.coco: the folder coco holds no annotations/instances_val2017.json and no train2017; give the folder that "
+        "does"
+    ]
+
+
+def test_a_home_folder_is_expanded(files, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    mimic["data"]["ms_cxr"] = "~/mscxr"
-    config = resolve(mimic, PRESETS)
+    write(tmp_path, "maps.npz")
+    files["data"]["ms_cxr"] = "~/mscxr"
+    files["external"] = {"biovil": "~/maps.npz"}
+    config = resolve(files, PRESETS)
     check_paths(config)
     assert config.data.ms_cxr == f"{tmp_path}/mscxr"
+    assert config.external == {"biovil": f"{tmp_path}/maps.npz"}
 
 
-def test_a_missing_prompt_file_is_named(mimic):
-    mimic["data"]["prompts"] = "prompts.csv"
-    assert path_problems(resolve(mimic, PRESETS)) == [
-        "data.prompts: there is no file prompts.csv; correct the path or remove the key"
+@pytest.mark.parametrize("source", ["files", "phantoms"])
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("data.prompts", {"data": {"prompts": "mine"}}),
+        ("data.sentences", {"data": {"sentences": "mine"}}),
+        ("external.biovil", {"external": {"biovil": "mine"}}),
+    ],
+)
+def test_a_missing_file_is_named(files, source, key, change):
+    files["data"]["source"] = source
+    update_config(files, change)
+    assert path_problems(resolve(files, PRESETS)) == [
+        f"{key}: there is no file mine; correct the path or remove the key"
     ]
-    write(Path(), "prompts.csv")
-    check_paths(resolve(mimic, PRESETS))
+    Path("mine").mkdir()
+    assert path_problems(resolve(files, PRESETS)) == [
+        f"{key}: there is no file mine; correct the path or remove the key"
+    ]
+    Path("mine").rmdir()
+    write(Path(), "mine")
+    check_paths(resolve(files, PRESETS))
+
+
+def test_sentences_are_needed_by_their_variants_only(files):
+    Path("resources/sentences.csv").unlink()
+    files["variants"] = {"sentences_frozen": False, "sentences_learnable": False}
+    check_paths(resolve(files, PRESETS))
+    files["variants"] = {"sentences_frozen": False}
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.sentences: there is no file resources/sentences.csv; correct the path or remove the key"
+    ]
 
 
 def test_kinds_of_base(tmp_path, monkeypatch):
@@ -308,29 +439,52 @@ def test_kinds_of_base(tmp_path, monkeypatch):
         ("/not/there/base", "base.source: /not/there/base is neither a diffusers folder, nor"),
     ],
 )
-def test_a_wrong_base_is_named(mimic, source, message):
+def test_a_wrong_base_is_named(files, source, message):
     write(Path(), "models/notes.txt")
-    mimic["base"] = {"source": source}
-    (found,) = path_problems(resolve(mimic, PRESETS))
+    files["base"] = {"source": source}
+    (found,) = path_problems(resolve(files, PRESETS))
     assert found.startswith(message)
 
 
-def test_a_revision_needs_a_hub_id(mimic):
-    mimic["base"] = {"revision": "main"}
-    check_paths(resolve(mimic, PRESETS))
+def test_a_revision_needs_a_hub_id(files):
+    files["base"] = {"revision": "main"}
+    check_paths(resolve(files, PRESETS))
     write(Path(), "models/base.ckpt")
-    mimic["base"]["source"] = "models/base.ckpt"
-    assert path_problems(resolve(mimic, PRESETS)) == ["base.revision: only a hub id has revisions; remove the key"]
+    files["base"]["source"] = "models/base.ckpt"
+    assert path_problems(resolve(files, PRESETS)) == ["base.revision: only a hub id has revisions; remove the key"]
 
 
 # The files in config/
 
 
-@pytest.mark.parametrize("preset", ["demo", "paper", "smoke"])
-def test_presets_resolve(preset):
+def test_there_are_seven_variants_by_default():
+    variants = Config().variants
+    assert {name: (v.finetune, v.text_encoder, v.text, v.seeds) for name, v in variants.items()} == {
+        "pretrained": (False, "frozen", "impression", None),
+        "frozen": (True, "frozen", "impression", None),
+        "learnable": (True, "learnable", "impression", None),
+        "labels_frozen": (True, "frozen", "finding_labels", None),
+        "labels_learnable": (True, "learnable", "finding_labels", None),
+        "sentences_frozen": (True, "frozen", "sentences", None),
+        "sentences_learnable": (True, "learnable", "sentences", None),
+    }
+    assert list(variants) == DEFAULT_VARIANTS  # the order of the tables' rows
+
+
+@pytest.mark.parametrize(
+    ("preset", "seeds"),
+    [
+        ("demo", dict.fromkeys(DEFAULT_VARIANTS, [0]) | {"frozen": [0, 1], "learnable": [0, 1]}),
+        ("paper", dict.fromkeys(DEFAULT_VARIANTS, [0, 1, 2])),
+        ("smoke", {n: [0] for n in DEFAULT_VARIANTS if n not in ("labels_learnable", "sentences_frozen")}),
+    ],
+)
+def test_presets_resolve(preset, seeds):
     config = resolve({"preset": preset}, PRESETS)
-    assert config.run == preset
-    assert list(config.variants) == ["pretrained", "frozen", "learnable"]
+    assert (config.preset, config.run, config.data.sets) == (preset, preset, ["cxr", "coco"])
+    assert {name: config.seeds_of(name) for name in config.variants} == seeds
+    for name, variant in config.variants.items():
+        assert variant.model_copy(update={"seeds": None}) == Config().variants[name]
 
 
 def test_the_paper_preset_has_the_papers_numbers():
@@ -339,16 +493,19 @@ def test_the_paper_preset_has_the_papers_numbers():
     assert (config.image.resolution, training.steps, training.batch_size) == (512, 60_000, 8)
     assert (training.learning_rate, training.schedule, training.warmup_steps) == (5e-5, "constant", 0)
     assert (training.weight_decay, training.text_dropout, training.precision) == (0.01, 0.3, "fp16")
-    assert 30_000 % training.checkpoint_every == 0  # the original keeps checkpoints at 30,000 and 60,000 steps
+    # the original keeps checkpoints at 30,000 and 60,000 steps on MIMIC, and every 10,000 on COCO
+    assert (training.milestones, training.coco_steps) == ([30_000], 150_000)
+    assert training.coco_milestones == list(range(10_000, 150_000, 10_000))
     assert (sampling.images, sampling.guidance, sampling.steps, sampling.scheduler) == (5000, 4, 75, "plms")
     assert (config.heat_maps.steps, config.heat_maps.keep) == (50, 40)
     assert (config.evaluation.ms_ssim.prompts, config.evaluation.ms_ssim.repeats) == (100, 4)
 
 
-def test_the_defaults_are_the_papers_with_one_seed():
-    ignored = {"preset", "run", "seeds"}
-    assert resolve({"preset": "paper"}, PRESETS).model_dump(exclude=ignored) == Config().model_dump(exclude=ignored)
+def test_the_defaults_are_the_papers_with_one_seed_and_no_milestones():
+    changed = {"preset": True, "run": True, "seeds": True, "training": {"milestones", "coco_milestones"}}
+    assert resolve({"preset": "paper"}, PRESETS).model_dump(exclude=changed) == Config().model_dump(exclude=changed)
     assert Config().seeds == [0]
+    assert Config().training.milestones == Config().training.coco_milestones == []
 
 
 def test_config_yaml_overrides_nothing_but_the_preset():
@@ -359,8 +516,9 @@ def test_the_examples_in_config_yaml_are_valid():
     lines = (CONFIG / "config.yaml").read_text().splitlines()
     examples = [line.removeprefix("# ") for line in lines if re.match(r"# +[a-z_]+:", line)]
     user = yaml.safe_load("\n".join(examples))
-    assert set(user) == {"run", "seeds", "data", "base", "variants"}
-    resolve(user, PRESETS)
+    assert set(user) == {"run", "seeds", "data", "base", "variants", "external"}
+    config = resolve(user, PRESETS)
+    assert config.variants["my_variant"].text == "finding_labels" and config.external and config.data.coco
 
 
 def test_the_readme_holds_the_table_of_keys():
@@ -371,7 +529,7 @@ def test_the_readme_holds_the_table_of_keys():
 def test_the_table_describes_every_key():
     def leaves(value: dict, prefix: str = ""):
         for key, below in value.items():
-            if isinstance(below, dict) and key != "variants":
+            if isinstance(below, dict) and key not in ("variants", "external"):
                 yield from leaves(below, f"{prefix}{key}.")
             else:
                 yield prefix + key

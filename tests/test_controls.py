@@ -1,4 +1,4 @@
-"""Bare map, wrong word and specificity, and the location prior; every expectation worked out by hand.
+"""Bare map, wrong word, specificity, wrong prompt and the location prior; every expectation worked out by hand.
 
 Maps and images are 4 x 4 and constant along columns, so that a column stands for four equal pixels.
 """
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tradeoffs.evaluation.controls import area_average, location_prior
-from tradeoffs.evaluation.localisation import COLUMNS, PROTOCOLS, score_dump
+from tradeoffs.evaluation.localisation import COLUMNS, PROTOCOLS, control_auc, score_dump
 from tradeoffs.heatmaps import TokenHeatMaps
 
 LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]
@@ -20,6 +20,7 @@ def columns(first: int, count: int = 1) -> list[list[int]]:
 
 def grounding(*rows: dict) -> pd.DataFrame:
     defaults = {"sample_id": "a", "subject_id": "p", "phrase": "", "text": "", "image_width": 4, "image_height": 4}
+    defaults["mask"] = ""
     table = pd.DataFrame([defaults | row for row in rows])
     table["phrase_id"] = table["sample_id"] + "-" + table.groupby("sample_id").cumcount().astype(str)
     return table
@@ -128,6 +129,74 @@ def test_constant_bare_or_wrong_map_is_left_out():
     assert np.isnan(scores["bare_auc"][0]) and np.isnan(scores["wrong_word_auc"][0])
 
 
+# --- wrong prompt ---
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_wrong_prompt_is_asked_for_its_own_finding(protocol):
+    table = grounding(
+        {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
+        {"category": "Edema", "boxes": LAST_COLUMN, "phrase": "edema", "sample_id": "b"},
+        {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema", "sample_id": "c"},
+    )
+    right = {}
+    for name in ("a-0", "b-0", "c-0"):
+        right |= dump(name, "edema", edema=EDEMA)
+    text = "left pneumonia, not edema"
+    wrong = dump("a-0", text, left=[9, 9, 0, 0], pneumonia=[2, 0, 1, 3], edema=[9, 9, 0, 0])
+    wrong |= dump("b-0", "pleural effusion", pleural=[0, 1, 0, 2], effusion=[3, 1, 0, 0])
+    prompts = {"a-0": (wrong["a-0"], "Pneumonia"), "b-0": (wrong["b-0"], "Pleural Effusion")}
+    scores = score_dump(table, right, "phrase", protocol, 4, prompts)
+    # a: {2, 0} against {1, 3}: 2>1, 2<3, 0<1, 0<3. In published the word is "pneumonia,", of the same token.
+    # b: the sum of both maps is 3 2 0 2: column 3 ties with column 1, beats column 2, loses to column 0
+    np.testing.assert_allclose(scores["wrong_prompt_auc"], [1 / 4, 1.5 / 3, np.nan])
+    assert list(scores["excluded"]) == [""] * 3
+    without = score_dump(table, right, "phrase", protocol, 4)
+    assert without["wrong_prompt_auc"].isna().all()
+    pd.testing.assert_frame_equal(
+        scores.drop(columns="wrong_prompt_auc"), without.drop(columns="wrong_prompt_auc"), check_exact=True
+    )
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_all_findings_of_an_impression_share_its_wrong_prompt(protocol):
+    text = "Edema, pneumonia"
+    table = grounding(
+        {"category": "Edema", "boxes": LEFT_HALF, "text": text},
+        {"category": "Pneumonia", "boxes": LAST_COLUMN, "text": text},
+    )
+    wrong = dump("a", "atelectasis", atelectasis=[0, 3, 1, 2])["a"]
+    maps = dump("a", text, Edema=EDEMA, pneumonia=PNEUMONIA)
+    scores = score_dump(table, maps, "impression", protocol, 4, {"a": (wrong, "Atelectasis")})
+    # {0, 3} against {1, 2}: 3 beats both; {2} against {0, 3, 1}: beats two
+    np.testing.assert_allclose(scores["wrong_prompt_auc"], [2 / 4, 2 / 3])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_wrong_prompt_without_a_map_is_left_out_and_excludes_nothing(protocol):
+    table = grounding(
+        {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
+        {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema", "sample_id": "b"},
+    )
+    maps = dump("a-0", "edema", edema=EDEMA) | dump("b-0", "edema", edema=EDEMA)
+    beyond = dump("a-0", "heart and pneumonia", heart=EDEMA)["a-0"]  # "pneumonia" did not fit into the context
+    constant = dump("b-0", "pneumonia", pneumonia=[1] * 4)["b-0"]
+    prompts = {"a-0": (beyond, "Pneumonia"), "b-0": (constant, "Pneumonia")}
+    scores = score_dump(table, maps, "phrase", protocol, 4, prompts)
+    assert scores["wrong_prompt_auc"].isna().all()
+    assert list(scores["excluded"]) == ["", ""]
+    np.testing.assert_allclose(scores["auc_roc"], [1 / 2, 1 / 2])
+
+
+def test_control_auc():
+    heat, mask = np.array([[4.0, 1.0], [3.0, 2.0]]), np.array([[True, True], [False, False]])
+    assert control_auc(heat, mask) == pytest.approx(2 / 4)  # 4>3, 4>2, 1<3, 1<2
+    assert np.isnan(control_auc(None, mask))
+    assert np.isnan(control_auc(np.full((2, 2), 0.5), mask))
+    assert np.isnan(control_auc(np.array([[4.0, np.nan], [3.0, 2.0]]), mask))
+    assert np.isnan(control_auc(heat, np.zeros((2, 2), bool)))
+
+
 # --- location prior ---
 
 THREE_SUBJECTS = grounding(
@@ -146,7 +215,7 @@ def test_location_prior_leaves_the_sample_out(protocol):
     np.testing.assert_allclose(scores["auc_roc"], [2 / 3, 2 / 4, 0.5 / 3])
     assert list(scores["top1"]) == [1, 1, 0]
     assert list(scores["query"]) == [""] * 3
-    assert scores["bare_auc"].isna().all() and scores["wrong_word_auc"].isna().all()
+    assert scores[["bare_auc", "wrong_word_auc", "wrong_prompt_auc"]].isna().all(axis=None)
     assert tuple(scores.columns) == COLUMNS
 
 
@@ -184,6 +253,21 @@ def test_location_prior_of_an_impression_joins_the_boxes_of_a_finding():
     assert list(scores["id"]) == ["a", "b"]
     # a: {0, 1} against {0, 0}; b: the prior is 1 1 0 0, column 1 ties with column 0 and beats two
     np.testing.assert_allclose(scores["auc_roc"], [(0.5 + 0.5 + 1 + 1) / 4, (0.5 + 1 + 1) / 3])
+
+
+def test_location_prior_of_captions_is_the_mean_of_masks(run_lengths):
+    first_column, block = np.zeros((2, 4, 4), bool)
+    first_column[:, 0] = block[:2, :2] = True
+    dog = {"category": "dog", "text": "a dog", "boxes": LEFT_HALF}  # the boxes do not count
+    table = grounding(
+        dog | {"sample_id": "a", "subject_id": "a", "mask": run_lengths(first_column)},
+        dog | {"sample_id": "b", "subject_id": "b", "mask": run_lengths(block)},
+    )
+    scores = location_prior(table, "caption", "corrected", 4, map_size=4)
+    # a: of the block, two pixels are among the column's four and two among the twelve others: 2 x 10 pairs are won,
+    #    2 x 2 of the block's and 2 x 10 of the other pixels tie. b: of the column, two and two likewise
+    np.testing.assert_allclose(scores["auc_roc"], [(20 + 4 / 2 + 20 / 2) / 48] * 2)
+    assert list(scores["id"]) == ["a", "b"]
 
 
 def test_location_prior_needs_another_subject():

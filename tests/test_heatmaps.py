@@ -16,9 +16,9 @@ def maps(name, *tokens):
 
 def test_round_trip(tmp_path):
     written = [maps("a-1", "left</w>", "effusion</w>"), maps("none"), maps("b-1", "ödem</w>")]
-    save_heat_maps(tmp_path / "phrase_0.npz", written[:2])
-    save_heat_maps(tmp_path / "phrase_1.npz", written[2:])
-    read = load_heat_maps([tmp_path / "phrase_0.npz", tmp_path / "phrase_1.npz"])
+    save_heat_maps(tmp_path / "heat_maps_0.npz", {"phrase": written[:2]})
+    save_heat_maps(tmp_path / "heat_maps_1.npz", {"phrase": written[2:]})
+    read = load_heat_maps([tmp_path / "heat_maps_0.npz", tmp_path / "heat_maps_1.npz"], "phrase")
     assert list(read) == ["a-1", "none", "b-1"]
     for expected in written:
         found = read[expected.id]
@@ -27,43 +27,70 @@ def test_round_trip(tmp_path):
         np.testing.assert_array_equal(found.spans, expected.spans)
         np.testing.assert_array_equal(found.heat, expected.heat)
         assert found.heat.dtype == np.float32 and found.heat.shape == (len(expected.tokens), 3, 2)
-    assert list(load_heat_maps(tmp_path / "phrase_1.npz")) == ["b-1"]
+    assert list(load_heat_maps(tmp_path / "heat_maps_1.npz", "phrase")) == ["b-1"]
+
+
+def test_dumps_of_one_file_are_told_apart(tmp_path):
+    shards = [tmp_path / "heat_maps_0.npz", tmp_path / "heat_maps_1.npz"]
+    written = [
+        {
+            "phrase": [maps("a-1", "left</w>", "effusion</w>"), maps("a-2", "edema</w>")],
+            "impression": [],
+            "wrong_phrase": [maps("a-1", "right</w>", "lung</w>", "nodule</w>")],  # the same id under another text
+        },
+        {"phrase": [maps("b-1", "edema</w>")], "impression": [maps("b", "x", "y", "z", "w")], "wrong_phrase": []},
+    ]
+    for path, dumps in zip(shards, written, strict=True):
+        save_heat_maps(path, dumps)
+    assert list(load_heat_maps(shards, "phrase")) == ["a-1", "a-2", "b-1"]
+    for dump, expected in {
+        "wrong_phrase": written[0]["wrong_phrase"][0],
+        "impression": written[1]["impression"][0],
+    }.items():
+        ((name, found),) = load_heat_maps(shards, dump).items()
+        assert (name, found.tokens) == (expected.id, expected.tokens)
+        np.testing.assert_array_equal(found.spans, expected.spans)
+        np.testing.assert_array_equal(found.heat, expected.heat)
+    assert load_heat_maps(shards, "wrong") == {}
 
 
 def test_same_maps_same_bytes(tmp_path):
     for name in ("1.npz", "2.npz"):
-        save_heat_maps(tmp_path / name, [maps("a-1", "left</w>")])
+        save_heat_maps(tmp_path / name, {"phrase": [maps("a-1", "left</w>")]})
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
 
 
 def test_shard_without_maps(tmp_path):
-    save_heat_maps(tmp_path / "phrase_9.npz", [])  # more shards than images
-    assert load_heat_maps(tmp_path / "phrase_9.npz") == {}
+    save_heat_maps(tmp_path / "heat_maps_9.npz", {"phrase": [], "impression": []})  # more shards than images
+    assert load_heat_maps(tmp_path / "heat_maps_9.npz", "phrase") == {}
 
 
 def test_same_id_twice(tmp_path):
     for name in ("1.npz", "2.npz"):
-        save_heat_maps(tmp_path / name, [maps("a-1", "left</w>")])
+        save_heat_maps(tmp_path / name, {"phrase": [maps("a-1", "left</w>")]})
     with pytest.raises(InputError, match=r"2\.npz: id 'a-1' is in another file"):
-        load_heat_maps([tmp_path / "1.npz", tmp_path / "2.npz"])
+        load_heat_maps([tmp_path / "1.npz", tmp_path / "2.npz"], "phrase")
 
 
-@pytest.mark.parametrize("content", ["text", "empty", "cut off", "other arrays", "pickled", "absent"])
+@pytest.mark.parametrize("content", ["text", "empty", "cut off", "other arrays", "no dumps", "pickled", "absent"])
 def test_other_files_are_refused(tmp_path, content):
-    path = tmp_path / "phrase_0.npz"
-    save_heat_maps(path, [maps("a-1", "left</w>")])
-    other, pickled = io.BytesIO(), io.BytesIO()
+    path = tmp_path / "heat_maps_0.npz"
+    save_heat_maps(path, {"phrase": [maps("a-1", "left</w>")]})
+    arrays = dict(np.load(path))
+    other, no_dumps, pickled = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez(other, heat=np.zeros(3))
-    np.savez(pickled, **(dict(np.load(path)) | {"id": np.array([None])}))
+    np.savez(no_dumps, **{name: array for name, array in arrays.items() if name != "dump"})
+    np.savez(pickled, **(arrays | {"id": np.array([None])}))
     contents = {
         "text": b"heat maps",
         "empty": b"",
         "cut off": path.read_bytes()[:-50],
         "other arrays": other.getvalue(),
+        "no dumps": no_dumps.getvalue(),
         "pickled": pickled.getvalue(),
     }
     path.unlink()
     if content in contents:
         path.write_bytes(contents[content])
-    with pytest.raises(InputError, match=r"phrase_0\.npz: not a file of token heat maps"):
-        load_heat_maps(path)
+    with pytest.raises(InputError, match=r"heat_maps_0\.npz: not a file of token heat maps"):
+        load_heat_maps(path, "phrase")

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tradeoffs.data.images import Geometry, image_size, load_image, mask_corrected, mask_published
+from tradeoffs.data.images import (
+    Geometry,
+    decoded_mask,
+    image_size,
+    load_image,
+    mask_corrected,
+    mask_published,
+    resized_mask,
+)
 from tradeoffs.errors import InputError
 
 
@@ -78,6 +86,31 @@ def test_masks_at_the_original_size_are_the_boxes():
     boxes = [(2, 1, 3, 2), (0, 5, 1, 1)]
     np.testing.assert_array_equal(mask_corrected(boxes, Geometry(6, 6, 6)), expected)
     np.testing.assert_array_equal(mask_published(boxes, Geometry(6, 6, 6)), expected)
+
+
+def test_masks_survive_their_run_lengths(run_lengths):
+    mask = np.zeros((3, 5), dtype=bool)  # height, width
+    mask[0, 4] = mask[2, 1:3] = True
+    decoded = decoded_mask(run_lengths(mask))
+    assert decoded.dtype == bool
+    np.testing.assert_array_equal(decoded, mask)
+
+
+def test_decoded_mask_by_hand():
+    # COCO counts along columns, first those outside: 1 outside, 2 inside, 3 outside; one character each, from "0"
+    np.testing.assert_array_equal(decoded_mask('{"size": [2, 3], "counts": "123"}'), [[0, 1, 0], [1, 0, 0]])
+
+
+def test_resized_mask_by_hand():
+    # 6 x 12 -> 3 x 6, columns 1.5 -> 2 (half to even) to 4 stay. Halving weights a pixel's four sources by 1, 3, 3, 1
+    # eighths, at the border the three that are left by 3, 3, 1 sevenths.
+    mask = np.zeros((6, 12), dtype=bool)
+    mask[:3, 6:] = True
+    # rows 0..2 of sources 0..2 | 1..4 | 3..5: 1, (1 + 3) / 8, 0; columns 3..6 | 5..8 | 7..10: 1/8, 7/8, 1
+    expected = np.outer([1, 1 / 2, 0], [1 / 8, 7 / 8, 1])
+    coverage = resized_mask(mask, Geometry(12, 6, 3))
+    assert coverage.dtype == np.float32
+    np.testing.assert_allclose(coverage, expected, atol=1e-7)
 
 
 def save(path, array, **options):

@@ -315,7 +315,8 @@ WHOLE = [[0, 0, 2, 4]]  # x, y, w, h: the left half of a 4 x 4 image
 def grounding(*rows: dict) -> pd.DataFrame:
     """A grounding table of 4 x 4 images; phrase ids count per image."""
     defaults = {"subject_id": "p1", "category": "Edema", "phrase": "edema", "boxes": WHOLE, "text": "Edema."}
-    table = pd.DataFrame([defaults | {"sample_id": "a", "image_width": 4, "image_height": 4} | row for row in rows])
+    defaults |= {"sample_id": "a", "image_width": 4, "image_height": 4, "mask": ""}
+    table = pd.DataFrame([defaults | row for row in rows])
     table["phrase_id"] = table["sample_id"] + "-" + table.groupby("sample_id").cumcount().astype(str)
     return table
 
@@ -419,6 +420,111 @@ def test_published_masks_are_larger():
     (corrected,) = loc.samples(table, "phrase", "corrected", 4)
     assert published.mask("published").sum() == 9
     assert corrected.mask("corrected").sum() < 9
+
+
+# --- masks instead of boxes ---
+
+
+def masked(run_lengths, mask: np.ndarray, protocol: str, resolution: int) -> np.ndarray:
+    """The ground truth of a sample with a mask (height, width), whose boxes are elsewhere."""
+    height, width = mask.shape
+    row = {"category": "dog", "text": "a dog", "boxes": [[0, 0, 1, 1]], "mask": run_lengths(mask)}
+    table = grounding(row | {"image_width": width, "image_height": height})
+    (sample,) = loc.samples(table, "caption", protocol, resolution)
+    return sample.mask(protocol)
+
+
+@pytest.mark.parametrize(
+    ("columns", "corrected", "published"),
+    [
+        # Halving weights four columns by 1, 3, 3, 1 eighths, at the border the three that are left by 3, 3, 1 sevenths.
+        (2, "#...", "##.."),  # columns 0, 1: covers 6/7, 1/8 and nothing
+        (3, "##..", "##.."),  # columns 0 to 2: covers all, (1 + 3) / 8 and nothing: a half is enough
+        (4, "##..", "###."),  # columns 0 to 3: covers all, 7/8, 1/8
+    ],
+)
+def test_mask_pixels_count_when_covered_by_half_or_in_published_when_touched(
+    run_lengths, columns, corrected, published
+):
+    mask = np.tile(np.arange(8) < columns, (8, 1))
+    np.testing.assert_array_equal(masked(run_lengths, mask, "corrected", 4), boolean(*[corrected] * 4))
+    np.testing.assert_array_equal(masked(run_lengths, mask, "published", 4), boolean(*[published] * 4))
+
+
+def test_masks_are_cropped_like_the_image(run_lengths):
+    mask = np.zeros((8, 16), bool)  # becomes 4 x 8, of which columns 2 to 5 stay
+    mask[:4, 8:12] = True
+    # rows: all, 7/8, 1/8, 0; columns 3 to 6: 1/8, 7/8, 7/8, 1/8, which come to 1, 2, 3 and outside
+    np.testing.assert_array_equal(masked(run_lengths, mask, "corrected", 4), boolean("..##", "..##", "....", "...."))
+    np.testing.assert_array_equal(masked(run_lengths, mask, "published", 4), boolean(".###", ".###", ".###", "...."))
+
+
+def test_mask_cropped_away_is_excluded_in_corrected(run_lengths):
+    mask = np.zeros((4, 12), bool)
+    mask[:, 0] = True
+    row = {"category": "dog", "text": "dog", "mask": run_lengths(mask), "image_width": 12}
+    maps = dump("a", "dog", dog=[1, 1, 0, 0])
+    scores = loc.score_dump(grounding(row), maps, "caption", "corrected", 4)
+    assert list(scores["excluded"]) == ["finding outside the crop"]
+
+
+def test_a_sample_is_scored_on_its_mask_and_not_on_its_box(run_lengths):
+    mask = boolean("##..", "....", "....", "....")
+    row = {"category": "dog", "text": "a dog", "boxes": [[0, 0, 2, 4]], "mask": run_lengths(mask)}
+    maps = dump("a", "a dog", a=[9, 0, 0, 0], dog=[3, 2, 1, 0])
+    (scores,) = loc.score_dump(grounding(row), maps, "caption", "corrected", 4).to_dict("records")
+    # 3 and 2 inside; outside three of 3, three of 2, four of 1, four of 0
+    assert scores["auc_roc"] == pytest.approx(((3 / 2 + 11) + (3 / 2 + 8)) / (2 * 14))
+    assert (scores["id"], scores["text"], scores["query"]) == ("a", "caption", "matched")
+
+
+# --- captions ---
+
+TABLE_FOR_FOUR = "People eat carrots at a dining table"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "asked"),
+    [("corrected", ["person", "carrot", "dining table"]), ("published", ["car", "carrot"])],
+)
+def test_a_caption_is_asked_for_the_classes_that_the_protocol_takes_as_named(protocol, asked):
+    classes = ["person", "car", "carrot", "chair", "dining table"]
+    table = grounding(*[{"category": name, "phrase": name, "text": TABLE_FOR_FOUR} for name in classes])
+    scores = loc.score_dump(table, {}, "caption", protocol, 4)
+    assert list(scores["category"]) == asked
+    assert list(scores["id"]) == ["a"] * len(asked)
+
+
+def test_published_asks_for_the_words_of_earlier_classes_too():
+    text = "a cat and a dog"
+    table = grounding(
+        {"category": "cat", "text": text, "boxes": [[0, 0, 1, 4]]},
+        {"category": "horse", "text": text},  # not named: adds no word
+        {"category": "dog", "text": text, "boxes": [[3, 0, 1, 4]]},
+        {"category": "dog", "text": "dog", "boxes": [[3, 0, 1, 4]], "sample_id": "b"},
+    )
+    maps = dump("a", text, cat=[2, 0, 0, 0], dog=[0, 1, 0, 2]) | dump("b", "dog", dog=[0, 1, 0, 2])
+    corrected = loc.score_dump(table, maps, "caption", "corrected", 4)
+    published = loc.score_dump(table, maps, "caption", "published", 4)
+    for scores in (corrected, published):
+        assert list(scores[["id", "category"]].itertuples(index=False, name=None)) == [
+            *[("a", "cat"), ("a", "dog"), ("b", "dog")]
+        ]
+    np.testing.assert_allclose(corrected["auc_roc"], [1, 1, 1])
+    # a's dog: the mean of both maps is 1 1/2 0 1, its column ties with the first and beats two; b begins anew
+    np.testing.assert_allclose(published["auc_roc"], [1, (0.5 + 1 + 1) / 3, 1])
+
+
+def test_wrong_word_of_a_caption_is_its_other_class():
+    text = "a cat and a dog"
+    table = grounding(
+        {"category": "cat", "text": text, "boxes": [[0, 0, 1, 4]]},
+        {"category": "dog", "text": text, "boxes": [[3, 0, 1, 4]]},
+    )
+    scores = loc.score_dump(table, dump("a", text, cat=[3, 0, 1, 2], dog=[0, 1, 0, 2]), "caption", "corrected", 4)
+    # the dog's map on column 0: 0 against {1, 0, 2}: one tie; the cat's on column 3: 2 against {3, 0, 1}: beats two
+    np.testing.assert_allclose(scores["wrong_word_auc"], [0.5 / 3, 2 / 3])
+    np.testing.assert_allclose(scores["specificity"], [1 - 0.5 / 3, 1 - 2 / 3])
 
 
 def test_unknown_protocol_is_an_error():

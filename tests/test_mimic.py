@@ -288,7 +288,9 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
     raw.add("b", "10000002", "52", box=True)
     raw.add("c", "19000001", "53", labels={"Edema": 1.0}, report="IMPRESSION: Mild edema.")
     raw.write()
-    out = {name: str(tmp_path / f"{name}.csv") for name in ("images", "grounding", "prompts", "counts")}
+    out = {
+        name: str(tmp_path / f"{name}.csv") for name in ("images", "grounding", "wrong_prompts", "prompts", "counts")
+    }
     run_script(
         "prepare_images",
         tmp_path,
@@ -312,6 +314,16 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
         output={"grounding": out["grounding"], "counts": out["counts"]},
     )
     assert read_grounding(out["grounding"])["phrase_id"].tolist() == ["b-1"]
+
+    run_script(
+        "prepare_wrong_prompts",
+        tmp_path,
+        input={"grounding": out["grounding"]},
+        params={"texts": ["phrase", "impression"], "seed": 0},
+        output={"wrong_prompts": out["wrong_prompts"]},
+    )
+    # one phrase alone has no other subject's text as its control
+    assert Path(out["wrong_prompts"]).read_text() == "text_kind,id,sample_id,text,category\n"
 
     mine = tmp_path / "mine.csv"
     mine.write_text("impression,Finding Labels\nLarge effusion.,Pleural Effusion\n")

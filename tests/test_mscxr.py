@@ -66,6 +66,7 @@ def test_rows_become_phrases_with_all_their_boxes(tmp_path, images):
     assert grounding["subject_id"].tolist() == ["1a", "1a", "1b", "1b"]
     assert grounding["path"].tolist() == [str(tmp_path / f"{name}.jpg") for name in "aabb"]
     assert grounding["image_width"].tolist() == [100] * 4
+    assert grounding["mask"].tolist() == [""] * 4
     assert counts["read"] == counts["kept"] == 6
 
 

@@ -1,5 +1,6 @@
 import gzip
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -35,6 +36,7 @@ PHRASE = {
     "image_width": "100",
     "image_height": "120",
     "text": "",
+    "mask": "",
 }
 
 
@@ -85,10 +87,55 @@ def test_grounding_is_typed(tmp_path):
     assert table["boxes"].tolist() == [[[0.0, 1.0, 10.5, 20.0]], [[90.0, 100.0, 10.0, 20.0], [1.0, 2.0, 3.0, 4.0]]]
     assert table["image_width"].tolist() == [100, 100]
     assert table["image_height"].tolist() == [120, 120]
+    assert table["mask"].tolist() == ["", ""]
 
 
-def test_grounding_survives_writing(tmp_path):
-    read = read_grounding(csv(tmp_path / "grounding.csv", PHRASE))
+def test_grounding_may_have_masks_and_classes_of_coco(tmp_path, run_lengths):
+    mask = np.zeros((120, 100), bool)
+    mask[1:21, 0:10] = True
+    rows = [PHRASE | {"category": "traffic light", "mask": run_lengths(mask)}, PHRASE | {"phrase_id": "a-2"}]
+    table = read_grounding(csv(tmp_path / "grounding.csv", *rows))
+    assert table["category"].tolist() == ["traffic light", "Edema"]
+    assert table["mask"].tolist() == [run_lengths(mask), ""]
+
+
+def test_grounding_without_a_column_of_masks_has_boxes_only(tmp_path):
+    table = read_grounding(csv(tmp_path / "grounding.csv", {k: v for k, v in PHRASE.items() if k != "mask"}))
+    assert table.columns.tolist() == GROUNDING_COLUMNS
+    assert table["mask"].tolist() == [""]
+
+
+@pytest.mark.parametrize("column", [column for column in GROUNDING_COLUMNS if column != "mask"])
+def test_missing_grounding_column_is_named(tmp_path, column):
+    path = csv(tmp_path / "grounding.csv", {k: v for k, v in PHRASE.items() if k != column})
+    with pytest.raises(InputError, match=f"grounding.csv: has no column '{column}'; delete the file"):
+        read_grounding(path)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        " ",
+        "5",
+        "[120, 100]",
+        '"size"',
+        '{"size": [120, 100]}',
+        '{"counts": "0l2"}',
+        '{"size": [120, 100], "counts": [0, 12000]}',  # uncompressed
+        '{"size": [120, 100], "counts": "0',
+        '{"size": [100, 120], "counts": "0`g;"}',  # width and height swapped
+        '{"size": [60, 50], "counts": "0hm2"}',  # of a smaller copy
+    ],
+)
+def test_malformed_masks_name_the_row(tmp_path, mask):
+    path = csv(tmp_path / "grounding.csv", PHRASE, PHRASE | {"phrase_id": "a-2", "mask": mask})
+    with pytest.raises(InputError, match=r"grounding.csv, row 3: mask is not a JSON .* of the image's size; correct"):
+        read_grounding(path)
+
+
+def test_grounding_survives_writing(tmp_path, run_lengths):
+    masked = PHRASE | {"phrase_id": "a-2", "mask": run_lengths(np.eye(120, 100))}
+    read = read_grounding(csv(tmp_path / "grounding.csv", PHRASE, masked))
     write_table(read, tmp_path / "again.csv")
     pd.testing.assert_frame_equal(read_grounding(tmp_path / "again.csv"), read)
 
@@ -122,7 +169,8 @@ def test_malformed_boxes_name_the_row(tmp_path, boxes):
         ({"phrase_id": "a-1"}, "phrase_id occurs"),
         ({"phrase": ""}, "phrase is empty"),
         ({"path": ""}, "path is empty"),
-        ({"category": "Edemas"}, "category is none of Atelectasis"),
+        ({"category": "Edemas"}, "category is none of Atelectasis, .*, Pneumothorax, and no class of COCO"),
+        ({"category": "Traffic light"}, "category is none of Atelectasis"),
         ({"image_width": "0"}, "image_width is not a positive whole number"),
         ({"image_height": "12.5"}, "image_height is not a positive whole number"),
     ],
@@ -185,6 +233,23 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     for name in ("short.csv.gz", "plain.csv.gz", "latin.csv"):
         with pytest.raises(InputError, match=f"{name}: cannot be read as CSV .*; get it"):
             read_csv(tmp_path / name, ["a"], "get it")
+
+
+@pytest.mark.parametrize("rows", ["a,mild, diffuse edema\n", "a,mild, diffuse edema\nb,edema\n", "a,b,c,d\n"])
+def test_rows_with_more_cells_than_the_header_are_an_error(tmp_path, rows):
+    (tmp_path / "p.csv").write_text("id,text\n" + rows)
+    with pytest.raises(InputError, match="p.csv: its rows have more cells than its header; put texts with a comma in"):
+        read_csv(tmp_path / "p.csv", ["id", "text"], "get it")
+    (tmp_path / "p.csv").write_text("id,text\nb,edema\n" + rows)  # pandas itself refuses those after shorter ones
+    with pytest.raises(InputError, match="p.csv: cannot be read as CSV .*line 3"):
+        read_csv(tmp_path / "p.csv", ["id", "text"], "get it")
+
+
+def test_short_rows_and_a_header_alone_can_be_read(tmp_path):
+    (tmp_path / "p.csv").write_text('id,text\na\nb,"mild, diffuse edema"\n')
+    assert read_csv(tmp_path / "p.csv", ["id"], "")["text"].tolist() == ["", "mild, diffuse edema"]
+    (tmp_path / "p.csv").write_text("id,text\n")
+    assert read_csv(tmp_path / "p.csv", ["id", "text"], "").empty
 
 
 def test_counts_keep_their_order(tmp_path):

@@ -1,5 +1,5 @@
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from math import cos, pi, sqrt
 from types import SimpleNamespace
@@ -13,11 +13,13 @@ from diffusers.models.resnet import ResnetBlock2D
 from transformers.models.clip.modeling_clip import CLIPMLP
 
 from tradeoffs import training
+from tradeoffs.config import Config
 from tradeoffs.errors import InputError
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
 from tradeoffs.training import (
+    Batch,
     Pairs,
     TrainingSettings,
     diffusion_loss,
@@ -25,10 +27,12 @@ from tradeoffs.training import (
     fine_tune,
     learning_rate,
     rows_of_step,
+    texts_of_batch,
 )
 
 SETTINGS = TrainingSettings(
     steps=5,
+    milestones=(),
     batch_size=4,
     micro_batch_size=4,
     learning_rate=1e-3,
@@ -45,6 +49,16 @@ IDS = [f"s{i}" for i in range(6)]
 TEXTS = ["left pneumonia", "right pneumonia", "mild edema", "edema", "no acute process", "pleural effusion"]
 
 
+def own_text(row, rng):
+    """A pair's only text."""
+    return TEXTS[row]
+
+
+def any_text(row, rng):
+    """One of all texts, at random."""
+    return TEXTS[rng.integers(6)]
+
+
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory):
     path = tmp_path_factory.mktemp("latents") / "train_0.safetensors"
@@ -57,16 +71,34 @@ def train(tiny_base, latents, tmp_path):
     """Trains a fresh copy of the tiny base, by default with a new checkpoint folder; returns the model and loss log."""
     numbers = count()
 
-    def run(settings=SETTINGS, learnable=False, texts=TEXTS, seed=0, folder=None, identity="this run"):
+    def run(
+        settings=SETTINGS,
+        learnable=False,
+        text=own_text,
+        seed=0,
+        folder=None,
+        identity="this run",
+        keep_milestone=lambda step, model: None,
+    ):
         model = load(tiny_base)
-        folder = tmp_path / (folder or f"checkpoint-{next(numbers)}")
-        return model, fine_tune(model, Pairs(IDS, texts), latents, learnable, settings, seed, folder, identity)
+        log = fine_tune(
+            model,
+            Pairs(IDS, text),
+            latents,
+            learnable,
+            settings,
+            seed,
+            tmp_path / (folder or f"checkpoint-{next(numbers)}"),
+            identity,
+            lambda step: keep_milestone(step, model),
+        )
+        return model, log
 
     return run
 
 
 def weights(model, *parts):
-    return {f"{part}.{k}": v for part in parts for k, v in model.networks[part].state_dict().items()}
+    return {f"{part}.{k}": v.clone() for part in parts for k, v in model.networks[part].state_dict().items()}
 
 
 def same(a, b):
@@ -83,6 +115,13 @@ def interrupt_at(monkeypatch, call):
         return diffusion_loss(*arguments)
 
     monkeypatch.setattr(training, "diffusion_loss", loss)
+
+
+@pytest.mark.parametrize("dataset", ["cxr", "coco"])
+def test_settings_are_the_configs_section(dataset):
+    section = Config().training_of(dataset)
+    assert {field.name for field in fields(TrainingSettings)} == set(section)
+    assert TrainingSettings(**section).steps == {"cxr": 60_000, "coco": 150_000}[dataset]
 
 
 def test_learning_rate():
@@ -130,13 +169,56 @@ def test_text_dropout_has_the_configured_share():
 
 
 def test_dropped_texts_do_not_count(train):
-    others = TEXTS[::-1]
+    def others(row, rng):
+        return TEXTS[5 - row]
+
     no_text, full_text = replace(SETTINGS, steps=2, text_dropout=1.0), replace(SETTINGS, steps=2, text_dropout=0.0)
-    all_empty = weights(train(full_text, texts=[""] * 6)[0], "unet")
+    all_empty = weights(train(full_text, text=lambda row, rng: "")[0], "unet")
     assert same(weights(train(no_text)[0], "unet"), all_empty)
-    assert same(weights(train(no_text, texts=others)[0], "unet"), all_empty)
+    assert same(weights(train(no_text, text=others)[0], "unet"), all_empty)
     assert not same(weights(train(full_text)[0], "unet"), all_empty)
-    assert not same(weights(train(full_text)[0], "unet"), weights(train(full_text, texts=others)[0], "unet"))
+    assert not same(weights(train(full_text)[0], "unet"), weights(train(full_text, text=others)[0], "unet"))
+
+
+def test_texts_belong_to_seed_step_and_place():
+    pairs = Pairs(IDS, lambda row, rng: f"{row} {rng.integers(10**12)}")
+
+    def texts(*dropped, step=3, seed=0):
+        nothing = torch.zeros(0)
+        return texts_of_batch(pairs, Batch([2, 0, 2, 5], nothing, nothing, nothing, torch.tensor(dropped)), step, seed)
+
+    all_of_them = texts(False, False, False, False)
+    assert [text.split()[0] for text in all_of_them] == ["2", "0", "2", "5"]
+    assert len({text.split()[1] for text in all_of_them}) == 4  # the pair that is drawn twice gets two texts
+    assert texts(False, False, False, False) == all_of_them
+    assert texts(False, True, False, True) == [all_of_them[0], "", all_of_them[2], ""]
+    assert not set(texts(False, False, False, False, step=4)) & set(all_of_them)
+    assert not set(texts(False, False, False, False, seed=1)) & set(all_of_them)
+
+
+def test_texts_are_drawn_anew_at_each_use(train):
+    settings = replace(SETTINGS, steps=3, batch_size=6, micro_batch_size=2, text_dropout=0.0, milestones=[1, 2])
+    used, of_step = [], []
+
+    def text(row, rng):
+        used.append((row, rng.integers(10**12)))
+        return TEXTS[row]
+
+    train(settings, text=text, keep_milestone=lambda step, model: of_step.append(len(used)))
+    assert of_step == [6, 12] and len(used) == 18  # once for each pair of an effective batch
+    assert len({drawn for _, drawn in used}) == 18
+    assert [sorted(row for row, _ in used[start : start + 6]) for start in (0, 6, 12)] == [[0, 1, 2, 3, 4, 5]] * 3
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+def test_milestones_are_the_models_after_so_many_steps(train, learnable):
+    settings = replace(SETTINGS, schedule="constant", milestones=[1, 3])
+    kept = {}
+    train(settings, learnable, keep_milestone=lambda step, model: kept.update({step: weights(model, *model.networks)}))
+    assert list(kept) == [1, 3]
+    for steps, found in kept.items():
+        model, _ = train(replace(settings, steps=steps, milestones=()), learnable)
+        assert same(found, weights(model, *model.networks))
 
 
 @pytest.mark.parametrize("learnable", [False, True])
@@ -164,15 +246,15 @@ def test_loss_falls(train):
 
 @pytest.mark.parametrize("learnable", [False, True])
 def test_resumed_run_is_the_undisturbed_run(train, tmp_path, monkeypatch, learnable):
-    undisturbed, log = train(learnable=learnable)
+    undisturbed, log = train(learnable=learnable, text=any_text)
     with monkeypatch.context() as patch:
         interrupt_at(patch, 3)
         with pytest.raises(KeyboardInterrupt):
-            train(learnable=learnable, folder="checkpoint")
+            train(learnable=learnable, text=any_text, folder="checkpoint")
     assert (tmp_path / "checkpoint").is_dir()
     calls = []
     monkeypatch.setattr(training, "diffusion_loss", lambda *a: calls.append(1) or diffusion_loss(*a))
-    resumed, resumed_log = train(learnable=learnable, folder="checkpoint")
+    resumed, resumed_log = train(learnable=learnable, text=any_text, folder="checkpoint")
     assert len(calls) == 3  # of five steps, two were done
     assert same(weights(resumed, "unet", "text_encoder"), weights(undisturbed, "unet", "text_encoder"))
     pd.testing.assert_frame_equal(resumed_log, log, check_exact=True)
@@ -199,6 +281,43 @@ def test_checkpoint_of_another_run_is_ignored(train, tmp_path, monkeypatch):
     model, new_log = train(folder="checkpoint")
     assert same(weights(model, "unet"), weights(expected, "unet"))
     pd.testing.assert_frame_equal(new_log, log, check_exact=True)
+
+
+def test_milestones_of_a_stopped_run_stay_beside_its_checkpoints(train, tmp_path, monkeypatch):
+    settings = replace(SETTINGS, milestones=[1, 3, 4])  # checkpoints after steps 2 and 4
+    milestones = tmp_path / "checkpoint" / "milestones"
+    calls, kept = [], {}
+
+    def keep(step, model):
+        calls.append(step)
+        kept.setdefault(step, []).append(weights(model, "unet"))
+        (milestones / f"step{step}").mkdir(parents=True, exist_ok=True)
+
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, folder="checkpoint", keep_milestone=keep)
+    assert calls == [1, 3]
+    train(settings, folder="checkpoint", keep_milestone=keep)
+    assert calls == [1, 3, 3, 4]
+    assert same(*kept[3])
+    assert sorted(path.name for path in milestones.iterdir()) == ["step1", "step3", "step4"]
+
+
+@pytest.mark.parametrize("call", [1, 3])  # before and after the first checkpoint, which follows two steps
+def test_milestones_of_another_run_are_removed(train, tmp_path, monkeypatch, call):
+    milestones = tmp_path / "checkpoint" / "milestones"
+
+    def keep(step, model):
+        (milestones / f"step{step}").mkdir(parents=True)
+
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, call)
+        with pytest.raises(KeyboardInterrupt):
+            train(replace(SETTINGS, milestones=[1]), folder="checkpoint", identity="another run", keep_milestone=keep)
+    assert (milestones / "step1").is_dir()
+    train(replace(SETTINGS, milestones=[3]), folder="checkpoint", keep_milestone=keep)
+    assert [path.name for path in milestones.iterdir()] == ["step3"]
 
 
 @pytest.mark.parametrize("learnable", [False, True])

@@ -180,7 +180,7 @@ def test_another_preset_does_not_touch_the_finished_run(finished):
     [
         (["training={stepz: 3}"], "training.stepz"),
         (["heat_maps={keep: 99}"], "heat_maps.keep"),
-        (["data={source: mimic}"], "data.mimic_cxr_jpg"),
+        (["data={source: files}"], "data.mimic_cxr_jpg"),
         (["base={source: no/such/folder}"], "base.source"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tradeoffs.data.tables import read_grounding, write_table
+from tradeoffs.data.tables import read_csv, read_grounding, write_table
 from tradeoffs.evaluation.localisation import check_excluded, score_dump
 from tradeoffs.heatmaps import load_heat_maps
 from tradeoffs.jobs import job
@@ -10,11 +10,15 @@ from tradeoffs.jobs import job
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
     grounding = read_grounding(inputs.grounding)
+    prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "category"], "delete it and run again")
     tables = []
     for text in params.texts:
-        maps = load_heat_maps(inputs[text])
+        maps = load_heat_maps(inputs.heat_maps, text)
+        category = prompts[prompts["text_kind"] == text].set_index("id")["category"]
+        wrong_maps = load_heat_maps(inputs.heat_maps, f"wrong_{text}")
+        wrong_prompts = {name: (dump, category[name]) for name, dump in wrong_maps.items()}
         for protocol in params.protocols:
-            tables.append(score_dump(grounding, maps, text, protocol, params.resolution))
+            tables.append(score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
     table = pd.concat(tables)
     table.insert(0, "variant", snakemake.wildcards.variant)

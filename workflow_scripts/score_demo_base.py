@@ -11,10 +11,10 @@ from tradeoffs.data.mscxr import prepare_grounding
 from tradeoffs.data.phantom_files import JPG_FOLDER, MSCXR_FOLDER, REPORTS_FOLDER, write_phantoms
 from tradeoffs.data.tables import write_table
 from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.evaluation.statistics import MACRO, summarise
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, encode_images, save_latents
-from tradeoffs.paper.tables import localisation_summary
 from tradeoffs.randomness import normal
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
@@ -47,5 +47,7 @@ with job(snakemake), tempfile.TemporaryDirectory() as folder:
     ]
     maps = token_heat_maps(model, queries, seed, **params.heat_maps)
     scores = score_dump(grounding, {m.id: m for m in maps}, "phrase", "corrected", params.resolution)
-    summary = {"candidate": f"seed{snakemake.wildcards.seed}", **localisation_summary(scores)}
-    write_table(pd.DataFrame([summary]), snakemake.output.scores)
+    summary = summarise([scores.assign(variant=f"seed{snakemake.wildcards.seed}")])
+    macro = summary[summary["group"] == MACRO].set_index("metric")
+    row = {"candidate": summary["variant"][0], **macro["mean"], "n_samples": macro["n"].max()}
+    write_table(pd.DataFrame([row]), snakemake.output.scores)

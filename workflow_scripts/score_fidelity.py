@@ -1,4 +1,4 @@
-"""Scores one folder of generated images: FID, KID, MS-SSIM within prompts, label consistency."""
+"""Scores one folder of generated images: FID, KID, MS-SSIM within prompts and, with a classifier, label consistency."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tradeoffs.evaluation.fidelity import distances, diversity
 from tradeoffs.jobs import job
 
 with job(snakemake):
-    source, params, classifier = snakemake.input.samples, snakemake.params, snakemake.input.classifier
+    source, params, classifier = snakemake.input.samples, snakemake.params, snakemake.input.classifier or None
     columns = ["image_id", "prompt_id", "repeat", "Finding Labels", "path"]
     samples = read_csv(source, columns, "delete the folder to have the images sampled again").sort_values("image_id")
     reject_rows(source, ~samples["repeat"].str.fullmatch("[0-9]+"), "repeat is not a whole number")
@@ -34,9 +34,10 @@ with job(snakemake):
     repeated = [rows["path"] for _, rows in samples.groupby("prompt_id") if len(rows) > 1]
     scores |= diversity(torch.stack(list(ImageFiles(paths, params.resolution))) for paths in repeated)
 
-    model = load_classifier(classifier)
-    logits = extract(model, files, params.batch_size)
-    scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, model.labels)
+    if classifier:
+        model = load_classifier(classifier)
+        logits = extract(model, files, params.batch_size)
+        scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, model.labels)
 
     table = pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])
     write_table(table, snakemake.output[0])

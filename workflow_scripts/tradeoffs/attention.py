@@ -6,10 +6,11 @@ x_t = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps, the steps that are averaged away n
 can be batched freely. Only running sums are kept, so memory grows neither with steps nor with layers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
@@ -38,7 +39,7 @@ class AttentionSums:
         self.sums: dict[int, torch.Tensor] = {}
         self.rows = torch.empty(0, dtype=torch.long)  # which image of the group each row of the current batch is
 
-    def add(self, probabilities: torch.Tensor) -> None:
+    def add(self, layer: str, probabilities: torch.Tensor) -> None:
         """Adds one layer's probabilities, float32 (batch, heads, h*w, L)."""
         maps = probabilities[..., : self.tokens].mean(1)
         if maps.shape[1] not in self.sums:
@@ -50,17 +51,16 @@ class AttentionSums:
         height, width = self.size
         total = torch.zeros(self.images, self.tokens, height, width)
         for pixels, maps in self.sums.items():
-            factor = round((height * width / pixels) ** 0.5)
-            maps = maps.transpose(1, 2).unflatten(2, (-(-height // factor), -(-width // factor))).cpu()
+            maps = maps.transpose(1, 2).unflatten(2, _map_size(pixels, self.size)).cpu()
             total += functional.interpolate(maps, size=self.size, mode="nearest")
         return total / (layers * steps)
 
 
 class _Recorder:
-    """Attention processor that records its softmax, taken in float32 (docs/differences.md, row 14)."""
+    """Attention processor that hands on its softmax, taken in float32 (docs/differences.md, row 14)."""
 
-    def __init__(self, sums: AttentionSums):
-        self.sums = sums
+    def __init__(self, layer: str, record: Callable[[str, torch.Tensor], None]):
+        self.layer, self.record = layer, record
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
         heads = (attn.heads, -1)
@@ -68,7 +68,7 @@ class _Recorder:
         key = attn.to_k(encoder_hidden_states).unflatten(-1, heads).permute(0, 2, 3, 1).float()
         value = attn.to_v(encoder_hidden_states).unflatten(-1, heads).transpose(1, 2)
         probabilities = (query @ key * attn.scale).softmax(-1)
-        self.sums.add(probabilities)
+        self.record(self.layer, probabilities)
         attended = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
         return attn.to_out[1](attn.to_out[0](attended)) / attn.rescale_output_factor
 
@@ -79,11 +79,11 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> list[str]:
 
 
 @contextmanager
-def captured_cross_attention(unet: UNet2DConditionModel, sums: AttentionSums) -> Iterator[None]:
-    """Records every cross-attention layer into `sums` within the block; the U-Net is as before afterwards."""
+def captured_cross_attention(unet: UNet2DConditionModel, record: Callable[[str, torch.Tensor], None]) -> Iterator[None]:
+    """Within the block, `record` gets each cross-attention layer's name and probabilities, float32 (batch, heads, h*w,
+    L); the U-Net is as before afterwards."""
     before = unet.attn_processors
-    recorder = _Recorder(sums)
-    unet.set_attn_processor({name: recorder if ".attn2." in name else p for name, p in before.items()})
+    unet.set_attn_processor({name: _Recorder(name, record) if ".attn2." in name else p for name, p in before.items()})
     try:
         yield
     finally:
@@ -120,22 +120,64 @@ def token_heat_maps(
         columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
         sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
         pairs = [(row, time) for row in range(len(group)) for time in times]
-        with captured_cross_attention(model.unet, sums):
+        with captured_cross_attention(model.unet, sums.add):
             for first in range(0, len(pairs), batch_size):
                 batch = pairs[first : first + batch_size]
                 sums.rows = torch.tensor([row for row, _ in batch])
-                noisy = torch.stack([_noised(model, group[row], time, seed) for row, time in batch])
-                device = model.unet.device
-                model.unet(
-                    noisy.to(device),
-                    torch.tensor([time for _, time in batch], device=device),
-                    context[sums.rows.to(device)],
+                _forward(
+                    model, [(group[row], time) for row, time in batch], context[sums.rows.to(context.device)], seed
                 )
                 progress.update(len(batch))
         heat = sums.mean(len(cross_attention_layers(model.unet)), keep)
         results += [_select(query, t, h) for query, t, h in zip(group, tokens, heat, strict=True)]
     progress.close()
     return results
+
+
+@torch.no_grad()
+def layer_maps(
+    model: LatentDiffusion,
+    queries: Sequence[Query],
+    weights: Sequence[np.ndarray],
+    seed: int,
+    steps: int,
+    batch_size: int,
+) -> Iterator[tuple[int, int, str, np.ndarray]]:
+    """Each layer's map of each query at each of `steps` evenly spaced time steps, before any mean over them.
+
+    weights: for each query, how much each token of its text counts, (k,) with sum 1
+    Yields the query's place in `queries`, the time, the layer's name and its map (h, w) at the layer's own size.
+    Queries, noise and steps are those of `token_heat_maps`.
+    """
+    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, steps)
+    encoder = CachedTextEncoder(model.tokenizer, model.text_encoder)
+    columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
+    for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):
+        columns[row, tokenize(model.tokenizer, query.text).positions] = of_tokens
+    pairs = [(row, time) for row in range(len(queries)) for time in times]
+    for first in tqdm(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
+        batch = pairs[first : first + batch_size]
+        layers: dict[str, torch.Tensor] = {}
+        with captured_cross_attention(model.unet, lambda name, p, layers=layers: layers.update({name: p.mean(1)})):
+            context = encoder([queries[row].text for row, _ in batch])
+            _forward(model, [(queries[row], time) for row, time in batch], context, seed)
+        for name, probabilities in layers.items():
+            height, width = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
+            for (row, time), of_image in zip(batch, probabilities.cpu(), strict=True):
+                yield row, time, name, (of_image @ torch.from_numpy(columns[row])).view(height, width).numpy()
+
+
+def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a layer with so many pixels: the latent's, halved (rounding up) some times."""
+    factor = round((latent[0] * latent[1] / pixels) ** 0.5)
+    return -(-latent[0] // factor), -(-latent[1] // factor)
+
+
+def _forward(model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int) -> None:
+    """One U-Net pass over (query, time) pairs; its output is of no use here."""
+    noisy = torch.stack([_noised(model, query, time, seed) for query, time in pairs])
+    device = model.unet.device
+    model.unet(noisy.to(device), torch.tensor([time for _, time in pairs], device=device), context)
 
 
 def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:

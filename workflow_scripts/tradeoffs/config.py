@@ -40,12 +40,16 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
-def _distinct(values: list) -> list:
-    if not values:
-        raise ValueError("the list is empty; give at least one value")
+def _without_repeats(values: list) -> list:
     if len(set(values)) < len(values):
         raise ValueError(f"the list {json.dumps(values)} repeats a value; give each once")
     return values
+
+
+def _distinct(values: list) -> list:
+    if not values:
+        raise ValueError("the list is empty; give at least one value")
+    return _without_repeats(values)
 
 
 def _folder_name(name: str) -> str:
@@ -58,7 +62,7 @@ def _variant_name(name: str) -> str:
     if name == LOCATION_PRIOR:
         raise ValueError("this name is reserved for the control without a model; choose another")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError("use lower-case letters, digits and _ in a variant's name, a letter first")
+        raise ValueError("use lower-case letters, digits and _ in this name, a letter first")
     return name
 
 
@@ -77,6 +81,7 @@ Share = Annotated[Number, Ge(0), Le(1)]
 Text = Annotated[str, AfterValidator(_given)]
 PathText = Annotated[Text, AfterValidator(os.path.expanduser)]
 Seeds = Annotated[list[Seed], AfterValidator(_distinct)]
+Milestones = Annotated[list[Count], AfterValidator(_without_repeats)]
 
 
 class _Section(BaseModel):
@@ -84,36 +89,47 @@ class _Section(BaseModel):
 
 
 class Phantoms(_Section):
-    """The demo's phantom chest radiographs."""
+    """The demo's phantom chest radiographs and phantom scenes."""
 
     seed: Seed = Field(0, description="seed of the phantoms")
     train: Count = Field(2400, description="images to fine-tune on")
     val: Count = Field(96, description="images on which the findings classifier is validated")
     p19: Count = Field(400, description="images of the test population: prompts for sampling, real images for FID")
     mscxr: Count = Field(120, description="images with boxes, on which localisation is scored")
+    coco_train: Count = Field(1200, description="scenes to fine-tune on")
+    coco_val: Count = Field(240, description="scenes for prompts, FID and localisation")
 
 
 class Data(_Section):
-    """Where the images, reports and boxes come from."""
+    """Where the images, texts, boxes and masks come from."""
 
-    source: Literal["phantoms", "mimic"] = Field(
-        "mimic", description="phantoms are generated; mimic reads MIMIC-CXR-JPG, its reports and MS-CXR"
+    source: Literal["phantoms", "files"] = Field(
+        "files", description="phantoms are generated in the same layouts; files reads the folders below"
+    )
+    sets: Annotated[list[Literal["cxr", "coco"]], AfterValidator(_distinct)] = Field(
+        ["cxr", "coco"], description="data sets of the run: cxr is MIMIC-CXR with MS-CXR, coco is MS-COCO 2017"
     )
     mimic_cxr_jpg: PathText | None = Field(
-        None, description="folder of MIMIC-CXR-JPG (PhysioNet), needed with source mimic"
+        None, description="folder of MIMIC-CXR-JPG (PhysioNet), needed for cxr with source files"
     )
     mimic_cxr_reports: PathText | None = Field(
-        None, description="folder of MIMIC-CXR with the reports (files/p10/...), needed with source mimic"
+        None, description="folder of MIMIC-CXR with the reports (files/p10/...), needed for cxr with source files"
     )
     ms_cxr: PathText | None = Field(
-        None, description="folder of MS-CXR with its MS_CXR_Local_Alignment CSV, needed with source mimic"
+        None, description="folder of MS-CXR with its MS_CXR_Local_Alignment CSV, needed for cxr with source files"
+    )
+    coco: PathText | None = Field(
+        None, description="folder of MS-COCO 2017 (annotations, train2017, val2017), needed for coco with source files"
+    )
+    sentences: PathText = Field(
+        "resources/sentences.csv", description="CSV of language-model sentences, one column a finding"
     )
     views: Annotated[list[Literal["PA", "AP"]], AfterValidator(_distinct)] = Field(
         ["PA", "AP"], description="view positions that are kept"
     )
     max_missing: Share = Field(0.01, description="share of the listed image or report files that may be missing")
     prompts: PathText | None = Field(
-        None, description="CSV of your own prompts (prompt_id, text, Finding Labels) instead of the balanced list"
+        None, description="CSV of your own prompts (prompt_id, text, Finding Labels) instead of cxr's balanced list"
     )
     phantoms: Phantoms = Field(Phantoms(), description="the demo's phantoms, used with source phantoms")
 
@@ -143,7 +159,11 @@ class Variant(_Section):
     text_encoder: Literal["frozen", "learnable"] = Field(
         "frozen", description="learnable: the text encoder is trained along with the U-Net"
     )
-    text: Literal["impression"] = Field("impression", description="text that conditions the fine-tuning")
+    text: Literal["impression", "finding_labels", "sentences"] = Field(
+        "impression",
+        description="text that conditions fine-tuning and samples: the report's impression (in coco a caption), the "
+        "finding labels shuffled at each use, or a language-model sentence for each finding; the last two in cxr only",
+    )
     seeds: Seeds | None = Field(None, description="seeds of this variant; null: the run's seeds")
 
     @field_validator("text_encoder")
@@ -158,13 +178,20 @@ VARIANTS = {
     "pretrained": Variant(finetune=False),
     "frozen": Variant(),
     "learnable": Variant(text_encoder="learnable"),
+    "labels_frozen": Variant(text="finding_labels"),
+    "labels_learnable": Variant(text="finding_labels", text_encoder="learnable"),
+    "sentences_frozen": Variant(text="sentences"),
+    "sentences_learnable": Variant(text="sentences", text_encoder="learnable"),
 }
 
 
 class Training(_Section):
     """Fine-tuning."""
 
-    steps: Count = Field(60_000, description="optimiser steps")
+    steps: Count = Field(60_000, description="optimiser steps on cxr")
+    coco_steps: Count = Field(150_000, description="optimiser steps on coco")
+    milestones: Milestones = Field([], description="steps on cxr whose models are kept and scored too, for the curves")
+    coco_milestones: Milestones = Field([], description="the same on coco")
     batch_size: Count = Field(8, description="images an optimiser step, over all devices and accumulated passes")
     micro_batch_size: Count = Field(8, description="images in memory at once; accumulation fills batch_size")
     learning_rate: Positive = Field(5e-5, description="peak learning rate of AdamW")
@@ -185,9 +212,21 @@ class Training(_Section):
             raise ValueError(f"{size} does not divide training.batch_size ({batch_size}); choose a divisor of it")
         return size
 
+    @field_validator("milestones", "coco_milestones")
+    @classmethod
+    def _before_the_end(cls, milestones: list[int], info: ValidationInfo) -> list[int]:
+        key = "coco_steps" if info.field_name == "coco_milestones" else "steps"
+        steps = info.data.get(key)
+        if steps and max(milestones, default=0) >= steps:
+            raise ValueError(
+                f"{max(milestones)} is not below training.{key} ({steps}); give lower ones, or [] for none"
+            )
+        return sorted(milestones)
+
     @field_validator("warmup_steps")
     @classmethod
     def _within_training(cls, warmup_steps: int, info: ValidationInfo) -> int:
+        _at_most(warmup_steps, info, "coco_steps", "training.coco_steps")
         return _at_most(warmup_steps, info, "steps", "training.steps")
 
 
@@ -205,6 +244,7 @@ class HeatMaps(_Section):
     keep: Count = Field(40, description="last steps (the least noisy) that are averaged; the others are not computed")
     batch_size: Count = Field(8, description="pairs of image and time step in one U-Net pass")
     shards: Count = Field(1, description="jobs (and files) into which the images are divided")
+    profile_samples: Count = Field(200, description="samples for the profile of the signal by layer and time step")
 
     @field_validator("keep")
     @classmethod
@@ -235,6 +275,8 @@ class Evaluation(_Section):
     protocol: Literal["corrected", "published"] = Field(
         "corrected", description="protocol of the tables; published computes what the original code computes"
     )
+    bootstrap: Count = Field(1000, description="draws of the bootstrap behind the 95 % intervals")
+    permutations: Count = Field(2000, description="permutations behind the p values of differences")
     max_excluded: Share = Field(0.5, description="share of the rows that may be excluded before a rule fails")
     ms_ssim: MsSsim = Field(MsSsim(), description="diversity")
     real_images: Count = Field(5000, description="at most so many real images for FID and KID")
@@ -296,6 +338,9 @@ class Config(_Section):
     variants: dict[Annotated[str, AfterValidator(_variant_name)], Variant] = Field(
         VARIANTS, description="rows of the tables by name; further ones are added, `name: false` leaves one out"
     )
+    external: dict[Annotated[str, AfterValidator(_variant_name)], PathText] = Field(
+        {}, description="heat maps of other methods by name: .npz files that become rows of Tables 2 and 7"
+    )
     training: Training = Field(Training(), description="fine-tuning")
     latents: Latents = Field(Latents(), description="the cache of encoded images")
     heat_maps: HeatMaps = Field(HeatMaps(), description="token heat maps on real images")
@@ -319,11 +364,21 @@ class Config(_Section):
                 f"evaluation.kid_subset: {self.evaluation.kid_subset} is more than sampling.images "
                 f"({self.sampling.images}); lower it or sample more"
             )
+        for dataset in self.data.sets:
+            if not self.variants_of(dataset):
+                raise ValueError(f"variants: none is left for {dataset}; keep one with text impression")
         if self.base_training.selection_seed == self.data.phantoms.seed:
             raise ValueError(
                 f"base_training.selection_seed: {self.base_training.selection_seed} is data.phantoms.seed too, so the "
                 "base would be chosen on the images that the tables score; choose another"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Config":
+        twice = sorted(set(self.external) & set(self.variants))
+        if twice:
+            raise ValueError(f"external.{twice[0]}: a variant has this name too; choose another")
         return self
 
     def dump(self) -> dict[str, Any]:
@@ -333,6 +388,16 @@ class Config(_Section):
     def seeds_of(self, variant: str) -> list[int]:
         """The seeds of a variant: its own or the run's."""
         return self.variants[variant].seeds or self.seeds
+
+    def variants_of(self, dataset: str) -> list[str]:
+        """The variants that a data set has: coco has no finding labels and no sentences."""
+        return [name for name, variant in self.variants.items() if dataset == "cxr" or variant.text == "impression"]
+
+    def training_of(self, dataset: str) -> dict[str, Any]:
+        """The section `training` with the steps and milestones of one data set."""
+        settings = self.training.model_dump()
+        coco = {"steps": settings.pop("coco_steps"), "milestones": settings.pop("coco_milestones")}
+        return settings | coco if dataset == "coco" else settings
 
 
 def _at_most(value: int, info: ValidationInfo, limit_field: str, limit_key: str) -> int:
@@ -351,6 +416,11 @@ def resolve(user: Mapping[str, Any], presets_dir: str | Path) -> Config:
     preset = user.get("preset") or Config.model_fields["preset"].default
     merged = _merge(Config().dump(), _read_preset(preset, Path(presets_dir)))
     known_variants = set(merged["variants"])
+    merged["variants"] |= {
+        name: VARIANTS[name].model_dump(mode="json")
+        for name, variant in merged["variants"].items()
+        if variant is False and isinstance((user.get("variants") or {}).get(name), Mapping)
+    }  # taken up again after the preset left it out
     merged = _merge(merged, user)
     merged |= {"preset": preset, "run": merged["run"] or preset}
     if isinstance(merged["variants"], Mapping):
@@ -428,7 +498,9 @@ def _leaves(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple
         key, bare = prefix + name, _bare(field.annotation)
         if get_origin(bare) is dict:
             yield key, field.default, field.description
-            yield from _leaves(get_args(bare)[1], f"{key}.<name>.")
+            value = _bare(get_args(bare)[1])
+            if issubclass(value, BaseModel):
+                yield from _leaves(value, f"{key}.<name>.")
         elif isinstance(field.default, BaseModel):
             yield from _leaves(bare, f"{key}.")
         else:
@@ -449,7 +521,8 @@ def _expected(annotation: Any) -> str:
     if origin is list:
         return f"a list, each {_expected(arguments[0])}"
     if origin is dict:
-        return "a section for each name"
+        value = _bare(arguments[1])
+        return "a section for each name" if issubclass(value, BaseModel) else f"{_expected(arguments[1])} for each name"
     if issubclass(annotation, BaseModel):
         return f"a section with the keys {', '.join(annotation.model_fields)}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[annotation]
@@ -489,17 +562,26 @@ _CONTENTS = {
     "mimic_cxr_jpg": [f"mimic-cxr-2.0.0-{table}.csv*" for table in ("metadata", "chexpert", "split")] + ["files"],
     "mimic_cxr_reports": ["files"],
     "ms_cxr": ["MS_CXR_Local_Alignment_v*.csv*"],
+    "coco": [f"annotations/{kind}_{split}2017.json" for kind in ("captions", "instances") for split in ("train", "val")]
+    + ["train2017", "val2017"],
 }
+_FOLDERS = {"cxr": ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr"], "coco": ["coco"]}
 
 
 def check_paths(config: Config) -> None:
     """Raises InputError if a folder or file that the run needs is not there; looks only at what `data.source` needs."""
     problems = []
-    if config.data.source == "mimic":
-        for name, contents in _CONTENTS.items():
-            problems += _folder_problems(f"data.{name}", getattr(config.data, name), contents)
-    if config.data.prompts and not Path(config.data.prompts).is_file():
-        problems.append(f"data.prompts: there is no file {config.data.prompts}; correct the path or remove the key")
+    if config.data.source == "files":
+        for name in [name for dataset in config.data.sets for name in _FOLDERS[dataset]]:
+            problems += _folder_problems(f"data.{name}", getattr(config.data, name), _CONTENTS[name])
+    files = {f"external.{name}": file for name, file in config.external.items()}
+    if config.data.prompts:
+        files["data.prompts"] = config.data.prompts
+    if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):
+        files["data.sentences"] = config.data.sentences
+    for key, file in files.items():
+        if not Path(file).is_file():
+            problems.append(f"{key}: there is no file {file}; correct the path or remove the key")
     try:
         if base_kind(config.base.source) != "hub" and config.base.revision:
             problems.append("base.revision: only a hub id has revisions; remove the key")
@@ -511,7 +593,9 @@ def check_paths(config: Config) -> None:
 
 def _folder_problems(key: str, folder: str | None, contents: list[str]) -> list[str]:
     if folder is None:
-        return [f"{key}: not set, but data.source mimic needs it; set it to the folder you downloaded from PhysioNet"]
+        return [
+            f"{key}: not set, but data.source files needs it; set it to the folder you downloaded (or see data.sets)"
+        ]
     path = Path(folder)
     if not path.exists():
         return [f"{key}: there is no folder {path}; correct the path"]
@@ -551,7 +635,7 @@ def describe() -> str:
     rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for key, default, description in _leaves():
         if isinstance(default, dict):
-            default = {name: variant.model_dump(exclude_defaults=True) for name, variant in default.items()}
+            default = {name: value.model_dump(exclude_defaults=True) for name, value in default.items()}
         values = _expected(_type_at(key.split(".")))
         rows.append(f"| `{key}` | {values} | `{json.dumps(default)}` | {description} |")
     return "\n".join(rows) + "\n"

@@ -10,12 +10,14 @@ import numpy as np
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 
+_ARRAYS = ("dump", "id", "text", "truncated_at", "count", "token", "span", "heat")
+
 
 @dataclass(frozen=True)
 class TokenHeatMaps:
     """Heat maps of one image and text.
 
-    id: row of the grounding table (phrase dumps) or sample id of the image (impression dumps)
+    id: row of the grounding table (dumps of phrases) or sample id of the image (of impressions and captions)
     text: the text that conditioned the U-Net
     tokens: the k token strings of the text that fit into the context (no start, end or padding token)
     spans: int array (k, 2), start and end of each token in `text` (characters)
@@ -31,24 +33,25 @@ class TokenHeatMaps:
     truncated_at: int
 
 
-def save_heat_maps(path: str | Path, maps: list[TokenHeatMaps]) -> None:
-    """Writes the maps to one `.npz` without pickles."""
-    counts = np.array([len(m.tokens) for m in maps], dtype=np.int64)
+def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> None:
+    """Writes the maps of one or several dumps, by name, to one `.npz` without pickles."""
+    maps = [(dump, m) for dump, some in dumps.items() for m in some]
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
-            id=np.array([m.id for m in maps], dtype=np.str_),
-            text=np.array([m.text for m in maps], dtype=np.str_),
-            truncated_at=np.array([m.truncated_at for m in maps], dtype=np.int64),
-            count=counts,
-            token=np.array([t for m in maps for t in m.tokens], dtype=np.str_),
-            span=np.concatenate([np.empty((0, 2)), *(m.spans for m in maps)]).astype(np.int64),
-            heat=np.concatenate([m.heat for m in maps] or [np.empty((0, 1, 1))]).astype(np.float32),
+            dump=np.array([dump for dump, _ in maps], dtype=np.str_),
+            id=np.array([m.id for _, m in maps], dtype=np.str_),
+            text=np.array([m.text for _, m in maps], dtype=np.str_),
+            truncated_at=np.array([m.truncated_at for _, m in maps], dtype=np.int64),
+            count=np.array([len(m.tokens) for _, m in maps], dtype=np.int64),
+            token=np.array([t for _, m in maps for t in m.tokens], dtype=np.str_),
+            span=np.concatenate([np.empty((0, 2)), *(m.spans for _, m in maps)]).astype(np.int64),
+            heat=np.concatenate([m.heat for _, m in maps] or [np.empty((0, 1, 1))]).astype(np.float32),
         )
 
 
-def load_heat_maps(paths: str | Path | Iterable[str | Path]) -> dict[str, TokenHeatMaps]:
-    """Reads one or several shards into a dict by id.
+def load_heat_maps(paths: str | Path | Iterable[str | Path], dump: str) -> dict[str, TokenHeatMaps]:
+    """Reads the maps of one dump from one or several shards into a dict by id.
 
     Raises InputError if a file is not a heat map file or two files hold the same id.
     """
@@ -56,12 +59,12 @@ def load_heat_maps(paths: str | Path | Iterable[str | Path]) -> dict[str, TokenH
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         try:
             with np.load(path, allow_pickle=False) as stored:
-                data = {key: stored[key] for key in ("id", "text", "truncated_at", "count", "token", "span", "heat")}
+                data = {key: stored[key] for key in _ARRAYS}
         except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
         ends = np.cumsum(data["count"])
-        for i, end in enumerate(ends):
-            rows = slice(end - data["count"][i], end)
+        for i in np.flatnonzero(data["dump"] == dump):
+            rows = slice(ends[i] - data["count"][i], ends[i])
             name = str(data["id"][i])
             if name in maps:
                 raise InputError(f"{path}: id {name!r} is in another file of heat maps too; delete both and run again")

@@ -8,10 +8,11 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -30,9 +31,10 @@ logger = logging.getLogger("tradeoffs")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The config's section `training`; see there for units and meaning."""
+    """The config's section `training` for one data set; see there for units and meaning."""
 
     steps: int
+    milestones: Sequence[int]
     batch_size: int
     micro_batch_size: int
     learning_rate: float
@@ -48,10 +50,10 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Training pairs: sample ids and their texts, in the same order."""
+    """Training pairs: sample ids, and what gives the text of the row-th one at each use, perhaps at random."""
 
     ids: Sequence[str]
-    texts: Sequence[str]
+    text: Callable[[int, np.random.Generator], str]
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,14 @@ def draw_batch(
     )
 
 
+def texts_of_batch(pairs: Pairs, batch: Batch, step: int, seed: int) -> list[str]:
+    """The texts of a step's batch, for (seed, step): dropped ones are empty, the others drawn for their place in it."""
+    return [
+        "" if dropped else pairs.text(row, numpy_rng(seed, "text", step, place))
+        for place, (row, dropped) in enumerate(zip(batch.rows, batch.dropped.tolist(), strict=True))
+    ]
+
+
 def diffusion_loss(model: LatentDiffusion, unet, latents, noise, times, context) -> torch.Tensor:
     """Mean squared error of the U-Net's prediction (of the noise, or of v if the base's schedule says so), (B,)."""
     noisy = model.schedule.add_noise(latents, noise, times)
@@ -121,9 +131,11 @@ def fine_tune(
     seed: int,
     checkpoints: Path,
     identity: str,
+    keep_milestone: Callable[[int], None],
 ) -> pd.DataFrame:
     """Trains the U-Net, and with `learnable` the text encoder at the same rate, in place; returns the loss log.
 
+    keep_milestone: called with each step of `settings.milestones` when the model has come so far
     AdamW on the raw weights. `checkpoints` holds the last checkpoint while the run lasts; a run with the same
     `identity` (a digest of all that went in) continues from it, any other starts anew. The log has columns step, loss
     (mean over the effective batch and the last `log_every` steps) and learning_rate.
@@ -165,11 +177,22 @@ def fine_tune(
         )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
+        names, texts = [pairs.ids[row] for row in batch.rows], texts_of_batch(pairs, batch, step, seed)
         total = 0.0
         for micro in range(micro_batches):
             first = (micro * accelerator.num_processes + accelerator.process_index) * settings.micro_batch_size
             part = slice(first, first + settings.micro_batch_size)
-            loss = _loss_of(model, unet, encoder, pairs, latents, batch, part, accelerator).mean() / micro_batches
+            drawn = [latents.sample(*draw) for draw in zip(names[part], batch.posterior_noise[part], strict=True)]
+            with accelerator.autocast():
+                loss = diffusion_loss(
+                    model,
+                    unet,
+                    torch.stack(drawn).to(accelerator.device),
+                    batch.noise[part].to(accelerator.device),
+                    batch.times[part].to(accelerator.device),
+                    encoder(texts[part]),
+                )
+            loss = loss.mean() / micro_batches
             accelerator.backward(loss)
             total += accelerator.reduce(loss.detach(), "mean").item()
         optimizer.step()
@@ -181,29 +204,13 @@ def fine_tune(
             )
             progress.set_postfix(loss=f"{log[-1]['loss']:.4f}")
             losses = []
+        if step + 1 in settings.milestones and accelerator.is_main_process:
+            keep_milestone(step + 1)
         if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
             store.save(accelerator, step + 1, log, losses)
     for part in trained.values():
         part.eval()
     return pd.DataFrame(log, columns=["step", "loss", "learning_rate"])
-
-
-def _loss_of(
-    model, unet, encoder, pairs: Pairs, latents: Latents, batch: Batch, part: slice, accelerator
-) -> torch.Tensor:
-    rows = batch.rows[part]
-    device = accelerator.device
-    drawn = [latents.sample(pairs.ids[r], n) for r, n in zip(rows, batch.posterior_noise[part], strict=True)]
-    texts = ["" if gone else pairs.texts[r] for r, gone in zip(rows, batch.dropped[part], strict=True)]
-    with accelerator.autocast():
-        return diffusion_loss(
-            model,
-            unet,
-            torch.stack(drawn).to(device),
-            batch.noise[part].to(device),
-            batch.times[part].to(device),
-            encoder(texts),
-        )
 
 
 class _Learnable:
@@ -234,6 +241,7 @@ class _CheckpointFolder:
                 logger.info("resumed from %s", checkpoint)
                 return about["step"], about["log"], about["losses"]
             logger.info("%s is of another configuration, starting anew", checkpoint)
+        shutil.rmtree(self.folder, ignore_errors=True)
         return 0, [], []
 
     def save(self, accelerator: Accelerator, step: int, log: list[dict], losses: list[float]) -> None:

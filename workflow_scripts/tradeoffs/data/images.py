@@ -1,5 +1,6 @@
 """Images as tensors, and boxes brought along: shorter side resized to the resolution, then the central square."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from pycocotools import mask as coco_mask
 
 from tradeoffs.errors import InputError
 
@@ -66,14 +68,28 @@ def mask_published(boxes: Sequence[Box], geometry: Geometry) -> np.ndarray:
     docs/differences.md, row 4: a bool mask in original pixels goes through torchvision's Resize (bilinear, antialiased)
     and back to bool, so every pixel counts whose filter touches a box. Boxes of integer pixels, as MS-CXR's.
     """
-    full = torch.zeros(1, 1, geometry.height, geometry.width)
+    full = np.zeros((geometry.height, geometry.width), dtype=bool)
     for box in boxes:
         x, y, w, h = map(int, box)
-        full[..., y : y + h, x : x + w] = 1.0
+        full[y : y + h, x : x + w] = True
+    return resized_mask(full, geometry) > 0
+
+
+def resized_mask(full: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """How much of each pixel of the square a mask covers: float32 (r, r) in 0..1 from bool (height, width).
+
+    The mask is resized as the image is (bilinear, antialiased).
+    """
+    pixels = torch.from_numpy(full.astype(np.float32))[None, None]
     width, height = geometry.resized
-    resized = torch.nn.functional.interpolate(full, size=(height, width), mode="bilinear", antialias=True)[0, 0] > 0
+    resized = torch.nn.functional.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)[0, 0]
     left, top = geometry.offset
     return resized[top : top + geometry.resolution, left : left + geometry.resolution].numpy()
+
+
+def decoded_mask(encoded: str) -> np.ndarray:
+    """Bool (height, width) from a grounding table's run-length encoded mask."""
+    return coco_mask.decode(json.loads(encoded)).astype(bool)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

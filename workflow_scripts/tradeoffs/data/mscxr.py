@@ -80,7 +80,7 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
     phrases["phrase_id"] = phrases["sample_id"] + "-" + number.astype(str)
     phrases = phrases.join(mscxr[["subject_id", "path", "text"]], on="sample_id")
     _check_shapes(phrases.drop_duplicates("sample_id"))
-    return phrases[GROUNDING_COLUMNS], counts
+    return phrases.assign(mask="")[GROUNDING_COLUMNS], counts
 
 
 def _clip(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

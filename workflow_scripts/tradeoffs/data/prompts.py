@@ -43,6 +43,25 @@ def balanced_prompts(images: pd.DataFrame, n: int, seed: int) -> tuple[pd.DataFr
     return prompts[PROMPT_COLUMNS], counts
 
 
+def caption_prompts(images: pd.DataFrame, n: int, seed: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Draws n texts of test images, each image once before any comes again.
+
+    A longer list begins with the shorter one of the same seed.
+    Returns the prompt table and counts of images by reason; kept are those drawn from.
+    Raises InputError if there is no test image.
+    """
+    pool = images[images["split"] == "test"].sort_values("sample_id", ignore_index=True)
+    counts = {"read": len(images), "not in the test split": len(images) - len(pool), "kept": len(pool)}
+    if pool.empty:
+        raise InputError(
+            "the image table has no image of the split test; check its column split, or give a prompt list of your own"
+        )
+    draws = _draws(list(range(len(pool))), seed, "caption")
+    prompts = pool.iloc[[next(draws) for _ in range(n)]].reset_index(drop=True)
+    prompts["prompt_id"] = [f"{i:05d}" for i in range(n)]
+    return prompts[PROMPT_COLUMNS], counts
+
+
 def repeated_prompts(prompts: pd.DataFrame, n: int) -> tuple[pd.DataFrame, dict[str, int]]:
     """Takes the first n prompts of a user's list; a shorter list is gone through again, -2, -3, ... added to the ids.
 

@@ -77,8 +77,8 @@ def draw_scene(key: object, size: int = 128) -> tuple[np.ndarray, str, dict[str,
         angle = rng.uniform(-0.35, 0.35)
         u = ((x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)) / radius
         v = (-(x - cx) * np.sin(angle) + (y - cy) * np.cos(angle)) / radius
-        alpha = np.clip(0.5 + _shape(THINGS[noun].shape, u, v) * radius * size / 4, 0, 1)
-        image += alpha[..., None] * (_surface(THINGS[noun], u, v, rng) - image)
+        alpha = np.clip(0.5 + shape(THINGS[noun].shape, u, v) * radius * size / 4, 0, 1)
+        image += alpha[..., None] * (surface(THINGS[noun], u, v, rng) - image)
         masks = {name: mask & (alpha < 0.5) for name, mask in masks.items()}
         masks[noun] = alpha >= 0.5
     grey = rng.random() < 1 / 3
@@ -101,7 +101,7 @@ def _places(rng: np.random.Generator, n: int) -> list[tuple[float, float, float]
     return best
 
 
-def _shape(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def shape(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Positive inside the shape, about the distance to its edge in units of its radius."""
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     shapes = {
@@ -123,7 +123,7 @@ def _shape(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return shapes[name]()
 
 
-def _surface(thing: Thing, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def surface(thing: Thing, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Colour of the thing at every pixel, (size, size, 3)."""
     waves = {
         "plain": lambda: 0.25 * (u + v),

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pycocotools import mask as coco_mask
 
+from tradeoffs.data.coco_categories import COCO_NAMES
 from tradeoffs.data.findings import MSCXR_FINDINGS
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
@@ -28,6 +30,7 @@ GROUNDING_COLUMNS = [
     "image_width",
     "image_height",
     "text",
+    "mask",
 ]
 PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels"]
 SPLITS = ("train", "val", "test", "p19", "mscxr")
@@ -48,6 +51,8 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
         raise InputError(f"{path}: there is no such file; {remedy}") from error
     except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: pandas' parser and encoding errors too
         raise InputError(f"{path}: cannot be read as CSV ({error}); {remedy}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first cell for the row's name
+        raise InputError(f"{path}: its rows have more cells than its header; put texts with a comma in double quotes")
     table.columns = table.columns.str.strip()  # the original's own table has a column "Finding Labels "
     for column in columns:
         if column not in table.columns:
@@ -81,14 +86,19 @@ def read_images(path: str | Path) -> pd.DataFrame:
 def read_grounding(path: str | Path) -> pd.DataFrame:
     """Reads a grounding table (GROUNDING_COLUMNS), boxes as lists of [x, y, w, h] floats, sizes as int.
 
+    `mask` is empty where the boxes are the ground truth, or a run-length encoded mask as COCO has it, in JSON:
+    {"size": [height, width], "counts": "..."}; a table without the column has boxes only.
     Raises InputError for a missing column, an id that is empty or occurs twice, an unknown category, an empty path or
-    phrase, an image size that is no positive whole number, or boxes that are malformed or outside the image.
+    phrase, an image size that is no positive whole number, boxes that are malformed or outside the image, or a mask
+    that is malformed or of another size than the image.
     """
-    table = read_csv(path, GROUNDING_COLUMNS, _REMEDY)[GROUNDING_COLUMNS]
+    table = read_csv(path, GROUNDING_COLUMNS[:-1], _REMEDY)
+    table = (table if "mask" in table.columns else table.assign(mask=""))[GROUNDING_COLUMNS]
     _reject_bad_ids(path, table["phrase_id"])
     for column in ("sample_id", "subject_id", "path", "phrase"):
         reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
-    reject_rows(path, ~table["category"].isin(MSCXR_FINDINGS), f"category is none of {', '.join(MSCXR_FINDINGS)}")
+    known = table["category"].isin([*MSCXR_FINDINGS, *COCO_NAMES])
+    reject_rows(path, ~known, f"category is none of {', '.join(MSCXR_FINDINGS)}, and no class of COCO")
     for column in ("image_width", "image_height"):
         reject_rows(path, ~table[column].str.fullmatch("0*[1-9][0-9]*"), f"{column} is not a positive whole number")
         table[column] = table[column].astype("int64")
@@ -97,6 +107,11 @@ def read_grounding(path: str | Path) -> pd.DataFrame:
     malformed = pd.Series([b is None for b in boxes], dtype=bool)
     reject_rows(path, malformed, "boxes is not a JSON list of [x, y, w, h] in pixels inside the image")
     table["boxes"] = pd.Series(boxes, dtype=object)
+    sizes = zip(table["mask"], table["image_width"], table["image_height"], strict=True)
+    bad_masks = pd.Series([mask != "" and not _is_mask(mask, *size) for mask, *size in sizes], dtype=bool)
+    reject_rows(path, bad_masks, 'mask is not a JSON {"size": [height, width], "counts": "..."} of the image\'s size')
+    again = table.duplicated(["sample_id", "category"]) & (table["mask"] != "")
+    reject_rows(path, again, "an earlier row has a mask of this category on this image; unite the masks in one row")
     return table
 
 
@@ -154,3 +169,13 @@ def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None
         if min(x, y) < 0 or min(w, h) <= 0 or x + w > width or y + h > height:
             return None
     return boxes or None
+
+
+def _is_mask(cell: str, width: int, height: int) -> bool:
+    try:
+        mask = json.loads(cell)
+        # pycocotools reads run lengths of another sum as rubbish, which shows when they are written again
+        decoded = coco_mask.decode(mask)
+        return mask["size"] == [height, width] and coco_mask.encode(decoded)["counts"].decode() == mask["counts"]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False

@@ -1,6 +1,6 @@
 """The location prior: where a finding usually is, without any model. A localisation claim counts only above it.
 
-The other controls, bare map and wrong word, need the model's own dump and stand beside its scores (`localisation`).
+The other controls (bare map, wrong word, wrong prompt) need the model's own dumps and stand beside its scores.
 """
 
 from collections import defaultdict
@@ -9,29 +9,28 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tradeoffs.data.images import mask_corrected
 from tradeoffs.evaluation.localisation import Sample, SampleMap, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
 
 
 def location_prior(grounding: pd.DataFrame, text: str, protocol: str, resolution: int, map_size: int) -> pd.DataFrame:
-    """Scores (columns `localisation.COLUMNS`) of the mean mask of the same finding in all *other* subjects.
+    """Scores (columns `localisation.COLUMNS`) of the mean mask of the same finding or class in all *other* subjects.
 
     The samples are those of `score_dump` for the same text and protocol. The mean of the (corrected) masks is
     area-averaged to (map_size, map_size), the size of the model's heat maps, and scored like one of them. The wrong
-    word is the other finding's prior. `query` is empty and `bare_auc` NaN, for no word is involved.
+    word is the other finding's prior. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
     """
     rows = samples(grounding, text, protocol, resolution)
     masks = defaultdict(list)
     for sample in rows:
-        small = area_average(mask_corrected(sample.boxes, sample.geometry), map_size)
+        small = area_average(sample.mask("corrected"), map_size)
         masks[sample.category].append((sample.subject_id, small))
 
     def map_of(sample: Sample) -> SampleMap:
         others = [mask for subject, mask in masks[sample.category] if subject != sample.subject_id]
         if not others:
             raise Excluded("no other subject with this finding")
-        return SampleMap(np.mean(others, axis=0), query="", bare=None)
+        return SampleMap(np.mean(others, axis=0))
 
     return score_samples(rows, map_of, text, protocol)
 

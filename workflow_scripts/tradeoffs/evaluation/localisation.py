@@ -7,8 +7,9 @@ computes, "corrected" mends it (docs/differences.md, rows 2 to 9).
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,17 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from tradeoffs.data.findings import QUERY_WORDS
-from tradeoffs.data.images import Geometry, mask_corrected, mask_published
+from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_published, resized_mask
+from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.queries import ALL_TOKENS, Excluded, query_map, token_weights
 from tradeoffs.heatmaps import TokenHeatMaps
 
 PROTOCOLS = ("corrected", "published")
-TEXTS = ("phrase", "impression")
+TEXTS = ("phrase", "impression", "caption")
+PER_IMAGE = ("impression", "caption")  # texts of which an image has one, for all its findings or classes
 SCORES = ("auc_roc", "top1", "cnr", "iou", "miou", "box_iou", "box_miou", "distance")
-CONTROLS = ("wrong_word_auc", "specificity", "bare_auc")
+CONTROLS = ("wrong_word_auc", "specificity", "bare_auc", "wrong_prompt_auc")
 COLUMNS = (
     *("protocol", "text", "id", "sample_id", "subject_id", "category", "query", "named"),
     *SCORES,
@@ -202,10 +204,11 @@ def _bilinear(values: np.ndarray, resolution: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sample:
-    """One row of a score table: a finding of an image, the text that speaks of it and its boxes.
+    """One row of a score table: a finding (or class) of an image, the text that speaks of it and where it is.
 
-    id: names the text's dump (phrase_id of the phrase, or sample_id of the image for its impression)
+    id: names the text's dump (phrase_id of the phrase, or sample_id of the image for its impression or caption)
     boxes: the ground truth, [x, y, w, h] in pixels of the original image
+    encoded_mask: the ground truth as a run-length encoded mask; "" where it is the union of the boxes
     """
 
     id: str
@@ -214,28 +217,35 @@ class Sample:
     category: str
     text: str
     boxes: list[list[float]]
+    encoded_mask: str
     geometry: Geometry
 
     def mask(self, protocol: str) -> np.ndarray:
-        """Ground truth, bool (resolution, resolution)."""
+        """Ground truth, bool (resolution, resolution): corrected counts pixels that are covered by half (row 4)."""
+        if self.encoded_mask:
+            coverage = resized_mask(decoded_mask(self.encoded_mask), self.geometry)
+            return coverage > 0 if protocol == "published" else coverage >= 0.5
         return (mask_published if protocol == "published" else mask_corrected)(self.boxes, self.geometry)
 
 
 @dataclass(frozen=True)
 class SampleMap:
     """heat: map (h, w) of a sample's query; query: how its tokens were found ("" for a map without words);
-    bare: map (h, w) of the whole text, None for a map without words."""
+    bare: map (h, w) of the whole text, None for a map without words; wrong_prompt: map (h, w) of a dump on the same
+    image whose text names another finding, queried by that finding's words, or None."""
 
     heat: np.ndarray
-    query: str
-    bare: np.ndarray | None
+    query: str = ""
+    bare: np.ndarray | None = None
+    wrong_prompt: np.ndarray | None = None
 
 
 def samples(grounding: pd.DataFrame, text: str, protocol: str, resolution: int) -> list[Sample]:
     """The samples of a grounding table, in its order.
 
-    "phrase" in corrected: one per phrase with its own boxes. Otherwise one per finding of an image with all its boxes
-    there; in published "phrase" with the text of the first phrase only (row 8).
+    "phrase" in corrected: one per phrase with its own boxes. Otherwise one per finding (or class) of an image with all
+    its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption is asked only for
+    the classes that it names (row 10 tells what the protocols take for a name).
     """
     if text not in TEXTS or protocol not in PROTOCOLS:
         raise ValueError(f"text {text!r} must be one of {TEXTS}, protocol {protocol!r} one of {PROTOCOLS}")
@@ -243,14 +253,17 @@ def samples(grounding: pd.DataFrame, text: str, protocol: str, resolution: int) 
     result = []
     for _, rows in grounding.groupby("phrase_id" if per_phrase else ["sample_id", "category"], sort=False):
         first = rows.iloc[0]
+        if text == "caption" and not is_named(first["text"], first["category"], protocol):
+            continue
         result.append(
             Sample(
-                id=first["phrase_id"] if text == "phrase" else first["sample_id"],
+                id=first["sample_id"] if text in PER_IMAGE else first["phrase_id"],
                 sample_id=first["sample_id"],
                 subject_id=first["subject_id"],
                 category=first["category"],
-                text=first["phrase"] if text == "phrase" else first["text"],
+                text=first["text"] if text in PER_IMAGE else first["phrase"],
                 boxes=[box for boxes in rows["boxes"] for box in boxes],
+                encoded_mask=first["mask"],
                 geometry=Geometry(int(first["image_width"]), int(first["image_height"]), resolution),
             )
         )
@@ -258,10 +271,20 @@ def samples(grounding: pd.DataFrame, text: str, protocol: str, resolution: int) 
 
 
 def score_dump(
-    grounding: pd.DataFrame, maps: dict[str, TokenHeatMaps], text: str, protocol: str, resolution: int
+    grounding: pd.DataFrame,
+    maps: dict[str, TokenHeatMaps],
+    text: str,
+    protocol: str,
+    resolution: int,
+    wrong_prompts: Mapping[str, tuple[TokenHeatMaps, str]] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """Scores (one row a sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase" or
-    "impression" of each image. Samples that cannot be scored have a reason in `excluded` and NaN scores."""
+    """Scores (one row a sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase",
+    "impression" or "caption" of each image. Samples that cannot be scored have a reason in `excluded` and NaN scores.
+
+    wrong_prompts: by the sample's id, a dump on the same image whose text names another category, and that category
+    """
+    rows = samples(grounding, text, protocol, resolution)
+    words = words_of_samples(rows, text, protocol)
 
     def map_of(sample: Sample) -> SampleMap:
         if not sample.text.strip():
@@ -269,17 +292,42 @@ def score_dump(
         if sample.id not in maps:
             raise Excluded("no heat map")
         dump = maps[sample.id]
-        weights, query = token_weights(dump, QUERY_WORDS[sample.category], protocol)
-        return SampleMap(query_map(dump, weights), query, dump.heat.mean(axis=0))
+        weights, query = token_weights(dump, words[sample.id, sample.category], protocol)
+        return SampleMap(query_map(dump, weights), query, dump.heat.mean(axis=0), wrong_prompt_map(sample))
 
-    return score_samples(samples(grounding, text, protocol, resolution), map_of, text, protocol)
+    def wrong_prompt_map(sample: Sample) -> np.ndarray | None:
+        if sample.id not in wrong_prompts:
+            return None
+        dump, category = wrong_prompts[sample.id]
+        try:
+            weights, query = token_weights(dump, query_words(category, protocol), protocol)
+        except Excluded:
+            return None
+        return query_map(dump, weights) if query != ALL_TOKENS else None
+
+    return score_samples(rows, map_of, text, protocol)
+
+
+def words_of_samples(rows: list[Sample], text: str, protocol: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The words that each sample (id, category) is queried by.
+
+    In published a caption's class is queried by the words of its earlier classes too (row 10).
+    """
+    words: dict[tuple[str, str], tuple[str, ...]] = {}
+    so_far: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    for row in rows:
+        own = query_words(row.category, protocol)
+        so_far[row.id] += own
+        words[row.id, row.category] = so_far[row.id] if (text, protocol) == ("caption", "published") else own
+    return words
 
 
 def score_samples(rows: list[Sample], map_of: Callable[[Sample], SampleMap], text: str, protocol: str) -> pd.DataFrame:
     """Scores (one row a sample, columns `COLUMNS`) of the maps that `map_of` gives, which may raise Excluded.
 
     named: whether the text contains the finding's name literally (the original's `--filter_bad_impressions`)
-    bare_auc: AUC-ROC of the mean over all tokens of the text
+    bare_auc, wrong_prompt_auc: AUC-ROC, on the sample's mask, of the mean over all tokens of the text, and of a dump
+    with another finding's text
     wrong_word_auc, specificity: see `wrong_word_auc`; specificity = auc_roc - wrong_word_auc
     """
     images = defaultdict(list)
@@ -295,7 +343,8 @@ def score_samples(rows: list[Sample], map_of: Callable[[Sample], SampleMap], tex
             record["query"] = own.query
             mask = sample.mask(protocol)
             record |= score(own.heat, mask, protocol, single_box=len(sample.boxes) == 1)
-            record["bare_auc"] = bare_auc(mask, own)
+            record["bare_auc"] = control_auc(own.bare, mask)
+            record["wrong_prompt_auc"] = control_auc(own.wrong_prompt, mask)
             others = [other for other in images[sample.sample_id] if other.category != sample.category]
             record["wrong_word_auc"] = wrong_word_auc(mask, own, others, map_of, text)
             record["specificity"] = record["auc_roc"] - record["wrong_word_auc"]
@@ -305,12 +354,12 @@ def score_samples(rows: list[Sample], map_of: Callable[[Sample], SampleMap], tex
     return pd.DataFrame(table, columns=list(COLUMNS)).astype(dict.fromkeys((*SCORES, *CONTROLS), float))
 
 
-def bare_auc(mask: np.ndarray, own: SampleMap) -> float:
-    """AUC-ROC of the whole text's map on the sample's mask (r, r); NaN without a text or if the map is constant."""
-    if own.bare is None:
+def control_auc(heat: np.ndarray | None, mask: np.ndarray) -> float:
+    """AUC-ROC of a control's map (h, w) on the sample's mask (r, r); NaN without a map or if it is constant."""
+    if heat is None:
         return np.nan
     try:
-        return auc_roc(resized(own.bare, mask.shape[0]), mask)
+        return auc_roc(resized(heat, mask.shape[0]), mask)
     except Excluded:
         return np.nan
 
@@ -320,7 +369,7 @@ def wrong_word_auc(
 ) -> float:
     """AUC-ROC of the image's other findings' maps on this sample's mask (r, r).
 
-    Mean over each other finding's samples, then over the findings. An impression is one text for all findings, so
+    Mean over each other finding's samples, then over the findings. An impression (or caption) is one text for all, so
     there both queries must be matched: the fallback to all tokens is the same map for every finding.
     NaN if there is no other finding with a map.
     """
@@ -331,7 +380,7 @@ def wrong_word_auc(
             heat = resized(theirs.heat, mask.shape[0])
         except Excluded:
             continue
-        if text == "impression" and ALL_TOKENS in (own.query, theirs.query):
+        if text in PER_IMAGE and ALL_TOKENS in (own.query, theirs.query):
             continue
         aucs[other.category].append(auc_roc(heat, mask))
     means = [np.mean(values) for values in aucs.values()]

@@ -1,10 +1,10 @@
 """From the words of a query to the tokens of a text, and from those to one heat map."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from tradeoffs.data.words import places_of
 from tradeoffs.heatmaps import TokenHeatMaps
 
 MATCHED = "matched"
@@ -28,8 +28,9 @@ def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: str) -> t
     """
     if not maps.tokens:
         raise Excluded("no text")
-    find = _space_separated_hits if protocol == "published" else _whole_word_hits
-    hits = find(maps, words)
+    hits = [_tokens_in(maps, *place) for place in places_of(maps.text, words, protocol)]
+    if protocol == "corrected" and hits:
+        hits = [np.any(hits, axis=0)]
     if not hits:
         return np.full(len(maps.tokens), 1 / len(maps.tokens)), ALL_TOKENS
     if not all(hit.any() for hit in hits):
@@ -40,24 +41,6 @@ def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: str) -> t
 def query_map(maps: TokenHeatMaps, weights: np.ndarray) -> np.ndarray:
     """Heat map (h, w) of a query: the weighted mean of the token maps."""
     return np.tensordot(weights, maps.heat, axes=1)
-
-
-def _whole_word_hits(maps: TokenHeatMaps, words: Sequence[str]) -> list[np.ndarray]:
-    """At most one hit: a bool array (k,) of the tokens under any occurrence of a query word as a whole word."""
-    places = [
-        match.span() for word in words for match in re.finditer(rf"\b{re.escape(word)}\b", maps.text, re.IGNORECASE)
-    ]
-    return [np.any([_tokens_in(maps, *place) for place in places], axis=0)] if places else []
-
-
-def _space_separated_hits(maps: TokenHeatMaps, words: Sequence[str]) -> list[np.ndarray]:
-    """One bool array (k,) of tokens for each query word and each space-separated word that contains it."""
-    return [
-        _tokens_in(maps, *match.span())
-        for word in words
-        for match in re.finditer("[^ ]+", maps.text)  # the original splits at spaces, not at line ends
-        if word.lower() in match.group().lower()
-    ]
 
 
 def _tokens_in(maps: TokenHeatMaps, start: int, end: int) -> np.ndarray:

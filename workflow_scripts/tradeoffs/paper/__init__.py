@@ -1,1 +1,1 @@
-"""Tables and figures. Knows score tables only."""
+"""Tables, figures and the report: from score tables, images and heat maps to what a person reads."""

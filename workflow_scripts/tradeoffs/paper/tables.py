@@ -1,192 +1,288 @@
-"""The paper's tables from score tables: one row a variant, mean and standard deviation over seeds."""
+"""The paper's tables from summaries of localisation scores, fidelity scores and differences.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv with `variant` and `seed`,
+`differences` rows of differences.csv, each with `dataset` ("cxr" or "coco"); `datasets` maps those that the table
+shows to display names; `variants` maps names to their entries of the config, in the order of the rows; `protocol`
+chooses the rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from tradeoffs.paper.notes import (
+    DIFFERENCE_NOTES,
+    NOTE_NAMED,
+    NOTE_TRAINING_TEXT,
+    NOTES_NO_PAIR,
+    external_notes,
+    fidelity_notes,
+    score_notes,
+)
+from tradeoffs.paper.rendering import Block, PaperTable, count, decimals, number, p_value, readable
+from tradeoffs.paper.results import DIFFERENCES
+from tradeoffs.paper.rows import (
+    LOCATION_PRIOR,
+    MICRO_AUC,
+    TEXTS,
+    Variants,
+    grounding_variants,
+    groups_of,
+    impression_variants,
+    macro_rows,
+    ordered,
+    wide_scores,
+    with_fidelity,
+)
+
 FIDELITY = {
-    "fid_general": "FID",
-    "kid_general": "KID",
-    "fid_domain": "FID (X-ray)",
-    "kid_domain": "KID (X-ray)",
-    "ms_ssim": "MS-SSIM",
-    "label_auc": "Label AUC",
+    "fid_general": "FID ↓",
+    "kid_general": "KID ↓",
+    "fid_domain": "FID (X-ray) ↓",
+    "kid_domain": "KID (X-ray) ↓",
+    "ms_ssim": "MS-SSIM ↓",
+    "label_auc": "Label AUC ↑",
 }
 LOCALISATION = {
-    "auc_roc": "AUC-ROC",
-    "top1": "Top-1",
-    "cnr": "CNR",
-    "iou": "IoU",
-    "miou": "fg/bg mIoU",
-    "box_iou": "Box IoU",
-    "box_miou": "Box mIoU",
-    "distance": "Distance (px)",
-    "bare_auc": "Bare-map AUC",
+    "auc_roc": "AUC-ROC ↑",
+    "top1": "Top-1 ↑",
+    "cnr": "CNR ↑",
+    "iou": "IoU ↑",
+    "miou": "fg/bg mIoU ↑",
+    "box_iou": "Box IoU ↑",
+    "box_miou": "Box mIoU ↑",
+    "distance": "Distance (px) ↓",
     "wrong_word_auc": "Wrong-word AUC",
-    "specificity": "Specificity",
+    "specificity": "Specificity ↑",
+    "bare_auc": "Bare-map AUC",
+    "wrong_prompt_auc": "Wrong-prompt AUC",
 }
-MICRO_AUC = "auc_roc_micro"
 COUNTS = {
     "n_images": "images",
     "n_samples": "n",
     "n_specificity": "n (specificity)",
-    "n_findings": "findings",
     "n_excluded": "excluded",
+    "n_kept": "kept",
+    "n_dropped": "dropped",
 }
-LOWER_IS_BETTER = ("fid_general", "kid_general", "fid_domain", "kid_domain", "ms_ssim", "distance", "wrong_word_auc")
+TITLES = {**FIDELITY, **LOCALISATION, MICRO_AUC: "AUC-ROC (micro) ↑", **COUNTS}
+WITH_INTERVAL = ("auc_roc", "specificity")
+SHOWN = ["auc_roc", "top1", "cnr", "iou", "miou"]
+SHOWN_CONTROLS = ["specificity", "wrong_word_auc", "wrong_prompt_auc", "bare_auc"]
+LABELS = {
+    "training_text": "Trained on",
+    "text_encoder": "Text encoder",
+    "group": "Category",
+    "variant": "Variant",
+}
+
+TRAINING_TEXTS = {
+    "impression": "impression",
+    "finding_labels": "finding labels",
+    "sentences": "language-model sentences",
+}
+TEXT_ENCODERS = ("frozen", "learnable")
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """The scores of one variant and seed (seed None: a control without a model).
+# --- the tables ---------------------------------------------------------------------------------------------------
 
-    localisation: score table of all texts and protocols; fidelity: columns metric, value, n, or None
+
+def table1(
+    title: str,
+    summaries: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    variants: Variants,
+    datasets: Mapping[str, str],
+    protocol: str,
+    extractors: Mapping[str, str],
+) -> PaperTable:
+    """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
+
+    Per data set and text: the variants trained on the impression (on coco the caption), then the location prior.
+    extractors: names of the feature extractors, "general" and "domain"
     """
+    names = [*impression_variants(variants), LOCATION_PRIOR]
+    rows = with_fidelity(macro_rows(summaries, datasets, names, protocol), fidelity)
+    rows = ordered(rows, datasets, protocol, ["variant"])
+    notes = [*score_notes(rows, variants), *fidelity_notes(fidelity, datasets, extractors)]
+    return PaperTable(title, rows, _trade_off_blocks(rows, ["variant"]), notes)
 
-    variant: str
-    seed: int | None
-    localisation: pd.DataFrame
-    fidelity: pd.DataFrame | None
 
+def grounding_table(
+    title: str,
+    summaries: pd.DataFrame,
+    variants: Variants,
+    external: Sequence[str],
+    datasets: Mapping[str, str],
+    protocol: str,
+) -> PaperTable:
+    """Table 2 (cxr) and the table per category (coco): grounding per category, then micro and macro mean.
 
-def localisation_summary(scores: pd.DataFrame) -> dict[str, float]:
-    """Means of one score table (one text and protocol): macro over findings, AUC-ROC also over samples (row 11).
-
-    Excluded samples count in n_excluded only; a score that a sample does not have (distance with several boxes,
-    specificity without a second finding) is left out of its mean.
+    Rows as in Table 1, with the external methods before the location prior, for the texts that they have maps of.
     """
-    kept = scores[scores["excluded"].fillna("") == ""]
-    per_finding = kept.groupby("category")[list(LOCALISATION)].mean()
-    return {
-        **per_finding.mean().to_dict(),
-        MICRO_AUC: kept["auc_roc"].mean(),
-        "n_samples": len(kept),
-        "n_specificity": int(kept["specificity"].notna().sum()),
-        "n_findings": len(per_finding),
-        "n_excluded": len(scores) - len(kept),
-    }
+    scores = wide_scores(summaries, protocol)
+    keys = [
+        (dataset, text, "all", group, name)
+        for dataset in datasets
+        for text in TEXTS[dataset]
+        for group in groups_of(scores, dataset)
+        for name in grounding_variants(scores, variants, external, dataset, text)
+    ]
+    rows = ordered(scores.loc[keys].reset_index(), datasets, protocol, ["group", "variant"])
+    columns = ["n_samples", *SHOWN, *SHOWN_CONTROLS]
+    blocks = [_block(part, heading, ["group", "variant"], columns) for heading, part in _parts(rows)]
+    return PaperTable(title, rows, blocks, [*score_notes(rows, variants), *external_notes(external)])
 
 
-def fidelity_summary(fidelity: pd.DataFrame | None) -> dict[str, float]:
-    """The metrics of one fidelity table that Table 1 shows; empty without one."""
-    if fidelity is None:
-        return {}
-    values = fidelity.set_index("metric")
-    return values["value"].reindex(list(FIDELITY)).to_dict() | {"n_images": int(values.loc["fid_general", "n"])}
+def table3(
+    title: str,
+    summaries: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    variants: Variants,
+    datasets: Mapping[str, str],
+    protocol: str,
+    extractors: Mapping[str, str],
+) -> PaperTable:
+    """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
 
-
-def table1(repeats: Sequence[Repeat], data: str, protocol: str) -> pd.DataFrame:
-    """Table 1: per text and variant, fidelity beside localisation.
-
-    Columns: data, protocol, text, variant, seeds (their number), then per metric its mean over seeds and `<metric>_sd`,
-    the sample standard deviation (NaN with one seed), then counts (of the first seed; they do not depend on it).
+    The base as it is comes first and the location prior last, for reference. extractors: as in `table1`
     """
-    metrics = [*FIDELITY, *LOCALISATION, MICRO_AUC]
-    rows = []
-    for text in repeats[0].localisation["text"].unique():
-        for variant in dict.fromkeys(repeat.variant for repeat in repeats):
-            summaries = []
-            for repeat in repeats:
-                if repeat.variant == variant:
-                    scores = repeat.localisation.query("text == @text and protocol == @protocol")
-                    summaries.append(localisation_summary(scores) | fidelity_summary(repeat.fidelity))
-            frame = pd.DataFrame(summaries).reindex(columns=[*metrics, *COUNTS])
-            row = {"data": data, "protocol": protocol, "text": text, "variant": variant, "seeds": len(frame)}
-            for metric in metrics:
-                row[metric] = frame[metric].mean()
-                row[f"{metric}_sd"] = frame[metric].std(ddof=1) if len(frame) > 1 else np.nan
-            rows.append(row | frame[list(COUNTS)].iloc[0].to_dict())
-    table = pd.DataFrame(rows)
-    return table.astype(dict.fromkeys(COUNTS, "Int64"))
-
-
-def table1_notes(repeats: Sequence[Repeat], config: dict[str, Any], extractors: dict[str, str]) -> list[str]:
-    """What a reader must know beside the numbers: how each column was made and what may not be compared."""
-    seeds = {
-        variant: [r.seed for r in repeats if r.variant == variant and r.seed is not None]
-        for variant in config["variants"]
-    }
-    fidelity = next(r.fidelity for r in repeats if r.fidelity is not None).set_index("metric")
+    base = [name for name, entry in variants.items() if not entry["finetune"]]
+    trained = [
+        name
+        for text in TRAINING_TEXTS
+        for encoder in TEXT_ENCODERS
+        for name, entry in variants.items()
+        if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder)
+    ]
+    rows = with_fidelity(macro_rows(summaries, datasets, [*base, *trained, LOCATION_PRIOR], protocol), fidelity)
+    training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
+    rows["training_text"] = rows["variant"].map(training_texts).fillna("")
+    rows["text_encoder"] = rows["variant"].map({name: variants[name]["text_encoder"] for name in trained}).fillna("")
+    labels = ["training_text", "text_encoder", "variant"]
+    rows = ordered(rows, datasets, protocol, labels)
     notes = [
-        "Mean ± standard deviation over seeds ("
-        + "; ".join(f"{v}: {', '.join(map(str, s))}" for v, s in seeds.items())
-        + "); "
-        "one seed has no standard deviation.",
-        "Localisation: macro mean over findings; a score counts only above the location prior, the mean box of the "
-        "other patients with the same finding, which needs no model.",
-        "Specificity: AUC-ROC of the finding's own words minus that of the image's other findings' words on the same "
-        "boxes, on images with several findings (n in its own column).",
-        f"FID and KID: {int(fidelity.loc['fid_general', 'n'])} samples against {int(fidelity.loc['n_real', 'n'])} real "
-        f"images, with {extractors['general']} (general) and {extractors['domain']} (X-ray) features; FID is biased "
-        "at small n, KID is not.",
-        "Label AUC: the findings classifier on the samples against the labels they were prompted with.",
+        NOTE_TRAINING_TEXT,
+        *score_notes(rows, variants),
+        *fidelity_notes(fidelity, datasets, extractors),
     ]
-    if "ms_ssim_resized_to" in fidelity.index:
-        notes.append(
-            f"MS-SSIM within prompts, at {int(fidelity.loc['ms_ssim_resized_to', 'value'])} px: images were resized, "
-            "its five scales need that."
+    return PaperTable(title, rows, _trade_off_blocks(rows, labels), notes)
+
+
+def table7(
+    title: str,
+    summaries: pd.DataFrame,
+    variants: Variants,
+    external: Sequence[str],
+    datasets: Mapping[str, str],
+    protocol: str,
+) -> PaperTable:
+    """Table 7, grounding with the impression as text (cxr): the pairs whose text names the finding beside all pairs.
+
+    One row per finding (then micro and macro mean), variant and pairs. n_kept, n_dropped: samples whose text names the
+    finding (the original's `--filter_bad_impressions` keeps these) and the others.
+    """
+    scores = wide_scores(summaries, protocol)
+    n = scores["n_samples"].unstack("pairs")
+    scores = scores.join(pd.DataFrame({"n_kept": n["named"], "n_dropped": n["all"] - n["named"]}))
+    names = grounding_variants(scores, variants, external, "cxr", "impression")
+    keys = [
+        ("cxr", "impression", pairs, group, name)
+        for group in groups_of(scores, "cxr")
+        for name in names
+        for pairs in ("named", "all")
+    ]
+    labels = ["group", "variant", "pairs"]
+    rows = ordered(scores.loc[keys].reset_index(), datasets, protocol, labels)
+
+    heading, part = next(_parts(rows))
+    kept, everything = (part[part["pairs"] == pairs].reset_index(drop=True) for pairs in ("named", "all"))
+    cells = _block(kept, heading, ["group", "variant"], ["n_kept", "n_dropped"]).cells
+    for metric in ("auc_roc", "top1", "iou", "specificity"):
+        for pairs, source in (("named", kept), ("all", everything)):
+            cells[f"{TITLES[metric]} ({pairs})"] = _metric_cells(source, metric)
+    notes = [
+        NOTE_NAMED,
+        *score_notes(rows, variants),
+        *external_notes(external),
+    ]
+    return PaperTable(title, rows, [Block(heading, cells, labels=2)], notes)
+
+
+def differences_table(title: str, differences: pd.DataFrame, datasets: Mapping[str, str], protocol: str) -> PaperTable:
+    """All differences frozen minus learnable: per data set, pair of variants, text, group (macro, micro) and metric."""
+    parts = {}
+    for dataset, data in datasets.items():
+        own = differences[(differences["dataset"] == dataset) & (differences["protocol"] == protocol)]
+        for pair, rows in own.groupby(["frozen", "learnable"], sort=False):
+            for text in TEXTS[dataset]:
+                parts[(data, *pair, text)] = rows[rows["text"] == text].assign(data=data)
+    rows = pd.concat(parts.values(), ignore_index=True) if parts else differences
+    blocks = [
+        Block(
+            f"{_heading(data, text, protocol)}: {readable(frozen)} minus {readable(learnable)}",
+            _difference_cells(part),
+            1,
         )
-    return notes
-
-
-def formatted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as people read it: "0.853 ± 0.004", one column a metric, an en dash where there is no value."""
-    shown = {"Variant": table["variant"].str.replace("_", " ")}
-    for metric, title in {**FIDELITY, **LOCALISATION}.items():
-        arrow = "↓" if metric in LOWER_IS_BETTER else "↑"
-        cells = zip(table[metric], table[f"{metric}_sd"], strict=True)
-        shown[f"{title} {arrow}" if metric != "bare_auc" else title] = [_cell(mean, sd) for mean, sd in cells]
-    for count, title in COUNTS.items():
-        shown[title] = ["–" if pd.isna(value) else str(value) for value in table[count]]
-    return pd.DataFrame(shown)
-
-
-def _cell(mean: float, sd: float) -> str:
-    if pd.isna(mean):
-        return "–"
-    digits = 3 if abs(mean) < 10 else 1
-    return f"{mean:.{digits}f}" + ("" if pd.isna(sd) else f" ± {sd:.{digits}f}")
-
-
-def markdown(table: pd.DataFrame, title: str, notes: Iterable[str]) -> str:
-    """The table as Markdown: a heading, one block per text, then the notes."""
-    parts = [f"# {title}"]
-    for text, block in table.groupby("text", sort=False):
-        parts += [
-            f"**{_block_title(block, str(text))}**",
-            formatted(block).to_markdown(index=False, disable_numparse=True),
-        ]
-    parts.append("\n".join(f"- {note}" for note in notes))
-    return "\n\n".join(parts) + "\n"
-
-
-def latex(table: pd.DataFrame, title: str, notes: Iterable[str]) -> str:
-    """The table as a LaTeX `table*` (booktabs), one block of rows per text."""
-    shown = formatted(table)
-    lines = [
-        r"\begin{table*}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{2pt}",
-        rf"\caption{{{_escape(title)}. {_escape(' '.join(notes))}}}",
-        rf"\begin{{tabular}}{{l{'r' * (shown.shape[1] - 1)}}}",
-        r"\toprule",
-        " & ".join(rf"\rotatebox{{90}}{{{_escape(column)}}}" for column in shown.columns) + r" \\",
+        for (data, frozen, learnable, text), part in parts.items()
     ]
-    for text, block in table.groupby("text", sort=False):
-        lines += [
-            r"\midrule",
-            rf"\multicolumn{{{shown.shape[1]}}}{{l}}{{{_escape(_block_title(block, str(text)))}}} \\",
-        ]
-        lines += [" & ".join(map(_escape, row)) + r" \\" for row in shown.loc[block.index].to_numpy()]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}"]) + "\n"
+    return PaperTable(
+        title, rows.reindex(columns=["data", *DIFFERENCES]), blocks, DIFFERENCE_NOTES if parts else NOTES_NO_PAIR
+    )
 
 
-def _block_title(block: pd.DataFrame, text: str) -> str:
-    return f"{block['data'].iloc[0]}, conditioned on the {text}, {block['protocol'].iloc[0]} protocol"
+# --- what Markdown and LaTeX show ---------------------------------------------------------------------------------
 
 
-def _escape(text: str) -> str:
-    symbols = {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "–": "--", "%": r"\%", "_": r"\_", "&": r"\&"}
-    return "".join(symbols.get(character, character) for character in text)
+def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The blocks of a table, per data set and text, with their headings."""
+    for (data, text, protocol), part in rows.groupby(["data", "text", "protocol"], sort=False):
+        yield _heading(data, text, protocol), part
+
+
+def _heading(data: str, text: str, protocol: str) -> str:
+    return f"{data}, conditioned on the {text}, {protocol} protocol"
+
+
+def _trade_off_blocks(rows: pd.DataFrame, labels: Sequence[str]) -> list[Block]:
+    """Per data set and text a block of fidelity beside localisation, and one of controls."""
+    trade_off = ["fid_general", "fid_domain", "ms_ssim", "label_auc", "auc_roc", MICRO_AUC, *SHOWN[1:]]
+    blocks = []
+    for heading, part in _parts(rows):
+        blocks.append(_block(part, heading, labels, [*trade_off, "n_images", "n_samples", "n_excluded"]))
+        controls = ["auc_roc", *SHOWN_CONTROLS, "n_samples", "n_specificity"]
+        blocks.append(_block(part, f"{heading}: controls", labels, controls))
+    return blocks
+
+
+def _block(part: pd.DataFrame, heading: str, labels: Sequence[str], columns: Sequence[str]) -> Block:
+    """A block of the given columns; a column without any value (X-ray features of scenes) is left out."""
+    cells = {LABELS[label]: list(map(readable, part[label])) for label in labels}
+    for column in columns:
+        if part[column].notna().any():
+            is_count = column in COUNTS
+            cells[TITLES[column]] = list(map(count, part[column])) if is_count else _metric_cells(part, column)
+    return Block(heading, pd.DataFrame(cells), len(labels))
+
+
+def _metric_cells(part: pd.DataFrame, metric: str) -> list[str]:
+    values = part[[f"{metric}{suffix}" for suffix in ("", "_sd")]].to_numpy(float)
+    intervals = np.full_like(values, np.nan)
+    if metric in WITH_INTERVAL:
+        intervals = part[[f"{metric}{suffix}" for suffix in ("_low", "_high")]].to_numpy(float)
+    digits = decimals(part[metric])
+    return [number(*value, *interval, digits) for value, interval in zip(values, intervals, strict=True)]
+
+
+def _difference_cells(part: pd.DataFrame) -> pd.DataFrame:
+    macro, micro = (
+        part[part["group"] == group].set_index("metric").loc[list(LOCALISATION)] for group in ("macro", "micro")
+    )
+    cells = {"Score": list(LOCALISATION.values())}
+    for name, rows in (("macro", macro), ("micro", micro)):
+        values = zip(rows["difference"], rows["low"], rows["high"], strict=True)
+        cells[f"Difference ({name})"] = [number(difference, np.nan, low, high, 3) for difference, low, high in values]
+        cells[f"p ({name})"] = list(map(p_value, rows["p"]))
+    cells |= {"n": list(map(count, macro["n"])), "subjects": list(map(count, macro["subjects"]))}
+    return pd.DataFrame(cells)

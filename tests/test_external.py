@@ -1,0 +1,151 @@
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation.external import External, external_maps, read_external
+from tradeoffs.evaluation.localisation import samples
+
+GROUNDING = pd.DataFrame(
+    [
+        ["a-1", "a", "s1", "Edema", "mild edema"],
+        ["a-2", "a", "s1", "Edema", "right edema"],
+        ["a-3", "a", "s1", "Pneumonia", "left pneumonia"],
+        ["b-1", "b", "s2", "Pneumonia", "pneumonia"],
+    ],
+    columns=["phrase_id", "sample_id", "subject_id", "category", "phrase"],
+).assign(
+    path="x.jpg", boxes=[[[0.0, 0.0, 4.0, 4.0]]] * 4, image_width=64, image_height=64, text="Edema, pneumonia.", mask=""
+)
+IDS = np.array(["a-1", "b"])
+HEAT = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+
+
+def npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+def constant(*values):
+    return {name: np.full((3, 3), value, dtype=np.float32) for name, value in values}
+
+
+def by_sample(maps, text, protocol="corrected"):
+    """What each sample of the grounding table gets: the constant of its map, or None."""
+    map_for = external_maps(External(None, maps), GROUNDING)
+    found = {}
+    for sample in samples(GROUNDING, text, protocol, 64):
+        heat = map_for(sample)
+        assert heat is None or (heat.shape == (3, 3) and (heat == heat[0, 0]).all())
+        found[sample.id, sample.category] = None if heat is None else float(heat[0, 0])
+    return found
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def test_maps_are_read_by_id(tmp_path):
+    external = read_external(npz(tmp_path / "x.npz", id=IDS, heat=HEAT), GROUNDING)
+    assert external.method is None
+    assert external.maps.keys() == {"a-1", "b"}
+    np.testing.assert_array_equal(external.maps["a-1"], [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
+    np.testing.assert_array_equal(external.maps["b"], [[12, 13, 14, 15], [16, 17, 18, 19], [20, 21, 22, 23]])
+
+
+@pytest.mark.parametrize("method", ["BioViL", " BioViL ", np.array(["BioViL", "BioViL"])])
+def test_the_method_is_one_name(tmp_path, method):
+    path = npz(tmp_path / "x.npz", id=IDS, heat=HEAT, method=method)
+    assert read_external(path, GROUNDING).method == "BioViL"
+
+
+def test_maps_that_are_not_finite_are_kept(tmp_path):
+    external = read_external(npz(tmp_path / "x.npz", id=IDS, heat=HEAT * np.nan), GROUNDING)
+    assert np.isnan(external.maps["b"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": None}, "has no array 'id'; write it with"),
+        ({"heat": None}, "has no array 'heat'; write it with"),
+        ({"heat": HEAT[0]}, r"heat has the shape \(3, 4\); write"),
+        ({"heat": HEAT[None]}, r"heat has the shape \(1, 2, 3, 4\); write"),
+        ({"heat": HEAT[:0], "id": IDS[:0]}, r"heat has the shape \(0, 3, 4\); write"),
+        ({"heat": HEAT[:, :2]}, r"heat has the shape \(2, 2, 4\); write"),
+        ({"heat": HEAT.astype(str)}, "heat holds no real numbers but <U"),
+        ({"heat": HEAT.astype(complex)}, "heat holds no real numbers but complex128"),
+        ({"heat": HEAT.astype(object)}, "cannot be read .*allow_pickle.*; write"),
+        ({"id": IDS.astype(object)}, "cannot be read .*allow_pickle.*dtype=str"),
+        ({"id": np.array([1, 2])}, "id is no list of strings"),
+        ({"id": IDS[:, None]}, r"id is no list of strings \(it has shape \(2, 1\)"),
+        ({"id": np.array(["a", "b", "a-1"])}, "has 3 ids and 2 heat maps; give each map its id"),
+        ({"id": np.array(["b", "b"])}, r"the id 'b' occurs more than once; give one map per id \(such ids: 1\)"),
+        (
+            {"id": np.array(["a-9", "c"])},
+            r"the id 'a-9' is no phrase_id and no sample_id of the grounding table; use its ids \(such ids: 2\)",
+        ),
+        ({"method": np.array(["A", "B"])}, r"method is no single name \('A', 'B'\); give one, and each method a file"),
+        ({"method": " "}, r"method is no single name \(' '\)"),
+        ({"method": 3}, r"method is no single name \(3\)"),
+    ],
+)
+def test_wrong_arrays_are_named(tmp_path, change, message):
+    arrays = {"id": IDS, "heat": HEAT} | change
+    path = npz(tmp_path / "x.npz", **{name: value for name, value in arrays.items() if value is not None})
+    with pytest.raises(InputError, match=f"x.npz: {message}"):
+        read_external(path, GROUNDING)
+
+
+def test_files_that_are_no_npz_are_named(tmp_path):
+    path = tmp_path / "x.npz"
+    with pytest.raises(InputError, match="x.npz: there is no such file; correct its path"):
+        read_external(path, GROUNDING)
+    path.write_text("not an archive")
+    with pytest.raises(InputError, match="x.npz: is no .npz; write it with"):
+        read_external(path, GROUNDING)
+    with open(path, "wb") as file:
+        np.save(file, HEAT)
+    with pytest.raises(InputError, match="x.npz: is no .npz; write it with"):
+        read_external(path, GROUNDING)
+
+
+def test_a_damaged_npz_is_named(tmp_path):
+    path = npz(tmp_path / "x.npz", id=IDS, heat=HEAT)
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("heat.npy")
+    path.write_bytes(path.read_bytes().replace(content, content[:-1] + b"\xff"))  # its checksum no longer fits
+    with pytest.raises(InputError, match="x.npz: cannot be read .*CRC.*; write it with"):
+        read_external(path, GROUNDING)
+
+
+# --- the map of a sample ------------------------------------------------------------------------------------------
+
+
+def test_a_phrase_has_its_own_map_else_that_of_its_image():
+    maps = constant(("a-1", 1), ("a-3", 3), ("a", 9))
+    expected = {("a-1", "Edema"): 1, ("a-2", "Edema"): 9, ("a-3", "Pneumonia"): 3, ("b-1", "Pneumonia"): None}
+    assert by_sample(maps, "phrase") == expected
+    # in published a finding of an image is one sample, named after its first phrase
+    del expected["a-2", "Edema"]
+    assert by_sample(maps, "phrase", "published") == expected
+
+
+def test_an_impression_has_the_mean_of_its_phrases_else_the_map_of_its_image():
+    maps = constant(("a-1", 1), ("a-2", 4), ("a", 9), ("b", 7))
+    # mean (1 + 4) / 2 for edema; the image's own map for pneumonia, for whose phrase there is none
+    expected = {("a", "Edema"): 2.5, ("a", "Pneumonia"): 9, ("b", "Pneumonia"): 7}
+    assert by_sample(maps, "impression") == expected
+    assert by_sample(constant(("a-2", 4)), "impression") == {
+        ("a", "Edema"): 4,
+        ("a", "Pneumonia"): None,
+        ("b", "Pneumonia"): None,
+    }
+
+
+def test_what_is_not_finite_stays_so_in_a_mean():
+    heat = external_maps(External(None, constant(("a-1", np.nan), ("a-2", 4))), GROUNDING)(
+        samples(GROUNDING, "impression", "corrected", 64)[0]
+    )
+    assert np.isnan(heat).all()

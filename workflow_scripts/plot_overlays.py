@@ -1,0 +1,16 @@
+"""Heat maps over test images: one row a finding or class, one column a variant."""
+
+from tradeoffs.data.tables import read_grounding
+from tradeoffs.heatmaps import load_heat_maps
+from tradeoffs.jobs import job
+from tradeoffs.paper.pictures import overlay_rows, overlays
+from tradeoffs.paper.style import save
+
+with job(snakemake):
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+    shards = {variant: [] for variant in params.variants}
+    for key, path in zip(params.heat_maps, inputs.heat_maps, strict=True):
+        shards[key["variant"]].append(path)
+    dumps = {variant: load_heat_maps(paths, params.text) for variant, paths in shards.items()}
+    rows = overlay_rows(read_grounding(inputs.grounding), dumps, params.text, params.protocol, params.resolution)
+    save(overlays(rows, params.variants, params.text, params.note), output.pdf, output.png)

@@ -1,0 +1,135 @@
+"""The texts that condition fine-tuning and sampling: impressions, captions, finding labels, sentences per finding.
+
+Every text is made of parts, each with one or more wordings: an impression or an image's captions are one part, labels
+and sentences are one part a finding. At each use the parts are shuffled and a wording of each is drawn.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tradeoffs.data.findings import CHEXPERT_LABELS
+from tradeoffs.data.tables import read_csv, reject_rows
+from tradeoffs.errors import InputError
+from tradeoffs.randomness import numpy_rng
+
+Sentences = Mapping[str, Sequence[str]]  # by finding
+Texts = Callable[[int, np.random.Generator], str]  # the text of a row at one use
+
+logger = logging.getLogger(__name__)
+
+_SEPARATORS = {"impression": "", "finding_labels": ", ", "sentences": " "}
+_CAPTION_COLUMNS = ["sample_id", "text"]
+
+
+def conditioning(
+    kind: str, table: pd.DataFrame, captions: pd.DataFrame | None = None, sentences: Sentences | None = None
+) -> tuple[pd.DataFrame, Texts, dict[str, int]]:
+    """What the images of a table are fine-tuned on (columns sample_id, text, Finding Labels joined by "|").
+
+    kind: "impression": the image's text, always the same; with `captions` (see read_captions) one of the image's
+      captions. "finding_labels": its labels in random order, such as "Edema, Pleural Effusion". "sentences": for each
+      of its labels, in random order, a sentence of the label's column (see read_sentences); labels without a column
+      are left unsaid, and logged.
+    Returns the rows that have a text of this kind, numbered from 0; the texts, where texts(row, rng) is that of
+    rows.iloc[row] at one use and takes all randomness from rng; and counts of rows by reason.
+    Raises InputError if no row has a text of this kind.
+    """
+    parts, missing = _parts(kind, table, captions, sentences)
+    rows = table[np.array([bool(p) for p in parts], dtype=bool)].reset_index(drop=True)
+    counts = {"read": len(table)} | missing | {"kept": len(rows)}
+    if rows.empty:
+        raise InputError(f'the image table has no image with a text of the kind "{kind}" ({counts}); check its columns')
+    present = [p for p in parts if p]
+    return rows, lambda row, rng: _compose(kind, present[row], rng), counts
+
+
+def prompt_texts(kind: str, prompts: pd.DataFrame, sentences: Sentences | None, seed: int) -> list[str]:
+    """The texts from which a model that was fine-tuned on texts of this kind draws the samples of a prompt list.
+
+    kind: as in `conditioning`; an impression is the prompt's own text. prompts: columns prompt_id, text, Finding Labels
+    A prompt's text depends on (seed, prompt_id) only. Raises InputError for a prompt without a text of this kind.
+    """
+    parts, _ = _parts(kind, prompts, None, sentences)
+    for prompt_id, labels, present in zip(prompts["prompt_id"], prompts["Finding Labels"], parts, strict=True):
+        if not present:
+            needed = {
+                "impression": "give it a text",
+                "finding_labels": "give it Finding Labels",
+                "sentences": f"give it one of the Finding Labels that have sentences ({', '.join(sentences or ())})",
+            }
+            raise InputError(
+                f"prompt {prompt_id!r} with Finding Labels {labels!r} has no text of the kind {kind!r}; {needed[kind]} "
+                "in your prompt list (data.prompts)"
+            )
+    return [
+        _compose(kind, present, numpy_rng(seed, "prompt text", prompt_id))
+        for prompt_id, present in zip(prompts["prompt_id"], parts, strict=True)
+    ]
+
+
+def read_sentences(path: str | Path) -> dict[str, list[str]]:
+    """Reads sentences per finding: a CSV with one column a finding (CheXpert's labels), one sentence a cell.
+
+    Columns may differ in length; empty cells are ignored.
+    Raises InputError for a missing file, no column named after a finding, a column of another name, a column that
+    occurs twice or one without a sentence.
+    """
+    remedy = f"give a CSV with a column of sentences per finding ({', '.join(CHEXPERT_LABELS)})"
+    table = read_csv(path, [], remedy)
+    names = table.columns.str.replace(r"\.\d+$", "", regex=True)  # pandas calls a second column Edema "Edema.1"
+    if not set(names) & set(CHEXPERT_LABELS):
+        raise InputError(f"{path}: has no column named after a finding; {remedy}")
+    for name in names[~names.isin(CHEXPERT_LABELS)]:
+        raise InputError(f"{path}: the column {name!r} is named after no finding; remove it or {remedy}")
+    for name in names[names.duplicated()]:
+        raise InputError(f"{path}: has several columns {name!r}; write its sentences into one column")
+    sentences = {name: [" ".join(cell.split()) for cell in table[name] if cell.strip()] for name in names}
+    for name, column in sentences.items():
+        if not column:
+            raise InputError(f"{path}: the column {name!r} has no sentence; write at least one or remove the column")
+    return sentences
+
+
+def read_captions(path: str | Path) -> pd.DataFrame:
+    """Reads the captions of the training images: columns sample_id, text; one row a caption.
+
+    Raises InputError for a missing column, or an empty id or text.
+    """
+    table = read_csv(path, _CAPTION_COLUMNS, "delete the file to have it made again")[_CAPTION_COLUMNS]
+    for column in _CAPTION_COLUMNS:
+        reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
+    return table
+
+
+def _parts(
+    kind: str, table: pd.DataFrame, captions: pd.DataFrame | None, sentences: Sentences | None
+) -> tuple[list[list[Sequence[str]]], dict[str, int]]:
+    """The parts of each row's text, each part by its wordings, and why rows have none: reasons and their counts."""
+    if kind == "impression" and captions is None:
+        parts = [[[text]] if text.strip() else [] for text in table["text"]]
+        return parts, {"no text": parts.count([])}
+    if kind == "impression":
+        of_image = captions.groupby("sample_id")["text"].agg(list).to_dict()
+        parts = [[of_image[name]] if name in of_image else [] for name in table["sample_id"]]
+        return parts, {"no caption": parts.count([])}
+    labels = [[label for label in cell.split("|") if label] for cell in table["Finding Labels"]]
+    unlabelled = labels.count([])
+    if kind == "finding_labels":
+        return [[[label] for label in row] for row in labels], {"no Finding Labels": unlabelled}
+    parts = [[sentences[label] for label in row if label in sentences] for row in labels]
+    unsaid = Counter(label for row in labels for label in row if label not in sentences)
+    if unsaid:
+        listing = ", ".join(f"{label} (rows: {count})" for label, count in sorted(unsaid.items()))
+        logger.info("Finding Labels that have no sentences and are left unsaid: %s", listing)
+    return parts, {"no Finding Labels": unlabelled, "no sentences for its Finding Labels": parts.count([]) - unlabelled}
+
+
+def _compose(kind: str, parts: list[Sequence[str]], rng: np.random.Generator) -> str:
+    """One text: the parts in random order, of each a random wording."""
+    shuffled = [parts[i] for i in rng.permutation(len(parts))]
+    return _SEPARATORS[kind].join(wordings[rng.integers(len(wordings))] for wordings in shuffled)

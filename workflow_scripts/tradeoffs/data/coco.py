@@ -1,0 +1,298 @@
+"""MS-COCO 2017 (Lin et al. 2014) as an image table, a caption table and a grounding table.
+
+As in the original, train2017 is trained on (split train) and val2017 is tested on (split test).
+"""
+
+import json
+import math
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pycocotools import mask as rle
+from tqdm.contrib.concurrent import thread_map
+
+from tradeoffs.data.coco_categories import COCO_CATEGORIES
+from tradeoffs.data.images import image_size
+from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS
+from tradeoffs.data.words import is_named
+from tradeoffs.errors import InputError
+
+_SPLITS = {"train2017": "train", "val2017": "test"}
+_SIDE_COUNTS = (
+    "captions listed twice",
+    "captions that are empty",
+    "captions of unlisted images",
+    "objects of unlisted images",
+)
+_IO_THREADS = 16  # the file system is waited for, not the processor
+_REMEDY = "download MS-COCO 2017's images and annotations again"
+
+
+def prepare_images(coco: str | Path, max_missing: float) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+    """Makes the image table and the table of the training images' captions.
+
+    coco: the folder with annotations/, train2017/ and val2017/
+    max_missing: share of the images of train2017, and of val2017, that may be missing
+
+    An image's text is its first caption, the one of lowest id that is not empty; white space is folded. Its labels are
+    the classes annotated in it, in the order of their ids. Images themselves are not opened.
+    Returns the image table sorted by id, the captions (sample_id, text) sorted by image and caption id, and counts of
+    images by reason; the counts that begin with "captions" or "objects" are of those.
+    Raises InputError if the files are not as their owners ship them, too many are missing, or nothing is left.
+    """
+    coco = Path(coco)
+    side_counts = dict.fromkeys(_SIDE_COUNTS, 0)
+    images = pd.concat([_read_part(coco, part, max_missing, side_counts) for part in _SPLITS], ignore_index=True)
+    counts = {"read": len(images)}
+
+    def drop(bad: pd.Series, reason: str) -> None:
+        nonlocal images
+        counts[reason] = int(bad.sum())
+        images = images[~bad]
+
+    drop(images["sample_id"].duplicated() | images.duplicated(["split", "image_id"]), "image listed twice")
+    drop(~images["exists"].astype(bool), "image file missing")
+    drop(images["captions"].map(len) == 0, "no caption")
+    counts |= side_counts
+    counts["no annotated object (kept)"] = int((images["Finding Labels"] == "").sum())
+    counts["kept"] = len(images)
+    for part, split in _SPLITS.items():
+        if not (images["split"] == split).any():
+            raise InputError(f"{coco / part}: no image is left of {counts}; {_REMEDY}")
+
+    images = images.sort_values("sample_id", ignore_index=True)
+    images["text"] = images["captions"].str[0].astype(str)
+    captions = images[images["split"] == "train"].explode("captions", ignore_index=True)
+    captions = captions[["sample_id", "captions"]].rename(columns={"captions": "text"})
+    return images.assign(subject_id=images["sample_id"], study_id="")[IMAGE_COLUMNS], captions, counts
+
+
+def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Groups the objects of val2017 into one row per image and class that the image's text names.
+
+    coco: the folder with annotations/ and val2017/
+    images: prepared image table, of which the split test is used
+
+    A class counts as named if either protocol finds it in the text (docs/differences.md, row 10).
+    `mask` is the union of the class's objects, crowds included: JSON of a compressed run-length encoding as
+    pycocotools has it, {"size": [height, width], "counts": "..."}; `boxes` are the objects' boxes cut at the border.
+    Returns the grounding table, sorted by image and class id, and counts of objects by reason.
+    Raises InputError if the annotations are not as their owners ship them, or nothing is left.
+    """
+    path = _instances_file(Path(coco), "val2017")
+    content = _read_instances(path, {"images": {"id": int, "file_name": str, "width": int, "height": int}})
+    listed = {
+        image["id"]: (Path(image["file_name"]).stem, image["width"], image["height"]) for image in content["images"]
+    }
+    rows = pd.DataFrame(content["annotations"], columns=["id", "image_id", "category_id", "bbox", "segmentation"])
+    counts = {"read": len(rows)}
+    test = images[images["split"] == "test"].set_index("sample_id")
+
+    def drop(bad: pd.Series, reason: str) -> None:
+        nonlocal rows
+        counts[reason] = int(bad.sum())
+        rows = rows[~bad]
+
+    drop(rows["id"].duplicated(), "object listed twice")
+    rows = rows.assign(sample_id=[listed.get(image, ("",))[0] for image in rows["image_id"]])
+    drop(~rows["sample_id"].isin(test.index), "image not in the test split of the image table")
+    rows = rows.join(test[["subject_id", "path", "text"]], on="sample_id")
+    rows = rows.assign(category=rows["category_id"].map(COCO_CATEGORIES))
+    drop(_none_named(rows), "class not named in the caption")
+    sizes = [listed[image][1:] for image in rows["image_id"]]
+    rows = rows.assign(image_width=[width for width, _ in sizes], image_height=[height for _, height in sizes])
+    paths = rows["path"].unique().tolist()
+    real = dict(zip(paths, thread_map(image_size, paths, max_workers=_IO_THREADS, desc="image sizes"), strict=True))
+    differs = [real[path] != size for path, size in zip(rows["path"], sizes, strict=True)]
+    drop(pd.Series(differs, index=rows.index, dtype=bool), "image size differs from its annotation")
+
+    size = ("image_width", "image_height")
+    rows = rows.assign(
+        mask=[_encoded(*row) for row in rows[["segmentation", *size]].itertuples(index=False)],
+        boxes=[_clipped(*row) for row in rows[["bbox", *size]].itertuples(index=False)],
+    )
+    drop(rows["mask"].isna(), "outline malformed or without a pixel")
+    drop(rows["boxes"].isna(), "box malformed, empty or outside the image")
+    counts["kept"] = len(rows)
+    if rows.empty:
+        raise InputError(f"{path}: no object is left of {counts}; check that it fits the image table")
+
+    rows = rows.sort_values(["sample_id", "category_id", "id"])
+    table = rows.groupby(["sample_id", "category_id"], sort=True, as_index=False).agg(
+        {"subject_id": "first", "path": "first", "category": "first", "text": "first", "boxes": list, "mask": _union}
+        | dict.fromkeys(size, "first")
+    )
+    number = table.groupby("sample_id").cumcount() + 1
+    table = table.assign(phrase_id=table["sample_id"] + "-" + number.astype(str), phrase=table["category"])
+    return table[GROUNDING_COLUMNS], counts
+
+
+def _read_part(coco: Path, part: str, max_missing: float, counts: dict[str, int]) -> pd.DataFrame:
+    """All listed images of train2017 or val2017 with their captions, classes and whether the file exists."""
+    path = coco / "annotations" / f"captions_{part}.json"
+    content = _read(
+        path,
+        {"images": {"id": int, "file_name": str}, "annotations": {"id": int, "image_id": int, "caption": str}},
+    )
+    listed = {image["id"] for image in content["images"]}
+    captions = {caption["id"]: caption for caption in reversed(content["annotations"])}  # of several the first counts
+    counts["captions listed twice"] += len(content["annotations"]) - len(captions)
+    texts = defaultdict(list)
+    for caption in sorted(captions.values(), key=lambda caption: caption["id"]):
+        text = " ".join(caption["caption"].split())
+        if caption["image_id"] not in listed:
+            counts["captions of unlisted images"] += 1
+        elif not text:
+            counts["captions that are empty"] += 1
+        else:
+            texts[caption["image_id"]].append(text)
+
+    classes = defaultdict(set)
+    for annotation in _read_instances(_instances_file(coco, part))["annotations"]:
+        classes[annotation["image_id"]].add(annotation["category_id"])
+        counts["objects of unlisted images"] += annotation["image_id"] not in listed
+
+    files = _files(coco / part)
+    names = [image["file_name"] for image in content["images"]]
+    missing = [name for name in names if name not in files]
+    if len(missing) > max_missing * len(names):
+        raise InputError(
+            f"{coco / part / missing[0]}: {len(missing)} of {len(names)} images are missing, this one first; complete "
+            "the download or raise max_missing"
+        )
+    return pd.DataFrame(
+        {
+            "sample_id": [Path(name).stem for name in names],
+            "image_id": [image["id"] for image in content["images"]],
+            "split": _SPLITS[part],
+            "path": [f"{coco / part}/{name}" for name in names],
+            "exists": [name in files for name in names],
+            "captions": [texts[image["id"]] for image in content["images"]],
+            "Finding Labels": [
+                "|".join(COCO_CATEGORIES[number] for number in sorted(classes[image["id"]]))
+                for image in content["images"]
+            ],
+        }
+    )
+
+
+def _files(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read as a folder ({error.strerror}); {_REMEDY}") from error
+
+
+def _instances_file(coco: Path, part: str) -> Path:
+    return coco / "annotations" / f"instances_{part}.json"
+
+
+def _read_instances(path: Path, more: dict[str, dict] | None = None) -> dict[str, list[dict]]:
+    """Objects and classes of an annotation file, and `more` of its lists; the classes must be COCO's."""
+    annotation = {"id": int, "image_id": int, "category_id": int, "bbox": list, "segmentation": (list, dict)}
+    content = _read(path, {"annotations": annotation, "categories": {"id": int, "name": str}} | (more or {}))
+    for category in content["categories"]:
+        if COCO_CATEGORIES.get(category["id"]) != category["name"]:
+            raise InputError(
+                f"{path}: category {category['id']} {category['name']!r} is none of MS-COCO's 80; {_REMEDY}"
+            )
+    for i, annotation in enumerate(content["annotations"]):
+        if annotation["category_id"] not in COCO_CATEGORIES:
+            raise InputError(
+                f"{path}: annotations[{i}] has the category_id {annotation['category_id']}, which is none of "
+                f"MS-COCO's 80; {_REMEDY}"
+            )
+    return content
+
+
+def _read(path: Path, kinds: dict[str, dict[str, type | tuple]]) -> dict[str, list[dict]]:
+    """A file of annotations; `kinds` names its lists and, of every entry of a list, keys and types."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; {_REMEDY}") from error
+    except (OSError, ValueError) as error:  # ValueError: JSON's and encoding errors
+        raise InputError(f"{path}: cannot be read as JSON ({error}); {_REMEDY}") from error
+    for kind, keys in kinds.items():
+        entries = content.get(kind) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            raise InputError(f"{path}: has no list {kind!r}; {_REMEDY}")
+        for i, entry in enumerate(entries):
+            for key, expected in keys.items():
+                if not isinstance(entry, dict) or not isinstance(entry.get(key), expected):
+                    raise InputError(f"{path}: {kind}[{i}] has no valid {key!r}; correct it or {_REMEDY}")
+    return content
+
+
+def _none_named(rows: pd.DataFrame) -> pd.Series:
+    """Whether neither protocol finds the row's class in its text."""
+    named = [
+        any(is_named(row.text, row.category, protocol) for protocol in ("corrected", "published"))
+        for row in rows.itertuples()
+    ]
+    return ~pd.Series(named, index=rows.index, dtype=bool)
+
+
+def _encoded(segmentation: list | dict, width: int, height: int) -> dict | None:
+    """A segmentation (polygons or run-length encoding) as pycocotools' compressed encoding.
+
+    None if it is malformed or covers no pixel.
+    """
+    if isinstance(segmentation, list):
+        encoded = _encoded_polygons(segmentation, width, height)
+    else:
+        encoded = _encoded_runs(segmentation, width, height)
+    return encoded if encoded is not None and rle.area(encoded) > 0 else None
+
+
+def _encoded_polygons(polygons: list, width: int, height: int) -> dict | None:
+    corners = []
+    for polygon in polygons:
+        try:
+            points = np.array(polygon, dtype=float).reshape(-1, 2)
+        except (TypeError, ValueError):
+            return None
+        # pycocotools needs time and memory in proportion to a coordinate, without a limit.
+        if not (np.abs(points - np.array([width, height]) / 2) <= 10 * max(width, height)).all():
+            return None
+        if len(points) >= 3:  # fewer cover nothing, and pycocotools takes two for a box
+            corners.append(points.ravel().tolist())
+    return rle.merge(rle.frPyObjects(corners, height, width)) if corners else None
+
+
+def _encoded_runs(runs: dict, width: int, height: int) -> dict | None:
+    counts = runs.get("counts")
+    if runs.get("size") != [height, width]:
+        return None
+    if isinstance(counts, list):  # pycocotools does not check them
+        whole = all(isinstance(run, int) and run >= 0 for run in counts) and sum(counts) == height * width
+        return rle.frPyObjects(runs, height, width) if whole else None
+    if not isinstance(counts, str):
+        return None
+    try:
+        pixels = rle.decode(runs)
+    except ValueError:
+        return None
+    encoded = rle.encode(np.asfortranarray(pixels))
+    return encoded if rle.area(encoded) == rle.area(runs) else None  # too few runs leave pixels undefined
+
+
+def _clipped(box: list, width: int, height: int) -> list[float] | None:
+    """The box [x, y, w, h] cut at the image border; None if it is malformed or nothing is left."""
+    if len(box) != 4 or not all(isinstance(value, int | float) and math.isfinite(value) for value in box):
+        return None
+    x, y, w, h = map(float, box)
+    left, top = max(x, 0.0), max(y, 0.0)
+    # A width is changed only where the border cuts it, so that left + width never exceeds the image by rounding.
+    w = min(x + w if x < 0 else w, width - left)
+    h = min(y + h if y < 0 else h, height - top)
+    return [left, top, w, h] if w > 0 and h > 0 else None
+
+
+def _union(masks: pd.Series) -> str:
+    merged = rle.merge(masks.tolist())
+    return json.dumps({"size": merged["size"], "counts": merged["counts"].decode("ascii")})

@@ -1,0 +1,39 @@
+"""The control "wrong prompt": for each heat-map dump a text that names another finding than the image shows."""
+
+import pandas as pd
+
+from tradeoffs.data.words import is_named
+from tradeoffs.randomness import numpy_rng
+
+COLUMNS = ["text_kind", "id", "sample_id", "text", "category"]
+
+
+def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str, seed: int) -> pd.DataFrame:
+    """One row (COLUMNS) per dump of the kind "phrase", "impression" or "caption": the text of another subject that
+    names `category`, which the image does not show, and none of the categories that it shows.
+
+    id: the dump that the row is the control of (phrase_id, or sample_id where an image has one text)
+    images: the image table; what an image shows are its Finding Labels and the categories of its grounding rows
+    A dump for which the table has no such text has no row.
+    """
+    column, id_column = ("phrase", "phrase_id") if text_kind == "phrase" else ("text", "sample_id")
+    labels = images.set_index("sample_id")["Finding Labels"]
+    shown = {
+        name: categories | set(labels[name].split("|"))
+        for name, categories in grounding.groupby("sample_id")["category"].agg(set).items()
+    }
+    donors = [
+        (row.subject_id, getattr(row, column), row.category)
+        for row in grounding.drop_duplicates([column, "category"]).itertuples()
+        if is_named(getattr(row, column), row.category, "corrected")
+    ]
+    categories = sorted(set(grounding["category"]))
+    named = {text: {c for c in categories if is_named(text, c, "corrected")} for _, text, _ in donors}
+    rows = []
+    for row in grounding[grounding[column] != ""].drop_duplicates(id_column).itertuples():
+        here = shown[row.sample_id]
+        fitting = [d for d in donors if d[0] != row.subject_id and d[2] not in here and not named[d[1]] & here]
+        if fitting:
+            _, text, category = fitting[numpy_rng(seed, "wrong prompt", getattr(row, id_column)).integers(len(fitting))]
+            rows.append((text_kind, getattr(row, id_column), row.sample_id, text, category))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,76 @@
+"""What a reader must know beside the numbers of a table: how they were made and what may not be compared."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from tradeoffs.paper.rendering import readable
+
+NOTE_MEANS = "Macro: mean over categories of their means. Micro: mean over samples."
+NOTE_PRIOR = (
+    "The location prior is the mean mask of the same category in the other patients (COCO: images). It needs no model; "
+    "a localisation score counts only above it."
+)
+NOTE_CONTROLS = (
+    "Specificity: AUC-ROC of the category's own words minus that of the other categories' words (wrong word) on the "
+    "same mask, on images with several categories. Wrong prompt: heat maps of a text that names another category, "
+    "queried by that category's words, on the same mask. Bare map: the mean over all tokens of the text."
+)
+NOTE_TRAINING_TEXT = (
+    "Each variant is sampled with prompts of the kind of text it was trained on (the base: of the impression), so "
+    "fidelity speaks of model and prompts together. All heat maps of a block are made with the same texts."
+)
+NOTE_NAMED = "Named: the pairs whose impression names the finding literally (kept); all: these and the dropped ones."
+DIFFERENCE_NOTES = (
+    "Differences are paired: samples that have the score in every seed of both variants, each with its mean over the "
+    "variant's seeds.",
+    "[low, high]: 95 % interval, percentile bootstrap over patients (COCO: images).",
+    "p: two-sided sign-flip permutation test, which swaps the two variants for all samples of a patient (COCO: image) "
+    "at once. The p values are not corrected for the number of comparisons.",
+    "Both are about these trained models on other patients; how models of other seeds differ is in the standard "
+    "deviations over seeds of the other tables.",
+    NOTE_MEANS,
+)
+NOTES_NO_PAIR = ("No variant of the config with a frozen text encoder has a learnable counterpart.",)
+
+
+def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:
+    """On localisation scores. rows: of the table, with variant and seeds; variants: those of the config"""
+    seeds = rows.drop_duplicates("variant").set_index("variant")["seeds"]
+    listing = ", ".join(f"{readable(name)} {seeds[name]}" for name in variants if name in seeds.index)
+    return [
+        f"Mean ± standard deviation over seeds (their number: {listing}); one seed has no standard deviation.",
+        "[low, high]: 95 % interval of the mean, percentile bootstrap over patients (COCO: images); the CSV has it for "
+        "every score.",
+        NOTE_MEANS,
+        NOTE_PRIOR,
+        NOTE_CONTROLS,
+    ]
+
+
+def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extractors: Mapping[str, str]) -> list[str]:
+    """On fidelity, with the sizes and features behind each data set's numbers."""
+    notes = ["Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval."]
+    for dataset, data in datasets.items():
+        own = fidelity[fidelity["dataset"] == dataset].groupby("metric").first()
+        features = f"{extractors['general']} (general)"
+        if "fid_domain" in own.index:
+            features += f" and {extractors['domain']} (X-ray)"
+        notes.append(
+            f"{data}: FID and KID of {own.loc['fid_general', 'n']:.0f} samples against "
+            f"{own.loc['n_real', 'value']:.0f} real images, with {features} features; FID is biased at small n, "
+            "KID is not."
+        )
+        if "ms_ssim_resized_to" in own.index:
+            notes.append(
+                f"{data}: MS-SSIM within prompts, at {own.loc['ms_ssim_resized_to', 'value']:.0f} px: images were "
+                "resized, its five scales need that."
+            )
+    if "label_auc" in set(fidelity["metric"]):
+        notes.append("Label AUC: the findings classifier on the samples against the labels they were prompted with.")
+    return notes
+
+
+def external_notes(external: Sequence[str]) -> list[str]:
+    """Names the external methods, if there are any."""
+    return [f"Heat maps of other methods: {', '.join(map(readable, external))}."] if external else []

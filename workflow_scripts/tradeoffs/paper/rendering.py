@@ -1,0 +1,132 @@
+"""A paper table as CSV (every number), Markdown and LaTeX (what a page holds, and the notes)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tradeoffs.data.tables import write_table
+from tradeoffs.files import atomic_path
+
+MISSING = "–"
+MEANS = {"micro": "micro mean", "macro": "macro mean"}
+LATEX_SYMBOLS = {
+    **{"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{symbol: f"\\{symbol}" for symbol in "%_&#${}"},
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a table as people read it: its heading and cells of text; the columns are the titles.
+
+    labels: number of leading columns that say what a row is; the other columns are numbers
+    """
+
+    heading: str
+    cells: pd.DataFrame
+    labels: int
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """rows: all numbers, as in the CSV; blocks: what Markdown and LaTeX show; notes: what a reader must know."""
+
+    title: str
+    rows: pd.DataFrame
+    blocks: Sequence[Block]
+    notes: Sequence[str]
+
+
+def write(table: PaperTable, csv: str | Path, markdown: str | Path, latex: str | Path) -> None:
+    """Writes the table in its three formats."""
+    write_table(table.rows, csv)
+    for path, render in ((markdown, to_markdown), (latex, to_latex)):
+        with atomic_path(path) as temporary:
+            temporary.write_text(render(table))
+
+
+def number(mean: float, sd: float, low: float, high: float, digits: int) -> str:
+    """A cell such as "0.853 ± 0.004 [0.831, 0.870]"; parts that are NaN are left out, a NaN mean is an en dash."""
+    if pd.isna(mean):
+        return MISSING
+    text = _signed(mean, digits)
+    if not pd.isna(sd):
+        text += f" ± {sd:.{digits}f}"
+    if not pd.isna(low):
+        text += f" [{_signed(low, digits)}, {_signed(high, digits)}]"
+    return text
+
+
+def decimals(means: pd.Series) -> int:
+    """Decimals that suit a column of numbers: 1 for tens and more, 4 if all are below 0.05, else 3."""
+    largest = means.abs().max()
+    return 1 if largest >= 10 else 4 if largest < 0.05 else 3
+
+
+def p_value(p: float) -> str:
+    """A p value with three decimals, "< 0.001" below that."""
+    if pd.isna(p):
+        return MISSING
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def count(value: float) -> str:
+    """A whole number, or an en dash."""
+    return MISSING if pd.isna(value) else f"{int(value)}"
+
+
+def readable(label: str) -> str:
+    """A variant's, group's or other label as people read it; an en dash for an empty one."""
+    return MEANS.get(label, label.replace("_", " ")) or MISSING
+
+
+def to_markdown(table: PaperTable) -> str:
+    """A heading, each block under its own, then the notes as a list."""
+    parts = [f"# {table.title}"]
+    for block in table.blocks:
+        align = ["left"] * block.labels + ["right"] * (block.cells.shape[1] - block.labels)
+        parts += [f"**{block.heading}**", block.cells.to_markdown(index=False, disable_numparse=True, colalign=align)]
+    parts.append("\n".join(f"- {note}" for note in table.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(table: PaperTable) -> str:
+    """One longtable (booktabs) a block on landscape pages, between the title and the notes."""
+    lines = [
+        "% needs the packages booktabs, longtable and pdflscape",
+        r"\begin{landscape}",
+        r"\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\noindent\textbf{{{_escape(table.title)}}}\par",
+    ]
+    for block in table.blocks:
+        columns = block.cells.shape[1]
+        lines += [
+            rf"\begin{{longtable}}{{{'l' * block.labels}{'r' * (columns - block.labels)}}}",
+            rf"\multicolumn{{{columns}}}{{l}}{{{_escape(block.heading)}}} \\",
+            r"\toprule",
+            _latex_row(block.cells.columns),
+            r"\midrule",
+            r"\endhead",
+            r"\bottomrule",
+            r"\endfoot",
+            *map(_latex_row, block.cells.to_numpy()),
+            r"\end{longtable}",
+            r"\addtocounter{table}{-1}% the title bears the number",
+        ]
+    lines += [*(rf"\noindent {_escape(note)}\par" for note in table.notes), r"\end{landscape}"]
+    return "\n".join(lines) + "\n"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:z.{digits}f}".replace("-", "−")
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(map(_escape, cells)) + r" \\"
+
+
+def _escape(text: str) -> str:
+    return "".join(LATEX_SYMBOLS.get(character, character) for character in text)
