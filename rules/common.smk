@@ -149,6 +149,11 @@ def scores_over_seeds(dataset, variant):
     return [f"{folder}/seed{seed}/final/localisation.csv" for seed in CONFIG.seeds_of(variant)]
 
 
+def only(dataset, variants):
+    """Of variants given by data set, those of one data set; nothing if the run does without it."""
+    return {dataset: variants[dataset]} if dataset in variants else {}
+
+
 def summaries(variants):
     """Labels of the summaries of some variants, given by data set, and of the location prior."""
     return [

@@ -1,19 +1,15 @@
 # Tables, figures, report.
 MAIN = {dataset: variants_with_impressions(dataset) for dataset in DATASETS}
 ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
-CXR_MAIN, CXR_ALL, COCO_MAIN = (
-    {dataset: names[dataset] for dataset in DATASETS if dataset == wanted}
-    for names, wanted in ((MAIN, "cxr"), (ALL, "cxr"), (MAIN, "coco"))
-)
+CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 VARIANTS = {
     name: variant.model_dump(include={"finetune", "text_encoder", "text"}) for name, variant in CONFIG.variants.items()
 }
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
 FINE_TUNED = [label for label in repeats(ALL) if CONFIG.variants[label["variant"]].finetune]
 EXTERNAL = external_of("cxr")
-COUNTS = [
-    f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding", "prompts")
-]
+COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding")]
+PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
 
 
 rule table1:
@@ -21,7 +17,7 @@ rule table1:
     input:
         summaries=paths(SUMMARY, summaries(MAIN)),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
-        counts=COUNTS,
+        counts=COUNTS + PROMPT_COUNTS,
     output:
         csv=report("results/table1.csv", caption="../report/table1.rst", category="Tables"),
         markdown="results/table1.md",
@@ -120,7 +116,7 @@ rule table3:
     input:
         summaries=paths(SUMMARY, summaries(CXR_ALL)),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)),
-        counts=COUNTS,
+        counts=COUNTS + PROMPT_COUNTS,
     output:
         csv=report("results/table3.csv", caption="../report/table3.rst", category="Tables"),
         markdown="results/table3.md",
@@ -494,7 +490,7 @@ rule report:
         differences=paths(DIFFERENCES, pairs_of_variants()),
         scores=paths(f"{SCORES}/localisation.csv", repeats(ALL))
         + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
-        counts=COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
+        counts=COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
         sidecar="results/table1.json",
     output:
         html=report("results/report.html", caption="../report/report.rst", category="Report"),
@@ -519,3 +515,32 @@ rule report:
         code=code_digest("report.py"),
     script:
         "../workflow_scripts/report.py"
+
+
+if DEMO:  # figures of credentialed data must not get among the documents
+
+    rule demo_docs:
+        """Shows the demo's results in docs/demo, for the README; for those who change the project."""
+        input:
+            **{name: files for name, files in rules.report.input.items() if name not in ("scores", "counts")},
+        output:
+            folder=directory("docs/demo"),
+        log:
+            f"{LOGS}/paper/demo_docs.log",
+        benchmark:
+            f"{BENCHMARKS}/paper/demo_docs.tsv"
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=2000,
+            runtime=20,
+        params:
+            summaries=summaries(MAIN),
+            fidelity=repeats(MAIN),
+            differences=pairs_of_variants(),
+            benchmarks=BENCHMARKS,
+            datasets=TITLES,
+            note=NOTE,
+            code=code_digest("show_demo.py"),
+        script:
+            "../workflow_scripts/show_demo.py"

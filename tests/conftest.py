@@ -1,5 +1,9 @@
 import json
+import logging
+import runpy
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
 from tradeoffs.models.demo_base import build_tokenizer
 
+SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 TINY_TEXTS = ["left pleural effusion and right pneumonia", "no acute cardiopulmonary process", "mild edema."]
 
 
@@ -23,6 +28,21 @@ def run_lengths():
         return json.dumps({"size": encoded["size"], "counts": encoded["counts"].decode()})
 
     return encode
+
+
+@pytest.fixture
+def run_script(tmp_path) -> Callable[..., None]:
+    """Runs a script of the workflow by its name; parts of snakemake's object are such as input={"images": path}."""
+
+    def run(name: str, **parts: dict) -> None:
+        fields = {part: SimpleNamespace(**values) for part, values in parts.items()}
+        snakemake = SimpleNamespace(rule=name, threads=1, log=[str(tmp_path / f"{name}.log")], **fields)
+        try:
+            runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": snakemake})
+        finally:
+            logging.basicConfig(force=True)  # job() let the root logger write to the rule's log
+
+    return run
 
 
 @pytest.fixture(scope="session")

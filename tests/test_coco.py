@@ -1,7 +1,5 @@
 import json
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,6 @@ from tradeoffs.data.prompts import caption_prompts
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts, write_table
 from tradeoffs.errors import InputError
 
-SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 PERSON, CAR, CARROT, HOT_DOG, DOG = 1, 3, 57, 58, 18
 WIDTH, HEIGHT = 12, 10
 
@@ -476,20 +473,13 @@ def test_prompts_are_captions_of_test_images():
 # --- scripts -------------------------------------------------------------------------------------------------------
 
 
-def run_script(name, tmp_path, output, **parts):
-    paths = {key: tmp_path / f"{key}.csv" for key in output}
-    job = {"rule": name, "threads": 1, "log": [str(tmp_path / "log")], "output": SimpleNamespace(**paths)}
-    job |= {key: SimpleNamespace(**value) for key, value in parts.items()}
-    runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": SimpleNamespace(**job)})
-    return paths
-
-
-def test_scripts(coco, tmp_path):
+def test_scripts(coco, tmp_path, run_script):
     coco.image("val", 140, "A second car.")
     coco.write()
-    outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts")
+    outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts", "prompts", "counts")
+    paths = {name: tmp_path / f"{name}.csv" for name in outputs}
     params = {"coco": str(coco.folder), "max_missing": 0.0}
-    paths = run_script("prepare_coco", tmp_path, outputs, params=params)
+    run_script("prepare_coco", params=params, output=paths)
     assert read_images(paths["images"])["split"].tolist() == ["train", "test", "test"]
     assert read_grounding(paths["grounding"])["phrase_id"].tolist() == ["000000000139-1"]
     assert pd.read_csv(paths["captions"]).columns.tolist() == ["sample_id", "text"]
@@ -498,15 +488,7 @@ def test_scripts(coco, tmp_path):
     ]
     assert counts == [[["read", 3], ["kept", 3]], [["read", 1], ["kept", 1]]]
 
-    params = {"user_csv": None, "n": 3, "seed": 0}
-    prompts = run_script(
-        "prepare_coco_prompts", tmp_path, ("prompts", "counts"), params=params, input={"images": paths["images"]}
-    )
-    texts = read_prompts(prompts["prompts"])["text"].tolist()
+    run_script("prepare_coco_prompts", params={"n": 3, "seed": 0}, input={"images": paths["images"]}, output=paths)
+    texts = read_prompts(paths["prompts"])["text"].tolist()
     assert set(texts) == {"A person and a car.", "A second car."} and len(texts) == 3
-
-    mine = tmp_path / "mine.csv"
-    mine.write_text("text,Finding Labels\nmy own,\n")
-    params = {"user_csv": str(mine), "n": 2, "seed": 0}
-    run_script("prepare_coco_prompts", tmp_path, ("prompts", "counts"), params=params, input={"images": ""})
-    assert read_prompts(tmp_path / "prompts.csv")["text"].tolist() == ["my own", "my own"]
+    assert paths["counts"].read_text() == "reason,count\nread,3\nnot in the test split,1\nkept,2\n"

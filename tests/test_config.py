@@ -67,7 +67,7 @@ def test_values_from_the_command_line_are_typed():
     options += ["data={sets: [coco]}", "external={biovil: maps.npz}", "training={steps: 9, milestones: [5, 3]}"]
     config = resolve(parse_config(options), PRESETS)
     assert (config.preset, config.run, config.seeds) == ("smoke", "try_1", [3, 4])
-    assert list(config.variants) == ["pretrained", "frozen", "labels_frozen", "sentences_learnable", "mine"]
+    assert list(config.variants) == ["pretrained", "frozen", "sentences_learnable", "mine"]
     assert (config.data.sets, config.external, config.training.milestones) == (["coco"], {"biovil": "maps.npz"}, [3, 5])
 
 
@@ -104,12 +104,40 @@ def test_variants_are_added_changed_and_left_out():
     assert config.variants["labels_frozen"] == Variant(text="sentences", seeds=[0])
 
 
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"preset": "smoke", "variants": {"labels_learnable": {"seeds": [3]}}},
+        parse_config(["preset=smoke", "variants={labels_learnable: {seeds: [3]}}"]),
+    ],
+)
+def test_a_variant_that_the_preset_leaves_out_can_be_taken_up_again(user):
+    config = resolve(user, PRESETS)
+    taken_up = Variant(finetune=True, text_encoder="learnable", text="finding_labels", seeds=[3])
+    assert config.variants["labels_learnable"] == taken_up
+    others = ["pretrained", "frozen", "learnable"]
+    assert list(config.variants) == [*others, "labels_learnable", "sentences_learnable"]
+
+
+def test_a_variant_of_its_own_name_that_a_preset_leaves_out_has_no_default(tmp_path):
+    (tmp_path / "mine.yaml").write_text("variants: {my_labels: false}\n")
+    assert list(resolve({"preset": "mine"}, tmp_path).variants) == DEFAULT_VARIANTS
+    user = {"preset": "mine", "variants": {"my_labels": {"text": "finding_labels"}}}
+    assert resolve(user, tmp_path).variants["my_labels"] == Variant(text="finding_labels")
+
+
 def test_variants_of_a_data_set():
     variants = {"mine": {}, "my_labels": {"text": "finding_labels"}, "frozen": False, "sentences_frozen": False}
     config = resolve({"preset": "paper", "variants": variants}, PRESETS)
     with_impressions, others = ["pretrained", "learnable"], ["labels_frozen", "labels_learnable", "sentences_learnable"]
     assert config.variants_of("cxr") == [*with_impressions, *others, "mine", "my_labels"]
     assert config.variants_of("coco") == [*with_impressions, "mine"]
+
+
+def test_variants_with_other_texts_are_enough_for_cxr_alone():
+    variants = {"pretrained": False, "frozen": False, "learnable": False}
+    config = resolve({"preset": "paper", "variants": variants, "data": {"sets": ["cxr"]}}, PRESETS)
+    assert config.variants_of("cxr") == DEFAULT_VARIANTS[3:]
 
 
 def test_training_of_a_data_set():
@@ -162,6 +190,10 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ),
         ({"image": 128}, "image: expected a section with the keys resolution, given 128"),
         ({"variants": ["frozen"]}, 'variants: expected a section for each name, given ["frozen"]'),
+        (  # a preset that leaves variants out
+            {"preset": "smoke", "variants": ["frozen"]},
+            'variants: expected a section for each name, given ["frozen"]',
+        ),
         (
             {"variants": {"lernable": False}},
             "variants.lernable: expected a section with the keys finetune, text_encoder, text, seeds, given false",
@@ -215,6 +247,10 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         (
             {"variants": dict.fromkeys(DEFAULT_VARIANTS, False)},
             "variants: no variant is left; keep at least one",
+        ),
+        (
+            {"variants": {"pretrained": False, "frozen": False, "learnable": False}},
+            "variants: none is left for coco; keep one with text impression",
         ),
         (
             {"heat_maps": {"keep": 51}},
@@ -420,6 +456,16 @@ def test_sentences_are_needed_by_their_variants_only(files):
     ]
 
 
+def test_sentences_are_needed_by_cxr_only(files):
+    Path("resources/sentences.csv").unlink()
+    files["data"]["sets"] = ["coco"]
+    check_paths(resolve(files, PRESETS))
+    files["data"]["sets"] = ["coco", "cxr"]
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.sentences: there is no file resources/sentences.csv; correct the path or remove the key"
+    ]
+
+
 def test_kinds_of_base(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, "models/base/model_index.json", "models/base.ckpt", "models/base.safetensors")
@@ -476,7 +522,7 @@ def test_there_are_seven_variants_by_default():
     [
         ("demo", dict.fromkeys(DEFAULT_VARIANTS, [0]) | {"frozen": [0, 1], "learnable": [0, 1]}),
         ("paper", dict.fromkeys(DEFAULT_VARIANTS, [0, 1, 2])),
-        ("smoke", {n: [0] for n in DEFAULT_VARIANTS if n not in ("labels_learnable", "sentences_frozen")}),
+        ("smoke", dict.fromkeys(["pretrained", "frozen", "learnable", "sentences_learnable"], [0])),
     ],
 )
 def test_presets_resolve(preset, seeds):

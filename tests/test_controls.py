@@ -188,6 +188,18 @@ def test_a_wrong_prompt_without_a_map_is_left_out_and_excludes_nothing(protocol)
     np.testing.assert_allclose(scores["auc_roc"], [1 / 2, 1 / 2])
 
 
+@pytest.mark.parametrize(("protocol", "expected"), [("corrected", 2 / 4), ("published", np.nan)])
+def test_a_wrong_prompt_whose_class_the_protocol_does_not_match_has_no_value(protocol, expected):
+    table = grounding({"category": "cat", "boxes": LEFT_HALF, "text": "a cat"})
+    wrong = dump("a", "two hot dogs", two=[9, 9, 0, 0], hot=[1, 2, 0, 4], dogs=[1, 2, 0, 4])["a"]
+    (scores,) = score_dump(
+        table, dump("a", "a cat", cat=EDEMA), "caption", protocol, 4, {"a": (wrong, "hot dog")}
+    ).to_dict("records")
+    # {1, 2} against {0, 4}: both beat 0. In published no single word contains "hot dog", and all tokens are no query.
+    assert scores["wrong_prompt_auc"] == pytest.approx(expected, nan_ok=True)
+    assert (scores["excluded"], scores["auc_roc"]) == ("", 1 / 2)
+
+
 def test_control_auc():
     heat, mask = np.array([[4.0, 1.0], [3.0, 2.0]]), np.array([[True, True], [False, False]])
     assert control_auc(heat, mask) == pytest.approx(2 / 4)  # 4>3, 4>2, 1<3, 1<2

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tradeoffs.data.tables import write_table
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.external import External, external_maps, read_external
 from tradeoffs.evaluation.localisation import samples
@@ -149,3 +150,62 @@ def test_what_is_not_finite_stays_so_in_a_mean():
         samples(GROUNDING, "impression", "corrected", 64)[0]
     )
     assert np.isnan(heat).all()
+
+
+# --- the script ---------------------------------------------------------------------------------------------------
+
+LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]  # of a 4 x 4 image
+
+
+@pytest.fixture
+def score(tmp_path, run_script):
+    """Runs the script with maps of a's first edema and pneumonia, constant along columns; returns its output's path."""
+    grounding, scores = tmp_path / "grounding.csv", tmp_path / "scores.csv"
+    boxes = [LEFT_HALF, LEFT_HALF, LAST_COLUMN, LEFT_HALF]
+    write_table(GROUNDING.assign(boxes=boxes, image_width=4, image_height=4), grounding)
+    heat = np.array([np.tile(columns, (4, 1)) for columns in ([4, 1, 3, 2], [0, 1, 2, 3])])
+    maps = npz(tmp_path / "x.npz", id=np.array(["a-1", "a-3"]), heat=heat, method="BioViL")
+
+    def run(max_excluded):
+        params = {"texts": ["phrase", "impression"], "protocols": ["corrected", "published"], "resolution": 4}
+        run_script(
+            "score_external",
+            input={"grounding": grounding, "heat_maps": maps},
+            params=params | {"max_excluded": max_excluded},
+            wildcards={"method": "biovil"},
+            output={"scores": scores},
+        )
+        return scores
+
+    return run
+
+
+def test_script_scores_each_text_in_each_protocol(score):
+    table = pd.read_csv(score(max_excluded=0.5))
+    assert (table["variant"] == "biovil").all() and table["seed"].isna().all()
+    by_phrase = [("a-1", "Edema"), ("a-3", "Pneumonia"), ("b-1", "Pneumonia")]
+    by_image = [("a", "Edema"), ("a", "Pneumonia"), ("b", "Pneumonia")]
+    assert list(table[["text", "protocol", "id", "category"]].itertuples(index=False, name=None)) == [
+        *[("phrase", "corrected", *row) for row in (by_phrase[0], ("a-2", "Edema"), *by_phrase[1:])],
+        *[("phrase", "published", *row) for row in by_phrase],
+        *[("impression", "corrected", *row) for row in by_image],
+        *[("impression", "published", *row) for row in by_image],
+    ]
+    without_map = table["id"].isin(["a-2", "b-1", "b"])
+    assert (table["excluded"] == "no heat map").tolist() == without_map.tolist()
+    scored, excluded = table[~without_map], table[without_map]
+    assert excluded["auc_roc"].isna().all() and scored["excluded"].isna().all()
+    # edema on the left half: {4, 1} against {3, 2} is 2 of 4, where pneumonia has {0, 1} against {2, 3}: none
+    # pneumonia on the last column: 3 beats all, where edema has 2 against {4, 1, 3}: 1 of 3
+    edema = (scored["category"] == "Edema").to_numpy()
+    np.testing.assert_allclose(scored["auc_roc"], np.where(edema, 1 / 2, 1), atol=1e-5)
+    np.testing.assert_allclose(scored["wrong_word_auc"], np.where(edema, 0, 1 / 3), atol=1e-5)
+    assert table[["query", "bare_auc", "wrong_prompt_auc"]].isna().all(axis=None)
+
+
+def test_script_stops_where_too_many_maps_are_missing(score, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        score(max_excluded=0.49)
+    fault = "x.npz: 2 of 4 samples excluded in the corrected protocol (no heat map: 2); mend the table or raise"
+    assert fault in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "scores.csv").exists()

@@ -1,8 +1,5 @@
 import gzip
-import logging
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,8 +17,6 @@ from tradeoffs.data.mimic import (
 )
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts, write_table
 from tradeoffs.errors import InputError
-
-SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 
 
 @pytest.mark.parametrize(
@@ -274,16 +269,7 @@ def test_wrong_rows_and_columns_are_named(tmp_path, read, name, content, message
         read(tmp_path)
 
 
-def run_script(name, folder, **parts):
-    fields = {key: SimpleNamespace(**values) for key, values in parts.items()}
-    snakemake = SimpleNamespace(rule=name, threads=1, log=[str(folder / f"{name}.log")], **fields)
-    try:
-        runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": snakemake})
-    finally:
-        logging.basicConfig(force=True)  # job() let the root logger write to the rule's log
-
-
-def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
+def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
     raw.add("a", "10000001", "51")
     raw.add("b", "10000002", "52", box=True)
     raw.add("c", "19000001", "53", labels={"Edema": 1.0}, report="IMPRESSION: Mild edema.")
@@ -293,7 +279,6 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
     }
     run_script(
         "prepare_images",
-        tmp_path,
         params={
             "mimic_cxr_jpg": str(raw.jpg),
             "mimic_reports": str(raw.reports),
@@ -308,7 +293,6 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
 
     run_script(
         "prepare_grounding",
-        tmp_path,
         input={"images": out["images"]},
         params={"ms_cxr": str(raw.ms_cxr)},
         output={"grounding": out["grounding"], "counts": out["counts"]},
@@ -317,8 +301,7 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
 
     run_script(
         "prepare_wrong_prompts",
-        tmp_path,
-        input={"grounding": out["grounding"]},
+        input={"grounding": out["grounding"], "images": out["images"]},
         params={"texts": ["phrase", "impression"], "seed": 0},
         output={"wrong_prompts": out["wrong_prompts"]},
     )
@@ -330,7 +313,6 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
     for user_csv, text in ((None, "Mild edema."), (str(mine), "Large effusion.")):
         run_script(
             "prepare_prompts",
-            tmp_path,
             input={"images": out["images"]},
             params={"n": 2, "seed": 0, "user_csv": user_csv},
             output={"prompts": out["prompts"], "counts": out["counts"]},
@@ -338,8 +320,8 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path):
         assert read_prompts(out["prompts"])["text"].tolist() == [text, text]
 
 
-def test_scripts_print_wrong_input_as_one_line(raw, tmp_path, capsys):
+def test_scripts_print_wrong_input_as_one_line(run_script, capsys):
     params = {"mimic_cxr_jpg": "nowhere", "mimic_reports": "", "ms_cxr": "", "views": ["PA"], "max_missing": 0.0}
     with pytest.raises(SystemExit):
-        run_script("prepare_images", tmp_path, params=params, output={"images": "x", "counts": "y"})
+        run_script("prepare_images", params=params, output={"images": "x", "counts": "y"})
     assert capsys.readouterr().err.startswith("Error in rule prepare_images: nowhere: there is no such folder")

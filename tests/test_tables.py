@@ -122,6 +122,9 @@ def test_missing_grounding_column_is_named(tmp_path, column):
         '{"size": [120, 100]}',
         '{"counts": "0l2"}',
         '{"size": [120, 100], "counts": [0, 12000]}',  # uncompressed
+        '{"size": [120, 100], "counts": ""}',
+        '{"size": [120, 100], "counts": "05"}',  # runs of 0 and 5 pixels
+        '{"size": [120, 100], "counts": "zzz"}',
         '{"size": [120, 100], "counts": "0',
         '{"size": [100, 120], "counts": "0`g;"}',  # width and height swapped
         '{"size": [60, 50], "counts": "0hm2"}',  # of a smaller copy
@@ -133,8 +136,16 @@ def test_malformed_masks_name_the_row(tmp_path, mask):
         read_grounding(path)
 
 
+def test_masks_of_a_category_on_an_image_are_united(tmp_path, run_lengths):
+    first, second = [PHRASE | {"phrase_id": f"a-{i}", "mask": run_lengths(np.eye(120, 100, i))} for i in (1, 2)]
+    others = [second | {"category": "dog"}, second | {"phrase_id": "b-1", "sample_id": "b"}]
+    assert len(read_grounding(csv(tmp_path / "grounding.csv", first, *others))) == 3
+    with pytest.raises(InputError, match="grounding.csv, row 4: an earlier row has a mask of this category .*; unite"):
+        read_grounding(csv(tmp_path / "grounding.csv", first, others[1], second))
+
+
 def test_grounding_survives_writing(tmp_path, run_lengths):
-    masked = PHRASE | {"phrase_id": "a-2", "mask": run_lengths(np.eye(120, 100))}
+    masked = PHRASE | {"phrase_id": "a-2", "category": "dog", "mask": run_lengths(np.eye(120, 100))}
     read = read_grounding(csv(tmp_path / "grounding.csv", PHRASE, masked))
     write_table(read, tmp_path / "again.csv")
     pd.testing.assert_frame_equal(read_grounding(tmp_path / "again.csv"), read)

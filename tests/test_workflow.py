@@ -6,14 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from diffusers import StableDiffusionPipeline
 
 PROJECT = Path(__file__).resolve().parent.parent
-EXECUTED = "config", "docs", "envs", "profiles", "resources", "rules", "workflow_scripts", "Snakefile"
+EXECUTED = "config", "docs", "envs", "profiles", "report", "resources", "rules", "workflow_scripts", "Snakefile"
 
 
 def copy_project(target: Path) -> Path:
@@ -27,9 +29,11 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def snakemake(folder: Path, *arguments: str, preset: str = "smoke") -> subprocess.CompletedProcess:
+def snakemake(
+    folder: Path, *arguments: str, preset: str = "smoke", more_config: Sequence[str] = ()
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--config", f"preset={preset}"],
+        [sys.executable, "-m", "snakemake", *arguments, "--config", f"preset={preset}", *more_config],
         cwd=folder,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         capture_output=True,
@@ -74,19 +78,35 @@ def unchanged(finished):
 def test_table_1_has_every_row_with_its_scores(finished):
     table = pd.read_csv(finished / "results" / "table1.csv")
     variants = ["pretrained", "frozen", "learnable", "location_prior"]
-    assert table["variant"].tolist() == variants * 2
-    assert table["text"].tolist() == ["phrase"] * 4 + ["impression"] * 4
+    assert table["variant"].tolist() == variants * 3
+    assert table["text"].tolist() == ["phrase"] * 4 + ["impression"] * 4 + ["caption"] * 4
     models = table[table["variant"] != "location_prior"]
-    columns = ["fid_general", "kid_general", "fid_domain", "ms_ssim", "auc_roc", "cnr", "iou", "miou", "specificity"]
+    columns = ["fid_general", "kid_general", "ms_ssim", "auc_roc", "cnr", "iou", "miou", "specificity", "bare_auc"]
     assert models[columns].notna().all(axis=None)
+    assert models["fid_domain"].notna().tolist() == [True] * 6 + [False] * 3  # no findings in COCO
     assert table["auc_roc"].between(0, 1).all()
+    assert (table["auc_roc_low"] <= table["auc_roc_high"]).all()
     assert table["data"].str.contains("Demo: phantom").all()
     assert table["auc_roc_sd"].isna().all()  # one seed
 
 
+def test_every_table_and_figure_is_there(finished):
+    results = finished / "results"
+    tables = ["table1", "table1_coco_categories", "table2", "table3", "table7", "differences"]
+    assert all(
+        (results / f"{name}.{suffix}").stat().st_size for name in tables for suffix in ("csv", "md", "tex", "json")
+    )
+    figures = {path.stem for path in (results / "figures").glob("*.pdf")}
+    assert figures == {path.stem for path in (results / "figures").glob("*.png")}
+    assert len(figures) == 14
+    page = (results / "report.html").read_text()
+    assert all(f'id="figure-{name}"' in page for name in figures)
+    assert all(f'id="table-{name}"' in page for name in tables)
+
+
 def test_the_table_says_that_it_is_a_demo_in_every_format(finished):
     for suffix in ("csv", "md", "tex"):
-        assert "Demo: phantom radiographs" in (finished / "results" / f"table1.{suffix}").read_text()
+        assert "Demo: phantoms" in (finished / "results" / f"table1.{suffix}").read_text()
 
 
 def test_the_sidecar_tells_what_the_table_was_made_from(finished):
@@ -94,11 +114,11 @@ def test_the_sidecar_tells_what_the_table_was_made_from(finished):
     assert sidecar["config"]["preset"] == "smoke"
     assert sidecar["config"]["training"]["steps"] == 6
     assert sidecar["packages"]["torch"].startswith("2.13.0")
-    assert sidecar["counts"]["images_counts"]["kept"] > 0
+    assert sidecar["counts"]["cxr/images_counts"]["kept"] > 0
 
 
 def test_fine_tuned_models_open_as_a_stable_diffusion_pipeline(finished):
-    folder = finished / "results/smoke/model/cxr/learnable/seed0"
+    folder = finished / "results/smoke/model/cxr/learnable/seed0/final"
     pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
     image = pipeline("small left pleural effusion", num_inference_steps=2, output_type="np").images[0]
     assert image.shape == (128, 128, 3)
@@ -119,21 +139,35 @@ def test_touched_files_run_nothing_again(finished):
     assert rules_to_run(finished) == set()
 
 
-SCORED = {"localise", "table1", "all"}
-SAMPLED = {"samples", "fidelity", "table1", "sheets", "all"}
-FINE_TUNED = {"finetune", "heat_maps"} | SCORED | SAMPLED
+TABLES = {"table1", "category_table", "table2", "table3", "table7", "differences_table", "report", "all"}
+FIDELITY = {"fidelity", "table1", "table3", "tradeoff", "training_curves", "report", "all"}
+SAMPLED = {"samples", "samples_figure"} | FIDELITY
+SUMMARISED = {
+    "localisation_summary",
+    "differences",
+    "differences_figure",
+    "tradeoff",
+    "training_curves",
+    "findings",
+} | TABLES
+SCORED = {"localise"} | SUMMARISED
+ATTENDED = {"heat_maps", "attention_profile", "attention_profile_figure", "overlays"} | SCORED
+FINE_TUNED = {"finetune", "losses"} | ATTENDED | SAMPLED
 
+# every table's sidecar holds the whole config
 CONFIG_CHANGES = {
     "learning rate": ("learning_rate: 1.0e-3", "learning_rate: 2.0e-3", FINE_TUNED),
-    "kept steps": ("keep: 4", "keep: 3", {"heat_maps"} | SCORED),
-    "guidance": ("guidance: 4.0", "guidance: 3.0", SAMPLED),
-    "KID subset": ("kid_subset: 6", "kid_subset: 5", {"fidelity", "table1", "all"}),
-    "classifier": (
-        "epochs: 1",
-        "epochs: 2",
-        {"classifier", "real_features", "fidelity", "table1", "all"},
+    "kept steps": ("keep: 4", "keep: 3", ATTENDED),
+    "samples of the profile": (
+        "profile_samples: 6",
+        "profile_samples: 5",
+        {"attention_profile", "attention_profile_figure"} | TABLES,
     ),
-    "base training": ("unet_steps: 3", "unet_steps: 4", {"table1", "all"}),
+    "guidance": ("guidance: 4.0", "guidance: 3.0", SAMPLED | TABLES),
+    "KID subset": ("kid_subset: 6", "kid_subset: 5", FIDELITY | TABLES),
+    "bootstrap": ("bootstrap: 50", "bootstrap: 40", SUMMARISED),
+    "classifier": ("epochs: 1", "epochs: 2", {"classifier", "real_features"} | FIDELITY | TABLES),
+    "base training": ("unet_steps: 3", "unet_steps: 4", TABLES),
 }
 
 
@@ -145,13 +179,34 @@ def test_a_changed_key_runs_exactly_the_rules_that_read_it(unchanged, change):
     assert rules_to_run(folder) == expected
 
 
+CHARTS = {
+    "tradeoff",
+    "training_curves",
+    "findings",
+    "differences_figure",
+    "attention_profile_figure",
+    "losses",
+    "report",
+    "all",
+}
+PICTURES = {"overlays", "samples_figure", "data_sheet"}
+
 CODE_CHANGES = {
     "workflow_scripts/tradeoffs/training.py": FINE_TUNED,
-    "workflow_scripts/tradeoffs/attention.py": {"heat_maps"} | SCORED,
+    "workflow_scripts/tradeoffs/attention.py": ATTENDED,
     "workflow_scripts/tradeoffs/sampling.py": SAMPLED,
-    "workflow_scripts/tradeoffs/evaluation/queries.py": {"localise", "location_prior", "table1", "all"},
-    "workflow_scripts/tradeoffs/paper/tables.py": {"table1", "all"},
-    "workflow_scripts/tradeoffs/paper/figures.py": {"sheets", "all"},
+    "workflow_scripts/tradeoffs/conditioning.py": FINE_TUNED,
+    "workflow_scripts/tradeoffs/evaluation/queries.py": (
+        {"location_prior", "attention_profile", "attention_profile_figure"} | PICTURES | SCORED
+    ),
+    "workflow_scripts/tradeoffs/evaluation/statistics.py": SUMMARISED | CHARTS,
+    "workflow_scripts/tradeoffs/evaluation/fidelity.py": FIDELITY,
+    "workflow_scripts/tradeoffs/paper/tables.py": TABLES,
+    "workflow_scripts/tradeoffs/paper/figures.py": CHARTS,
+    "workflow_scripts/tradeoffs/paper/pictures.py": PICTURES | {"report", "all"},
+    "workflow_scripts/tradeoffs/paper/style.py": PICTURES | CHARTS,
+    "workflow_scripts/tradeoffs/paper/report.py": {"report", "all"},
+    "workflow_scripts/tradeoffs/paper/report.html.j2": {"report", "all"},
     "workflow_scripts/draw_samples.py": SAMPLED,
 }
 
@@ -159,12 +214,53 @@ CODE_CHANGES = {
 @pytest.mark.parametrize("name", CODE_CHANGES)
 def test_changed_code_runs_exactly_its_users(unchanged, name):
     folder, edit = unchanged
-    edit(name, '"""', '"""Changed. ')
+    edit(name, "\n", "\n\n")
     assert rules_to_run(folder) == CODE_CHANGES[name]
 
 
 def test_what_was_put_back_runs_nothing(finished):
     assert rules_to_run(finished) == set()
+
+
+def test_another_seed_runs_only_what_it_needs(finished):
+    run = snakemake(finished, "--cores", "2", "--dry-run", more_config=["seeds=[0,1]"])
+    assert run.returncode == 0, run.stdout + run.stderr
+    made = re.findall(r"^    output: (.*)$", run.stdout + run.stderr, re.M)
+    assert any("seed1/final" in outputs for outputs in made)
+    assert not [outputs for outputs in made if "seed0/" in outputs or "/data/" in outputs or "latents" in outputs]
+
+
+def test_an_external_method_becomes_rows_of_tables_2_and_7(finished, tmp_path):
+    again = tmp_path / "external"
+    shutil.copytree(finished, again, symlinks=True)
+    grounding = pd.read_csv(again / "results/smoke/data/cxr/grounding.csv")
+    heat = np.random.default_rng(0).random((len(grounding), 10, 10))
+    np.savez(again / "maps.npz", id=grounding["phrase_id"].to_numpy(dtype=str), heat=heat)
+    run = snakemake(again, "--cores", "2", "table2", "table7", more_config=["external={noise: maps.npz}"])
+    assert run.returncode == 0, run.stderr[-3000:]
+    for name in ("table2", "table7"):
+        table = pd.read_csv(again / "results" / f"{name}.csv")
+        rows = table[(table["variant"] == "noise") & (table["group"] == "micro")]
+        assert len(rows) == 2
+        assert rows["auc_roc"].between(0.3, 0.7).all()
+
+
+def test_every_target_is_explained(finished):
+    listed = snakemake(finished, "--list").stdout
+    names = re.findall(r"^(\w+)(?: \((.+)\))?$", listed, re.M)
+    assert {"all", "table1", "table2", "table3", "table7", "figures", "report"} <= {name for name, _ in names}
+    assert [name for name, explanation in names if not explanation] == []
+
+
+def test_the_readme_shows_the_rule_graph_of_today(finished):
+    graph = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "all"],
+        cwd=finished,
+        capture_output=True,
+        text=True,
+    ).stdout
+    picture = (PROJECT / "docs" / "images" / "rulegraph.svg").read_text()
+    assert set(re.findall(r"^\tid\d+\[(\w+)\]", graph, re.M)) == set(re.findall(r">(\w+)</text>", picture))
 
 
 def test_another_preset_does_not_touch_the_finished_run(finished):
@@ -199,8 +295,22 @@ def test_a_mistake_in_the_config_is_one_readable_error(tmp_path, arguments, mess
 
 def test_a_second_run_with_other_cores_gives_the_same_bytes(finished, tmp_path):
     again = copy_project(tmp_path / "again")
-    run = snakemake(again, "--cores", "1", "results/table1.csv")
+    run = snakemake(again, "--cores", "1", "table1", "table2", "table7")
     assert run.returncode == 0, run.stderr[-3000:]
-    for suffix in ("csv", "md", "tex"):
-        name = f"results/table1.{suffix}"
-        assert (again / name).read_bytes() == (finished / name).read_bytes()
+    for name in ("table1", "table2", "table7"):
+        for suffix in ("csv", "md", "tex"):
+            path = f"results/{name}.{suffix}"
+            assert (again / path).read_bytes() == (finished / path).read_bytes()
+
+
+def test_tables_and_figures_made_again_are_the_same_bytes(finished, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(finished, again, symlinks=True)
+    made = [path for path in (again / "results").glob("*.*") if path.suffix in (".csv", ".md", ".tex")]
+    made += list((again / "results" / "figures").iterdir())
+    before = {path: path.read_bytes() for path in made}
+    for path in made:
+        path.unlink()
+    run = snakemake(again, "--cores", "2", "--forcerun", "table1", "tradeoff", "overlays")
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert {path: path.read_bytes() for path in made if path.exists()} == before

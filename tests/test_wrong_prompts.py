@@ -15,9 +15,15 @@ def grounding(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     return table.assign(text=table["phrase"], phrase_id=table["sample_id"] + "-" + number)
 
 
-def donors(table: pd.DataFrame, name: str, text_kind: str = "phrase") -> set[tuple[str, str]]:
+def images(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
+    """The image table of a grounding table, with the Finding Labels of some images."""
+    names = table["sample_id"].unique()
+    return pd.DataFrame({"sample_id": names, "Finding Labels": [labels.get(name, "") for name in names]})
+
+
+def donors(table: pd.DataFrame, name: str, text_kind: str = "phrase", **labels: str) -> set[tuple[str, str]]:
     """Text and category that the dump may get, over many seeds."""
-    drawn = pd.concat([wrong_prompts(table, text_kind, seed) for seed in SEEDS])
+    drawn = pd.concat([wrong_prompts(table, images(table, **labels), text_kind, seed) for seed in SEEDS])
     return set(drawn.loc[drawn["id"] == name, ["text", "category"]].itertuples(index=False, name=None))
 
 
@@ -27,7 +33,7 @@ def test_a_dump_gets_the_text_of_another_finding():
         ("p2", "b", "Pneumonia", "left pneumonia"),
         ("p3", "c", "Edema", "severe edema"),
     )
-    prompts = wrong_prompts(table, "phrase", seed=0)
+    prompts = wrong_prompts(table, images(table), "phrase", seed=0)
     assert prompts.columns.tolist() == COLUMNS == ["text_kind", "id", "sample_id", "text", "category"]
     assert prompts["text_kind"].tolist() == ["phrase"] * 3
     assert prompts[["id", "sample_id"]].to_numpy().tolist() == [["a-0", "a"], ["b-0", "b"], ["c-0", "c"]]
@@ -53,6 +59,34 @@ def test_the_text_names_nothing_that_the_image_shows():
     }
 
 
+def test_an_image_shows_its_finding_labels_and_its_grounded_categories():
+    table = grounding(
+        ("p1", "a", "Edema", "edema"),
+        ("p2", "b", "Pneumonia", "left pneumonia"),
+        ("p3", "c", "Edema", "more edema"),
+        ("p4", "d", "Cardiomegaly", "cardiomegaly and pneumonia"),
+        ("p5", "e", "Atelectasis", "atelectasis"),
+    )
+    expected = {("left pneumonia", "Pneumonia"), ("atelectasis", "Atelectasis")}
+    assert donors(table, "a-0") == expected | {("cardiomegaly and pneumonia", "Cardiomegaly")}
+    # a label without a box: neither its own texts fit nor one that names it beside another finding;
+    # Edema, which the boxes show and the labels lack, does not fit either
+    assert donors(table, "a-0", a="Support Devices|Pneumonia") == {("atelectasis", "Atelectasis")}
+    assert donors(table, "a-0", a="Cardiomegaly", e="Pneumonia") == expected  # another image's labels do not matter
+
+
+def test_a_dump_without_a_text_of_its_own_has_no_row():
+    table = grounding(
+        ("p1", "a", "Edema", "edema"),
+        ("p2", "b", "Pneumonia", "left pneumonia"),
+        ("p3", "c", "Atelectasis", "atelectasis"),
+    )
+    table.loc[table["sample_id"] == "a", "text"] = ""  # an image without impression, which heat maps leave out
+    prompts = [wrong_prompts(table, images(table), kind, seed=0) for kind in ("impression", "phrase")]
+    assert [rows["id"].tolist() for rows in prompts] == [["b", "c"], ["a-0", "b-0", "c-0"]]
+    assert donors(table, "b", "impression") == {("atelectasis", "Atelectasis")}
+
+
 def test_the_text_is_never_of_the_same_subject():
     table = grounding(
         ("p1", "a", "Edema", "edema"),
@@ -76,7 +110,7 @@ def test_the_text_must_name_its_finding_as_a_word():
 
 def test_a_dump_without_a_fitting_text_has_no_row():
     table = grounding(("p1", "a", "Edema", "edema"), ("p2", "b", "Edema", "more edema"))
-    prompts = wrong_prompts(table, "phrase", seed=0)
+    prompts = wrong_prompts(table, images(table), "phrase", seed=0)
     assert prompts.empty and prompts.columns.tolist() == COLUMNS
 
 
@@ -88,7 +122,7 @@ def test_one_row_a_dump(text_kind, ids):
         ("p2", "b", "Atelectasis", "atelectasis"),
     )
     table.loc[table["sample_id"] == "a", "text"] = "Edema, pneumonia."
-    prompts = wrong_prompts(table, text_kind, seed=0)
+    prompts = wrong_prompts(table, images(table), text_kind, seed=0)
     assert prompts["id"].tolist() == ids
     assert prompts["text_kind"].unique().tolist() == [text_kind]
     if text_kind == "impression":
@@ -116,10 +150,11 @@ def test_the_choice_belongs_to_table_seed_and_dump():
     findings = ["Edema", "Pneumonia", "Atelectasis", "Consolidation"]
     rows = [(f"p{i}", f"i{i:02}", findings[i % 4], f"{findings[i % 4].lower()} {i}") for i in range(40)]
     table = grounding(*rows)
-    first = wrong_prompts(table, "phrase", seed=0)
-    pd.testing.assert_frame_equal(wrong_prompts(table, "phrase", seed=0), first)
-    assert (wrong_prompts(table, "phrase", seed=1)["text"] != first["text"]).sum() > 20
+    first = wrong_prompts(table, images(table), "phrase", seed=0)
+    pd.testing.assert_frame_equal(wrong_prompts(table, images(table), "phrase", seed=0), first)
+    assert (wrong_prompts(table, images(table), "phrase", seed=1)["text"] != first["text"]).sum() > 20
     assert first["text"].nunique() > 15  # not one text for all
     # a further image whose phrase names nothing is no donor, so no other dump's text changes
-    further = wrong_prompts(grounding(("p", "new", "Edema", "fluid"), *rows), "phrase", seed=0)
+    longer = grounding(("p", "new", "Edema", "fluid"), *rows)
+    further = wrong_prompts(longer, images(longer), "phrase", seed=0)
     pd.testing.assert_frame_equal(further[further["id"] != "new-0"].reset_index(drop=True), first)

@@ -416,10 +416,11 @@ def resolve(user: Mapping[str, Any], presets_dir: str | Path) -> Config:
     preset = user.get("preset") or Config.model_fields["preset"].default
     merged = _merge(Config().dump(), _read_preset(preset, Path(presets_dir)))
     known_variants = set(merged["variants"])
+    of_user = user.get("variants") if isinstance(user.get("variants"), Mapping) else {}
     merged["variants"] |= {
-        name: VARIANTS[name].model_dump(mode="json")
-        for name, variant in merged["variants"].items()
-        if variant is False and isinstance((user.get("variants") or {}).get(name), Mapping)
+        name: variant.model_dump(mode="json")
+        for name, variant in VARIANTS.items()
+        if merged["variants"].get(name) is False and isinstance(of_user.get(name), Mapping)
     }  # taken up again after the preset left it out
     merged = _merge(merged, user)
     merged |= {"preset": preset, "run": merged["run"] or preset}
