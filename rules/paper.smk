@@ -453,6 +453,7 @@ rule data_sheet:
         runtime=20,
     params:
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        rows=lambda wildcards: {"cxr": 8, "coco": 5}[wildcards.dataset],
         resolution=CONFIG.image.resolution,
         note=NOTE,
         code=code_digest("plot_data.py"),

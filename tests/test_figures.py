@@ -352,7 +352,7 @@ def test_categories_shown_are_the_most_frequent_in_alphabetical_order(tmp_path):
     table = grounding_table(tmp_path)
     rows = pictures.data_rows(table, "phrase", SIZE, columns=1, most=1)
     assert [(row.title, len(row.cells)) for row in rows] == [("Edema", 1)]
-    assert [row.title for row in pictures.data_rows(table, "phrase", SIZE)] == ["Edema", "Pneumonia"]
+    assert [row.title for row in pictures.data_rows(table, "phrase", SIZE, columns=4, most=8)] == ["Edema", "Pneumonia"]
 
 
 def sample_tables(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:

@@ -140,7 +140,7 @@ def test_masks_of_a_category_on_an_image_are_united(tmp_path, run_lengths):
     first, second = [PHRASE | {"phrase_id": f"a-{i}", "mask": run_lengths(np.eye(120, 100, i))} for i in (1, 2)]
     others = [second | {"category": "dog"}, second | {"phrase_id": "b-1", "sample_id": "b"}]
     assert len(read_grounding(csv(tmp_path / "grounding.csv", first, *others))) == 3
-    with pytest.raises(InputError, match="grounding.csv, row 4: an earlier row has a mask of this category .*; unite"):
+    with pytest.raises(InputError, match="grounding.csv, row 4: an earlier row has this category .*; unite"):
         read_grounding(csv(tmp_path / "grounding.csv", first, others[1], second))
 
 

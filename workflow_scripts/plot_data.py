@@ -7,5 +7,6 @@ from tradeoffs.paper.style import save
 
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
-    rows = data_rows(read_grounding(snakemake.input.grounding), params.text, params.resolution)
+    grounding = read_grounding(snakemake.input.grounding)
+    rows = data_rows(grounding, params.text, params.resolution, columns=4, most=params.rows)
     save(data_sheet(rows, params.text, params.note), output.pdf, output.png)

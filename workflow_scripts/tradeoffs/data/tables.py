@@ -110,8 +110,10 @@ def read_grounding(path: str | Path) -> pd.DataFrame:
     sizes = zip(table["mask"], table["image_width"], table["image_height"], strict=True)
     bad_masks = pd.Series([mask != "" and not _is_mask(mask, *size) for mask, *size in sizes], dtype=bool)
     reject_rows(path, bad_masks, 'mask is not a JSON {"size": [height, width], "counts": "..."} of the image\'s size')
-    again = table.duplicated(["sample_id", "category"]) & (table["mask"] != "")
-    reject_rows(path, again, "an earlier row has a mask of this category on this image; unite the masks in one row")
+    pair = [table["sample_id"], table["category"]]
+    masked = (table["mask"] != "").groupby(pair).transform("any")
+    again = table.duplicated(["sample_id", "category"]) & masked
+    reject_rows(path, again, "an earlier row has this category of this image too, with a mask; unite them in one row")
     return table
 
 

@@ -27,7 +27,7 @@ def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str,
         for row in grounding.drop_duplicates([column, "category"]).itertuples()
         if is_named(getattr(row, column), row.category, "corrected")
     ]
-    categories = sorted(set(grounding["category"]))
+    categories = sorted(set(grounding["category"]).union(*shown.values()) - {""})
     named = {text: {c for c in categories if is_named(text, c, "corrected")} for _, text, _ in donors}
     rows = []
     for row in grounding[grounding[column] != ""].drop_duplicates(id_column).itertuples():

@@ -162,7 +162,7 @@ def sample_grid(rows: Sequence[Row], note: str) -> Figure:
 # --- sheets of the data -------------------------------------------------------------------------------------------
 
 
-def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int = 4, most: int = 8) -> list[Row]:
+def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int, most: int) -> list[Row]:
     """The first test images of each category with their ground truth and the text that speaks of it."""
     listed = samples(grounding, text, "corrected", resolution)
     paths = grounding.drop_duplicates("sample_id").set_index("sample_id")["path"]
