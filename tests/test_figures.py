@@ -486,6 +486,7 @@ def test_picture_scripts_write_the_same_bytes_twice(tmp_path, name):
     }
     keys = [{"variant": "frozen", "seed": 0}]
     params = {"variants": ["frozen"], "text": "phrase", "protocol": "corrected", "resolution": SIZE, "split": "test"}
+    params["rows"] = 8
     params |= {"heat_maps": keys, "samples": keys}
     first = run_script(tmp_path, f"plot_{name}", inputs, params)
     assert run_script(tmp_path, f"plot_{name}", inputs, params) == first
