@@ -267,13 +267,13 @@ def test_profile_shows_means_over_seeds_and_their_margins(variants):
 # --- losses, differences ------------------------------------------------------------------------------------------
 
 
-def test_losses_are_smoothed_over_a_twentieth_of_the_run():
-    values = np.arange(60.0) ** 2
-    table = pd.DataFrame({"step": np.arange(60) + 1, "loss": values, "dataset": "cxr", "variant": "frozen", "seed": 0})
+def test_losses_are_smoothed_over_a_tenth_of_the_run():
+    values = np.arange(30.0) ** 2
+    table = pd.DataFrame({"step": np.arange(30) + 1, "loss": values, "dataset": "cxr", "variant": "frozen", "seed": 0})
     figure = figures.losses(table, VARIANTS, {"cxr": "Radiographs"}, NOTE)
     (_, raw), (_, smooth) = line_of(figure.axes[0], "frozen", 2)
     assert raw == values.tolist()
-    assert smooth[10] == pytest.approx((9**2 + 10**2 + 11**2) / 3)  # 60 / 20 = 3 values
+    assert smooth[10] == pytest.approx((9**2 + 10**2 + 11**2) / 3)  # 30 / 10 = 3 values
 
 
 def test_differences_are_drawn_with_their_intervals_and_p_values():

@@ -358,20 +358,23 @@ def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str
 
 
 def losses(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
-    """Training loss of each fine-tuning: the logged values faint, their running mean over 5 % of the training.
+    """Training loss of each fine-tuning: the logged values faint, their running mean over 10 % of the training.
 
     table: dataset, variant, seed, step, loss
     """
     look = looks(variants)
+    trained = [variant for variant in variants if variant in set(table["variant"])]
     figure, panels = _panels(titles, height=2.6)
     for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
         own = table[table["dataset"] == dataset].sort_values("step")
-        for variant in variants:
+        for place, variant in enumerate(trained):
             for _, run in own[own["variant"] == variant].groupby("seed"):
                 mark = look[variant]
-                means = run["loss"].rolling(max(1, round(len(run) / 20)), min_periods=1, center=True).mean()
+                means = run["loss"].rolling(max(1, round(len(run) / 10)), min_periods=1, center=True).mean()
                 axes.plot(run["step"], run["loss"], color=mark.colour, lw=0.4, alpha=0.25)
-                axes.plot(run["step"], means, color=mark.colour, ls=mark.line, zorder=3)
+                # curves of one seed nearly coincide, so the first ones are drawn wider
+                width = 1 + 2 * (1 - place / len(trained))
+                axes.plot(run["step"], means, color=mark.colour, ls=mark.line, lw=width, zorder=3)
         axes.set(title=title, xlabel="fine-tuning step")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -381,9 +384,12 @@ def losses(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, st
             low, high = own["loss"].quantile([0.002, 0.998])
             axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     panels[0][0].set_ylabel("training loss")
-    trained = [variant for variant in variants if variant in set(table["variant"])]
     _legend(figure, _line_handles(trained, look, markers=False))
-    footer(figure, "Faint: as logged; lines: running means over 5 % of the training, one line a seed.", note)
+    explanation = (
+        "Faint: as logged; lines: running means over 10 % of the training, one line a seed. Runs of one seed see the "
+        "same images, noise and times, so their curves nearly coincide; the first are drawn wider."
+    )
+    footer(figure, explanation, note)
     return figure
 
 
