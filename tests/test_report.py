@@ -39,7 +39,7 @@ def difference(metric, value, low, high, p=0.004, dataset="cxr", **changed):
 def score(variant, mean, low, high, dataset="cxr", **changed):
     text = {"cxr": "phrase", "coco": "caption"}[dataset]
     row = {"dataset": dataset, "variant": variant, "protocol": "corrected", "text": text, "pairs": "all"}
-    return row | {"group": "macro", "metric": "auc_roc", "mean": mean, "low": low, "high": high} | changed
+    return row | {"group": "macro", "metric": "auc_roc", "mean": mean, "sd": np.nan, "low": low, "high": high} | changed
 
 
 def fids(frozen, learnable, metric="fid_general", dataset="cxr"):
@@ -69,6 +69,16 @@ def found(differences=(), summaries=ABOVE, fidelity=(), titles=None):
     differences = pd.DataFrame(differences) if differences else read_differences([], [])
     fidelity = pd.DataFrame(fidelity) if fidelity else NO_FID
     return findings(titles, pd.DataFrame(summaries), fidelity, differences)
+
+
+@pytest.mark.parametrize(("sd", "verdict"), [(0.02, "more"), (0.04, "less")])  # 0.81 and 0.78 differ by 0.03
+def test_the_spread_over_seeds_stands_beside_the_difference(sd, verdict):
+    rows = [score("frozen", 0.81, 0.79, 0.83, sd=0.012), score("learnable", 0.78, 0.76, 0.80, sd=sd), ABOVE[2]]
+    (finding,) = found(BETTER, rows)
+    expected = f"standard deviation of 0.012 (frozen) and {sd:.3f} (learnable); the variants differ by {verdict} than"
+    assert any(expected in sentence for sentence in finding.sentences)
+    (finding,) = found(BETTER)
+    assert not any("standard deviation" in sentence for sentence in finding.sentences)
 
 
 def test_the_trade_off_appears():

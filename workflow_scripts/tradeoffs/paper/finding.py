@@ -112,6 +112,7 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
     if not directions:
         return Half(None, "frozen and learnable have no paired differences in localisation", tuple(sentences))
 
+    sentences += _over_seeds(auc_roc)
     above, sentence = _against_prior(auc_roc)
     sentences.append(sentence)
     better = {1: FROZEN, -1: LEARNABLE}.get(_agreed(directions))
@@ -123,6 +124,20 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
         return Half(_agreed(directions), f"the {better} variant localises better", tuple(sentences))
     clause = "AUC-ROC and specificity disagree" if any(directions) else "no difference in localisation was found"
     return Half(0, clause, tuple(sentences))
+
+
+def _over_seeds(auc_roc: pd.DataFrame) -> list[str]:
+    """What another training would give, which the interval over subjects does not tell; nothing with one seed."""
+    rows = [_estimate(auc_roc, "mean", variant=variant) for variant in (FROZEN, LEARNABLE)]
+    if any(row is None or pd.isna(row["sd"]) for row in rows):
+        return []
+    frozen, learnable = rows
+    larger = max(frozen["sd"], learnable["sd"])
+    verdict = "less" if abs(frozen["mean"] - learnable["mean"]) < larger else "more"
+    return [
+        f"Over seeds AUC-ROC has a standard deviation of {frozen['sd']:.3f} (frozen) and {learnable['sd']:.3f} "
+        f"(learnable); the variants differ by {verdict} than the larger of the two."
+    ]
 
 
 def _against_prior(auc_roc: pd.DataFrame) -> tuple[dict[str, bool], str]:
