@@ -106,7 +106,7 @@ def test_every_table_and_figure_is_there(finished):
 
 def test_the_table_says_that_it_is_a_demo_in_every_format(finished):
     for suffix in ("csv", "md", "tex"):
-        assert "Demo: phantoms" in (finished / "results" / f"table1.{suffix}").read_text()
+        assert "Demo: phantom" in (finished / "results" / f"table1.{suffix}").read_text()
 
 
 def test_the_sidecar_tells_what_the_table_was_made_from(finished):
