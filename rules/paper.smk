@@ -68,7 +68,7 @@ rule category_table:
         mem_mb=2000,
         runtime=10,
     params:
-        title=f"Table 1, MS-COCO by category. {NOTE}".strip(),
+        title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
         summaries=summaries(COCO_MAIN),
         variants=VARIANTS,
         datasets={dataset: TABLE_TITLES[dataset] for dataset in COCO_MAIN},
