@@ -81,8 +81,8 @@ rule demo_base_scores:
         images=BASE_TRAINING.selection_images,
         train=CONFIG.data.phantoms.train,
         resolution=CONFIG.image.resolution,
-        training=CONFIG.training.model_dump(),
-        heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards"}),
+        training=CONFIG.training_of("cxr"),
+        heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
         code=code_digest("score_demo_base.py"),
     script:
         "../workflow_scripts/score_demo_base.py"

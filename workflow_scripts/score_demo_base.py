@@ -33,9 +33,21 @@ with job(snakemake), tempfile.TemporaryDirectory() as folder:
         latents[split] = Latents([raw / f"{split}.safetensors"], model.vae.config.scaling_factor)
 
     train = images[images["split"] == "train"]
-    pairs = Pairs(train["sample_id"].tolist(), train["text"].tolist())
+    texts = train["text"].tolist()
+    pairs = Pairs(train["sample_id"].tolist(), lambda row, rng: texts[row])
     settings = TrainingSettings(**params.training)
-    fine_tune(model, pairs, latents["train"], False, settings, seed, raw / "checkpoint", "selection")
+    checkpoints = raw / "checkpoint"
+    fine_tune(
+        model,
+        pairs,
+        latents["train"],
+        False,
+        settings,
+        seed,
+        checkpoints,
+        "selection",
+        keep_milestone=lambda step: None,
+    )
     queries = [
         Query(
             row.phrase_id,
