@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tradeoffs.evaluation.controls import area_average, location_prior
-from tradeoffs.evaluation.localisation import COLUMNS, PROTOCOLS, control_auc, score_dump
+from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_dump
 from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]
 
@@ -39,7 +40,7 @@ EDEMA, PNEUMONIA = [4, 1, 3, 2], [0, 1, 2, 3]
 # Edema's map on the last column: {2} against {4, 1, 3}: only 2>1 -> 1/3
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_specificity_of_phrases_by_hand(protocol):
     table = grounding(
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
@@ -66,9 +67,9 @@ def test_wrong_word_means_over_phrases_within_findings_and_then_over_findings():
     maps |= dump("a-1", "pneumonia", pneumonia=[0, 1, 2, 3])  # on the last column: 1
     maps |= dump("a-2", "more pneumonia", pneumonia=[0, 1, 3, 2])  # 2/3
     maps |= dump("a-3", "atelectasis", atelectasis=[3, 2, 1, 0])  # 0
-    corrected = score_dump(table, maps, "phrase", "corrected", 4)
+    corrected = score_dump(table, maps, "phrase", CORRECTED, 4)
     assert corrected["wrong_word_auc"][0] == pytest.approx(((1 + 2 / 3) / 2 + 0) / 2)
-    published = score_dump(table, maps, "phrase", "published", 4)  # only the first phrase of a finding
+    published = score_dump(table, maps, "phrase", PUBLISHED, 4)  # only the first phrase of a finding
     assert published["wrong_word_auc"][0] == pytest.approx((1 + 0) / 2)
 
 
@@ -78,10 +79,10 @@ def test_a_second_phrase_of_the_same_finding_is_no_wrong_word():
         {"category": "Edema", "boxes": LAST_COLUMN, "phrase": "more edema"},
     )
     maps = dump("a-0", "edema", edema=EDEMA) | dump("a-1", "more edema", edema=PNEUMONIA)
-    assert score_dump(table, maps, "phrase", "corrected", 4)["wrong_word_auc"].isna().all()
+    assert score_dump(table, maps, "phrase", CORRECTED, 4)["wrong_word_auc"].isna().all()
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_a_phrase_that_does_not_name_its_finding_counts_with_all_its_tokens(protocol):
     table = grounding(
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
@@ -93,7 +94,7 @@ def test_a_phrase_that_does_not_name_its_finding_counts_with_all_its_tokens(prot
     np.testing.assert_allclose(scores["wrong_word_auc"], [0, 1 / 3])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_specificity_of_an_impression_uses_matched_queries_only(protocol):
     text = "Edema, pneumonia"
     table = grounding(
@@ -108,7 +109,7 @@ def test_specificity_of_an_impression_uses_matched_queries_only(protocol):
     np.testing.assert_allclose(scores["specificity"], [1 / 2, 2 / 3, np.nan])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_bare_map_is_the_mean_over_all_tokens(protocol):
     table = grounding({"category": "Edema", "boxes": LEFT_HALF, "phrase": "no edema"})
     maps = dump("a-0", "no edema", no=[0, 0, 0, 5], edema=[3, 1, 0, 0])
@@ -124,7 +125,7 @@ def test_constant_bare_or_wrong_map_is_left_out():
         {"category": "Pneumonia", "boxes": LEFT_HALF, "phrase": "pneumonia"},
     )
     maps = dump("a-0", "no edema", no=[0, 1, 1, 1], edema=[1, 0, 0, 0]) | dump("a-1", "pneumonia", pneumonia=[1] * 4)
-    scores = score_dump(table, maps, "phrase", "corrected", 4)
+    scores = score_dump(table, maps, "phrase", CORRECTED, 4)
     assert list(scores["excluded"]) == ["", "constant heat map"]
     assert np.isnan(scores["bare_auc"][0]) and np.isnan(scores["wrong_word_auc"][0])
 
@@ -132,7 +133,7 @@ def test_constant_bare_or_wrong_map_is_left_out():
 # --- wrong prompt ---
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_wrong_prompt_is_asked_for_its_own_finding(protocol):
     table = grounding(
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
@@ -158,7 +159,7 @@ def test_wrong_prompt_is_asked_for_its_own_finding(protocol):
     )
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_all_findings_of_an_impression_share_its_wrong_prompt(protocol):
     text = "Edema, pneumonia"
     table = grounding(
@@ -172,7 +173,7 @@ def test_all_findings_of_an_impression_share_its_wrong_prompt(protocol):
     np.testing.assert_allclose(scores["wrong_prompt_auc"], [2 / 4, 2 / 3])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_a_wrong_prompt_without_a_map_is_left_out_and_excludes_nothing(protocol):
     table = grounding(
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
@@ -188,7 +189,7 @@ def test_a_wrong_prompt_without_a_map_is_left_out_and_excludes_nothing(protocol)
     np.testing.assert_allclose(scores["auc_roc"], [1 / 2, 1 / 2])
 
 
-@pytest.mark.parametrize(("protocol", "expected"), [("corrected", 2 / 4), ("published", np.nan)])
+@pytest.mark.parametrize(("protocol", "expected"), [(CORRECTED, 2 / 4), (PUBLISHED, np.nan)])
 def test_a_wrong_prompt_whose_class_the_protocol_does_not_match_has_no_value(protocol, expected):
     table = grounding({"category": "cat", "boxes": LEFT_HALF, "text": "a cat"})
     wrong = dump("a", "two hot dogs", two=[9, 9, 0, 0], hot=[1, 2, 0, 4], dogs=[1, 2, 0, 4])["a"]
@@ -218,7 +219,7 @@ THREE_SUBJECTS = grounding(
 )
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_location_prior_leaves_the_sample_out(protocol):
     scores = location_prior(THREE_SUBJECTS, "phrase", protocol, 4, map_size=4)
     # a: mean of b and c is .5 .5 0 .5; column 0 ties, wins, ties
@@ -234,7 +235,7 @@ def test_location_prior_leaves_the_sample_out(protocol):
 def test_location_prior_leaves_out_all_images_of_the_subject():
     second_image = {"sample_id": "a2", "subject_id": "1", "category": "Edema", "boxes": columns(0), "phrase": "edema"}
     table = grounding(*THREE_SUBJECTS.to_dict("records"), second_image)
-    scores = location_prior(table, "phrase", "corrected", 4, map_size=4)
+    scores = location_prior(table, "phrase", CORRECTED, 4, map_size=4)
     # a and a2: as above, without each other; b: mean of a, a2, c is 2/3 0 0 1/3: {2/3, 0} against {0, 1/3}
     # c: mean of a, a2, b is 1 1/3 0 0
     np.testing.assert_allclose(scores["auc_roc"], [2 / 3, 2.5 / 4, 0.5 / 3, 2 / 3])
@@ -246,7 +247,7 @@ def test_location_prior_specificity_uses_the_other_findings_prior():
         {"sample_id": "b", "subject_id": "2", "category": "Pneumonia", "boxes": columns(3), "phrase": "pneumonia"},
     ]
     table = grounding(*THREE_SUBJECTS.to_dict("records"), *other)
-    scores = location_prior(table, "phrase", "corrected", 4, map_size=4).set_index("id")
+    scores = location_prior(table, "phrase", CORRECTED, 4, map_size=4).set_index("id")
     # on a's edema (column 0, own prior 2/3): pneumonia without subject 1 is 0 0 0 1; ties with two columns, loses one
     assert scores.loc["a-0", "wrong_word_auc"] == pytest.approx((0.5 + 0.5) / 3)
     assert scores.loc["a-0", "specificity"] == pytest.approx(2 / 3 - 1 / 3)
@@ -261,7 +262,7 @@ def test_location_prior_of_an_impression_joins_the_boxes_of_a_finding():
         {"sample_id": "a", "subject_id": "1", "category": "Edema", "boxes": columns(1), "text": "t"},
         {"sample_id": "b", "subject_id": "2", "category": "Edema", "boxes": columns(1), "text": "t"},
     )
-    scores = location_prior(table, "impression", "corrected", 4, map_size=4)
+    scores = location_prior(table, "impression", CORRECTED, 4, map_size=4)
     assert list(scores["id"]) == ["a", "b"]
     # a: {0, 1} against {0, 0}; b: the prior is 1 1 0 0, column 1 ties with column 0 and beats two
     np.testing.assert_allclose(scores["auc_roc"], [(0.5 + 0.5 + 1 + 1) / 4, (0.5 + 1 + 1) / 3])
@@ -275,7 +276,7 @@ def test_location_prior_of_captions_is_the_mean_of_masks(run_lengths):
         dog | {"sample_id": "a", "subject_id": "a", "mask": run_lengths(first_column)},
         dog | {"sample_id": "b", "subject_id": "b", "mask": run_lengths(block)},
     )
-    scores = location_prior(table, "caption", "corrected", 4, map_size=4)
+    scores = location_prior(table, "caption", CORRECTED, 4, map_size=4)
     # a: of the block, two pixels are among the column's four and two among the twelve others: 2 x 10 pairs are won,
     #    2 x 2 of the block's and 2 x 10 of the other pixels tie. b: of the column, two and two likewise
     np.testing.assert_allclose(scores["auc_roc"], [(20 + 4 / 2 + 20 / 2) / 48] * 2)
@@ -284,7 +285,7 @@ def test_location_prior_of_captions_is_the_mean_of_masks(run_lengths):
 
 def test_location_prior_needs_another_subject():
     alone = grounding({"category": "Edema", "boxes": columns(0), "phrase": "edema"})
-    scores = location_prior(alone, "phrase", "corrected", 4, map_size=4)
+    scores = location_prior(alone, "phrase", CORRECTED, 4, map_size=4)
     assert list(scores["excluded"]) == ["no other subject with this finding"]
 
 

@@ -8,6 +8,7 @@ from tradeoffs.data.tables import write_table
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.external import External, external_maps, read_external
 from tradeoffs.evaluation.localisation import samples
+from tradeoffs.protocols import CORRECTED, PUBLISHED
 
 GROUNDING = pd.DataFrame(
     [
@@ -33,7 +34,7 @@ def constant(*values):
     return {name: np.full((3, 3), value, dtype=np.float32) for name, value in values}
 
 
-def by_sample(maps, text, protocol="corrected"):
+def by_sample(maps, text, protocol=CORRECTED):
     """What each sample of the grounding table gets: the constant of its map, or None."""
     map_for = external_maps(External(None, maps), GROUNDING)
     found = {}
@@ -130,7 +131,7 @@ def test_a_phrase_has_its_own_map_else_that_of_its_image():
     assert by_sample(maps, "phrase") == expected
     # in published a finding of an image is one sample, named after its first phrase
     del expected["a-2", "Edema"]
-    assert by_sample(maps, "phrase", "published") == expected
+    assert by_sample(maps, "phrase", PUBLISHED) == expected
 
 
 def test_an_impression_has_the_mean_of_its_phrases_else_the_map_of_its_image():
@@ -147,7 +148,7 @@ def test_an_impression_has_the_mean_of_its_phrases_else_the_map_of_its_image():
 
 def test_what_is_not_finite_stays_so_in_a_mean():
     heat = external_maps(External(None, constant(("a-1", np.nan), ("a-2", 4))), GROUNDING)(
-        samples(GROUNDING, "impression", "corrected", 64)[0]
+        samples(GROUNDING, "impression", CORRECTED, 64)[0]
     )
     assert np.isnan(heat).all()
 

@@ -15,6 +15,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.heatmaps import TokenHeatMaps, save_heat_maps
 from tradeoffs.paper import figures, pictures
 from tradeoffs.paper.style import looks, save, wrapped
+from tradeoffs.protocols import CORRECTED
 
 VARIANTS = ["pretrained", "frozen", "learnable", "labels_frozen", "labels_learnable"]
 TITLES = {"cxr": "Radiographs", "coco": "Scenes"}
@@ -335,7 +336,7 @@ def dumps() -> dict[str, TokenHeatMaps]:
 
 def test_overlays_show_the_first_sample_with_one_box_and_the_map_of_its_words(tmp_path):
     edema, pneumonia = pictures.overlay_rows(
-        grounding_table(tmp_path), {"frozen": dumps(), "learnable": {}}, "phrase", "corrected", SIZE
+        grounding_table(tmp_path), {"frozen": dumps(), "learnable": {}}, "phrase", CORRECTED, SIZE
     )
     image, frozen, learnable = pneumonia.cells
     assert (edema.title, pneumonia.title, pneumonia.text) == ("Edema", "Pneumonia", "some Pneumonia")

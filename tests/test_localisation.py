@@ -12,6 +12,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.evaluation import localisation as loc
 from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 RNG = np.random.default_rng(0)
 LEFT = np.array([[True, True, False, False]] * 4)
@@ -112,7 +113,7 @@ def test_majority_filter_fills_with_five_and_clears_with_four():
     assert loc.majority_filter(five)[1, 1]
 
 
-@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_binary_map_of_a_block_loses_its_corners(protocol):
     heat = np.zeros((7, 7))
     heat[2:5, 2:5] = 1.0
@@ -127,7 +128,7 @@ def test_binary_map_threshold_is_the_midpoint_of_the_means():
     heat[14:] = 1.0
     heat[3:6, 3:6], heat[3:6, 12:15] = 0.4, 0.6
     # Whichever component takes the two blocks, the means stay within 0..0.04 and 0.93..1: midpoint 0.46..0.52.
-    binary, _ = loc.binary_map(heat, 20, "corrected")
+    binary, _ = loc.binary_map(heat, 20, CORRECTED)
     assert not binary[4, 4] and binary[4, 13] and binary[16, 10] and not binary[10, 10]
 
 
@@ -135,13 +136,13 @@ def test_binary_map_is_resized_and_rounded():
     heat = np.zeros((8, 8))
     heat[:, 4:] = 1.0
     # Factor 2 puts column 7 at 0.25 and column 8 at 0.75 between the halves.
-    np.testing.assert_array_equal(loc.binary_map(heat, 16, "corrected")[0], np.tile(np.arange(16) >= 8, (16, 1)))
+    np.testing.assert_array_equal(loc.binary_map(heat, 16, CORRECTED)[0], np.tile(np.arange(16) >= 8, (16, 1)))
 
 
 def test_binary_map_rounds_one_half_down():
     heat = np.tile([0.0, 0.0, 1.0, 1.0], (4, 1))
     # Five columns over four: the third one's centre is at 2.5 * 4/5 - 0.5 = 1.5, half-way between off and on.
-    np.testing.assert_array_equal(loc.binary_map(heat, 5, "corrected")[0], np.tile(np.arange(5) >= 3, (5, 1)))
+    np.testing.assert_array_equal(loc.binary_map(heat, 5, CORRECTED)[0], np.tile(np.arange(5) >= 3, (5, 1)))
 
 
 def expectation_maximisation(values: np.ndarray) -> float:
@@ -182,12 +183,12 @@ def test_mixture_threshold_agrees_with_expectation_maximisation(values):
 
 def test_published_fits_the_raw_map_and_corrected_the_scaled_one():
     scaled = (RAW - RAW.min()) / (RAW.max() - RAW.min())
-    for protocol, values in {"published": RAW, "corrected": scaled}.items():
+    for protocol, values in {PUBLISHED: RAW, CORRECTED: scaled}.items():
         hot = values > expectation_maximisation(values.ravel())
         inner = [[hot[i - 1 : i + 2, j - 1 : j + 2].sum() >= 5 for j in range(1, 23)] for i in range(1, 23)]
         hot[1:-1, 1:-1] = inner
         np.testing.assert_array_equal(loc.binary_map(RAW, 24, protocol)[0], hot)
-    assert loc.binary_map(RAW, 24, "published")[0].sum() != loc.binary_map(RAW, 24, "corrected")[0].sum()
+    assert loc.binary_map(RAW, 24, PUBLISHED)[0].sum() != loc.binary_map(RAW, 24, CORRECTED)[0].sum()
 
 
 def test_mixture_is_seeded():
@@ -207,11 +208,11 @@ def test_mixture_that_does_not_converge_is_flagged_without_a_warning(monkeypatch
 
 def test_box_map_loses_its_last_row_and_column_only_in_published():
     mask = boolean("....", ".#..", "..##", "....")
-    np.testing.assert_array_equal(loc.box_map(mask, "corrected"), boolean("....", ".###", ".###", "...."))
-    np.testing.assert_array_equal(loc.box_map(mask, "published"), boolean("....", ".##.", "....", "...."))
+    np.testing.assert_array_equal(loc.box_map(mask, CORRECTED), boolean("....", ".###", ".###", "...."))
+    np.testing.assert_array_equal(loc.box_map(mask, PUBLISHED), boolean("....", ".##.", "....", "...."))
 
 
-@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_box_map_of_nothing_is_empty(protocol):
     assert not loc.box_map(np.zeros((3, 3), bool), protocol).any()
 
@@ -247,24 +248,24 @@ def test_distance_is_between_the_centres_of_the_bounding_boxes():
 
 
 def test_score_of_a_perfect_map():
-    scores = loc.score(LEFT.astype(float), LEFT, "corrected", single_box=True)
+    scores = loc.score(LEFT.astype(float), LEFT, CORRECTED, single_box=True)
     assert [scores[name] for name in ("auc_roc", "top1", "iou", "miou", "box_iou", "box_miou")] == [1] * 6
     assert scores["distance"] == 0
     assert np.isnan(scores["cnr"])  # no noise on either side
 
 
 def test_distance_is_only_scored_for_one_box():
-    assert np.isnan(loc.score(LEFT.astype(float), LEFT, "corrected", single_box=False)["distance"])
+    assert np.isnan(loc.score(LEFT.astype(float), LEFT, CORRECTED, single_box=False)["distance"])
 
 
 def test_published_box_iou_of_a_perfect_map_is_smaller():
-    scores = loc.score(LEFT.astype(float), LEFT, "published", single_box=True)
+    scores = loc.score(LEFT.astype(float), LEFT, PUBLISHED, single_box=True)
     # the box [0:3, 0:1] holds 3 of the mask's 8 pixels; of the background's 8 pixels the union is 13
     assert scores["box_iou"] == pytest.approx(3 / 8)
     assert scores["box_miou"] == pytest.approx((3 / 8 + 8 / 13) / 2)
 
 
-@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_empty_prediction_is_scored_zero(protocol):
     heat = np.full((8, 8), 0.1)
     heat[3, 3] = 1.0  # a lone hot pixel, which the majority filter removes
@@ -277,7 +278,7 @@ def test_empty_prediction_is_scored_zero(protocol):
     assert scores["top1"] == 1
 
 
-@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_constant_and_nan_maps_are_excluded(protocol):
     with pytest.raises(Excluded, match="constant heat map"):
         loc.score(np.full((4, 4), 0.3), LEFT, protocol, single_box=True)
@@ -288,20 +289,20 @@ def test_constant_and_nan_maps_are_excluded(protocol):
 def test_empty_or_full_mask_is_excluded_in_corrected():
     heat = RNG.random((4, 4))
     with pytest.raises(Excluded, match="finding outside the crop"):
-        loc.score(heat, np.zeros((4, 4), bool), "corrected", single_box=True)
+        loc.score(heat, np.zeros((4, 4), bool), CORRECTED, single_box=True)
     with pytest.raises(Excluded, match="finding fills the crop"):
-        loc.score(heat, np.ones((4, 4), bool), "corrected", single_box=True)
+        loc.score(heat, np.ones((4, 4), bool), CORRECTED, single_box=True)
 
 
 def test_full_mask_is_scored_in_published():
-    scores = loc.score(LEFT.astype(float), np.ones((4, 4), bool), "published", single_box=True)
+    scores = loc.score(LEFT.astype(float), np.ones((4, 4), bool), PUBLISHED, single_box=True)
     assert scores["iou"] == pytest.approx(8 / 16)
     assert scores["top1"] == 1
     assert np.isnan([scores["auc_roc"], scores["cnr"]]).all()
 
 
 def test_empty_mask_is_scored_in_published():
-    scores = loc.score(LEFT.astype(float), np.zeros((4, 4), bool), "published", single_box=True)
+    scores = loc.score(LEFT.astype(float), np.zeros((4, 4), bool), PUBLISHED, single_box=True)
     assert scores["iou"] == scores["box_iou"] == scores["top1"] == 0
     assert scores["miou"] == pytest.approx((0 + 8 / 16) / 2)
     assert np.isnan([scores["auc_roc"], scores["cnr"], scores["distance"]]).all()
@@ -337,7 +338,7 @@ TWO_PHRASES = grounding(
 def test_corrected_scores_each_phrase_on_its_own_boxes():
     maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
     maps |= dump("a-1", "right edema", right=[1, 0, 0, 0], edema=[0, 0, 1, 2])
-    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", "corrected", 4)
+    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", CORRECTED, 4)
     assert list(scores["id"]) == ["a-0", "a-1"]
     assert list(scores["auc_roc"]) == [1, 1]
     assert scores["distance"].isna().tolist() == [False, True]  # the second phrase has two boxes
@@ -345,13 +346,13 @@ def test_corrected_scores_each_phrase_on_its_own_boxes():
 
 def test_published_scores_the_first_phrase_on_all_boxes_of_the_finding():
     maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
-    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", "published", 4)
+    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", PUBLISHED, 4)
     assert list(scores["id"]) == ["a-0"]
     # mask: columns 0, 2, 3; map 1 0 0 0: column 0 beats column 1, columns 2 and 3 tie with it -> (1 + .5 + .5) / 3
     assert scores["auc_roc"][0] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_impression_is_scored_per_finding_from_the_images_one_dump(protocol):
     text = "Edema and pneumonia."
     table = grounding(
@@ -377,10 +378,10 @@ def test_named_needs_the_categorys_name_literally():
         {"category": "Pleural Effusion", "phrase": "small PLEURAL effusion"},
         {"category": "Pleural Effusion", "phrase": "pleural fluid, an effusion"},
     )
-    assert list(loc.score_dump(table, {}, "phrase", "corrected", 4)["named"]) == [True, False]
+    assert list(loc.score_dump(table, {}, "phrase", CORRECTED, 4)["named"]) == [True, False]
 
 
-@pytest.mark.parametrize("protocol", loc.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_samples_without_a_map_stay_in_the_table_with_a_reason(protocol):
     table = grounding(
         {"sample_id": "a", "text": "  "},
@@ -407,8 +408,8 @@ def test_finding_cropped_away_is_excluded_in_corrected_and_scored_zero_in_publis
     # 4 x 8 image, centre-cropped to rows 2..5; the box lies in row 0
     table = grounding({"image_height": 8, "boxes": [[0, 0, 4, 1]]})
     maps = dump("a-0", "edema", edema=[1, 1, 0, 0])
-    assert loc.score_dump(table, maps, "phrase", "corrected", 4)["excluded"][0] == "finding outside the crop"
-    published = loc.score_dump(table, maps, "phrase", "published", 4).iloc[0]
+    assert loc.score_dump(table, maps, "phrase", CORRECTED, 4)["excluded"][0] == "finding outside the crop"
+    published = loc.score_dump(table, maps, "phrase", PUBLISHED, 4).iloc[0]
     assert published["excluded"] == ""
     assert published["iou"] == 0 and np.isnan(published["auc_roc"])
 
@@ -416,10 +417,10 @@ def test_finding_cropped_away_is_excluded_in_corrected_and_scored_zero_in_publis
 def test_published_masks_are_larger():
     # 8 x 8 image at half size: the box from 1 to 5 becomes 0.5 to 2.5, which touches 3 pixels a side
     table = grounding({"image_width": 8, "image_height": 8, "boxes": [[1, 1, 4, 4]]})
-    (published,) = loc.samples(table, "phrase", "published", 4)
-    (corrected,) = loc.samples(table, "phrase", "corrected", 4)
-    assert published.mask("published").sum() == 9
-    assert corrected.mask("corrected").sum() < 9
+    (published,) = loc.samples(table, "phrase", PUBLISHED, 4)
+    (corrected,) = loc.samples(table, "phrase", CORRECTED, 4)
+    assert published.mask(PUBLISHED).sum() == 9
+    assert corrected.mask(CORRECTED).sum() < 9
 
 
 # --- masks instead of boxes ---
@@ -447,16 +448,16 @@ def test_mask_pixels_count_when_covered_by_half_or_in_published_when_touched(
     run_lengths, columns, corrected, published
 ):
     mask = np.tile(np.arange(8) < columns, (8, 1))
-    np.testing.assert_array_equal(masked(run_lengths, mask, "corrected", 4), boolean(*[corrected] * 4))
-    np.testing.assert_array_equal(masked(run_lengths, mask, "published", 4), boolean(*[published] * 4))
+    np.testing.assert_array_equal(masked(run_lengths, mask, CORRECTED, 4), boolean(*[corrected] * 4))
+    np.testing.assert_array_equal(masked(run_lengths, mask, PUBLISHED, 4), boolean(*[published] * 4))
 
 
 def test_masks_are_cropped_like_the_image(run_lengths):
     mask = np.zeros((8, 16), bool)  # becomes 4 x 8, of which columns 2 to 5 stay
     mask[:4, 8:12] = True
     # rows: all, 7/8, 1/8, 0; columns 3 to 6: 1/8, 7/8, 7/8, 1/8, which come to 1, 2, 3 and outside
-    np.testing.assert_array_equal(masked(run_lengths, mask, "corrected", 4), boolean("..##", "..##", "....", "...."))
-    np.testing.assert_array_equal(masked(run_lengths, mask, "published", 4), boolean(".###", ".###", ".###", "...."))
+    np.testing.assert_array_equal(masked(run_lengths, mask, CORRECTED, 4), boolean("..##", "..##", "....", "...."))
+    np.testing.assert_array_equal(masked(run_lengths, mask, PUBLISHED, 4), boolean(".###", ".###", ".###", "...."))
 
 
 def test_mask_cropped_away_is_excluded_in_corrected(run_lengths):
@@ -464,7 +465,7 @@ def test_mask_cropped_away_is_excluded_in_corrected(run_lengths):
     mask[:, 0] = True
     row = {"category": "dog", "text": "dog", "mask": run_lengths(mask), "image_width": 12}
     maps = dump("a", "dog", dog=[1, 1, 0, 0])
-    scores = loc.score_dump(grounding(row), maps, "caption", "corrected", 4)
+    scores = loc.score_dump(grounding(row), maps, "caption", CORRECTED, 4)
     assert list(scores["excluded"]) == ["finding outside the crop"]
 
 
@@ -472,7 +473,7 @@ def test_a_sample_is_scored_on_its_mask_and_not_on_its_box(run_lengths):
     mask = boolean("##..", "....", "....", "....")
     row = {"category": "dog", "text": "a dog", "boxes": [[0, 0, 2, 4]], "mask": run_lengths(mask)}
     maps = dump("a", "a dog", a=[9, 0, 0, 0], dog=[3, 2, 1, 0])
-    (scores,) = loc.score_dump(grounding(row), maps, "caption", "corrected", 4).to_dict("records")
+    (scores,) = loc.score_dump(grounding(row), maps, "caption", CORRECTED, 4).to_dict("records")
     # 3 and 2 inside; outside three of 3, three of 2, four of 1, four of 0
     assert scores["auc_roc"] == pytest.approx(((3 / 2 + 11) + (3 / 2 + 8)) / (2 * 14))
     assert (scores["id"], scores["text"], scores["query"]) == ("a", "caption", "matched")
@@ -485,7 +486,7 @@ TABLE_FOR_FOUR = "People eat carrots at a dining table"
 
 @pytest.mark.parametrize(
     ("protocol", "asked"),
-    [("corrected", ["person", "carrot", "dining table"]), ("published", ["car", "carrot"])],
+    [(CORRECTED, ["person", "carrot", "dining table"]), (PUBLISHED, ["car", "carrot"])],
 )
 def test_a_caption_is_asked_for_the_classes_that_the_protocol_takes_as_named(protocol, asked):
     classes = ["person", "car", "carrot", "chair", "dining table"]
@@ -504,8 +505,8 @@ def test_published_asks_for_the_words_of_earlier_classes_too():
         {"category": "dog", "text": "dog", "boxes": [[3, 0, 1, 4]], "sample_id": "b"},
     )
     maps = dump("a", text, cat=[2, 0, 0, 0], dog=[0, 1, 0, 2]) | dump("b", "dog", dog=[0, 1, 0, 2])
-    corrected = loc.score_dump(table, maps, "caption", "corrected", 4)
-    published = loc.score_dump(table, maps, "caption", "published", 4)
+    corrected = loc.score_dump(table, maps, "caption", CORRECTED, 4)
+    published = loc.score_dump(table, maps, "caption", PUBLISHED, 4)
     for scores in (corrected, published):
         assert list(scores[["id", "category"]].itertuples(index=False, name=None)) == [
             *[("a", "cat"), ("a", "dog"), ("b", "dog")]
@@ -521,15 +522,15 @@ def test_wrong_word_of_a_caption_is_its_other_class():
         {"category": "cat", "text": text, "boxes": [[0, 0, 1, 4]]},
         {"category": "dog", "text": text, "boxes": [[3, 0, 1, 4]]},
     )
-    scores = loc.score_dump(table, dump("a", text, cat=[3, 0, 1, 2], dog=[0, 1, 0, 2]), "caption", "corrected", 4)
+    scores = loc.score_dump(table, dump("a", text, cat=[3, 0, 1, 2], dog=[0, 1, 0, 2]), "caption", CORRECTED, 4)
     # the dog's map on column 0: 0 against {1, 0, 2}: one tie; the cat's on column 3: 2 against {3, 0, 1}: beats two
     np.testing.assert_allclose(scores["wrong_word_auc"], [0.5 / 3, 2 / 3])
     np.testing.assert_allclose(scores["specificity"], [1 - 0.5 / 3, 1 - 2 / 3])
 
 
-def test_unknown_protocol_is_an_error():
-    with pytest.raises(ValueError, match="protocol"):
-        loc.score_dump(TWO_PHRASES, {}, "phrase", "publish", 4)
+def test_unknown_text_is_an_error():
+    with pytest.raises(ValueError, match="text 'phrases' must be one of"):
+        loc.score_dump(TWO_PHRASES, {}, "phrases", CORRECTED, 4)
 
 
 def test_check_excluded_counts_each_protocol_and_fails_past_the_share():

@@ -5,9 +5,9 @@ import pytest
 
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
 from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED, Protocol
 
 EFFUSION = ("pleural", "effusion", "effusions")
-PROTOCOLS = ("corrected", "published")
 
 
 def dump(text: str, *tokens: str) -> TokenHeatMaps:
@@ -23,14 +23,14 @@ def dump(text: str, *tokens: str) -> TokenHeatMaps:
 
 def test_corrected_weighs_each_token_under_a_whole_word_equally():
     maps = dump("Small PLEURAL effusion.", "small", "pleu", "ral", "effusion", ".")
-    weights, query = token_weights(maps, EFFUSION, "corrected")
+    weights, query = token_weights(maps, EFFUSION, CORRECTED)
     assert query == "matched"
     np.testing.assert_allclose(weights, [0, 1 / 3, 1 / 3, 1 / 3, 0])  # the full stop is outside the word
 
 
 def test_published_means_over_hits_of_means_over_the_words_tokens():
     maps = dump("Small PLEURAL effusion.", "small", "pleu", "ral", "effusion", ".")
-    weights, query = token_weights(maps, EFFUSION, "published")
+    weights, query = token_weights(maps, EFFUSION, PUBLISHED)
     assert query == "matched"
     # hits: "pleural" in PLEURAL (2 tokens of 1/2), "effusion" in "effusion." (2 tokens of 1/2, with the full stop)
     np.testing.assert_allclose(weights, [0, 0.25, 0.25, 0.25, 0.25])
@@ -39,47 +39,47 @@ def test_published_means_over_hits_of_means_over_the_words_tokens():
 def test_published_counts_a_word_hit_by_two_query_words_twice():
     maps = dump("pleural effusions", "pleural", "effusions")
     # hits: pleural -> token 0; effusion -> token 1; effusions -> token 1
-    np.testing.assert_allclose(token_weights(maps, EFFUSION, "published")[0], [1 / 3, 2 / 3])
-    np.testing.assert_allclose(token_weights(maps, EFFUSION, "corrected")[0], [1 / 2, 1 / 2])
+    np.testing.assert_allclose(token_weights(maps, EFFUSION, PUBLISHED)[0], [1 / 3, 2 / 3])
+    np.testing.assert_allclose(token_weights(maps, EFFUSION, CORRECTED)[0], [1 / 2, 1 / 2])
 
 
 def test_a_token_that_touches_the_word_is_not_under_it():
     maps = dump("clear.edema:no", "clear", ".", "edema", ":", "no")
-    np.testing.assert_allclose(token_weights(maps, ("edema",), "corrected")[0], [0, 0, 1, 0, 0])
+    np.testing.assert_allclose(token_weights(maps, ("edema",), CORRECTED)[0], [0, 0, 1, 0, 0])
 
 
 def test_only_published_matches_inside_a_longer_word():
     maps = dump("hydropneumothorax seen", "hydro", "pneumothorax", "seen")
-    weights, query = token_weights(maps, ("pneumothorax",), "published")
+    weights, query = token_weights(maps, ("pneumothorax",), PUBLISHED)
     assert query == "matched"
     np.testing.assert_allclose(weights, [1 / 2, 1 / 2, 0])
-    weights, query = token_weights(maps, ("pneumothorax",), "corrected")
+    weights, query = token_weights(maps, ("pneumothorax",), CORRECTED)
     assert query == "all tokens"
     np.testing.assert_allclose(weights, [1 / 3] * 3)
 
 
 def test_corrected_takes_every_occurrence_and_each_token_once():
     maps = dump("edema, no edema left", "edema", ",", "no", "edema", "left")
-    np.testing.assert_allclose(token_weights(maps, ("edema",), "corrected")[0], [1 / 2, 0, 0, 1 / 2, 0])
+    np.testing.assert_allclose(token_weights(maps, ("edema",), CORRECTED)[0], [1 / 2, 0, 0, 1 / 2, 0])
     # the second "edema" lies under both query words
-    weights, _ = token_weights(maps, ("edema", "edema left"), "corrected")
+    weights, _ = token_weights(maps, ("edema", "edema left"), CORRECTED)
     np.testing.assert_allclose(weights, [1 / 3, 0, 0, 1 / 3, 1 / 3])
 
 
 def test_published_splits_at_spaces_only():
     maps = dump("No.\nEdema resolved", "no", ".", "edema", "resolved")
-    np.testing.assert_allclose(token_weights(maps, ("edema",), "published")[0], [1 / 3, 1 / 3, 1 / 3, 0])
-    np.testing.assert_allclose(token_weights(maps, ("edema",), "corrected")[0], [0, 0, 1, 0])
+    np.testing.assert_allclose(token_weights(maps, ("edema",), PUBLISHED)[0], [1 / 3, 1 / 3, 1 / 3, 0])
+    np.testing.assert_allclose(token_weights(maps, ("edema",), CORRECTED)[0], [0, 0, 1, 0])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_text_without_the_word_is_queried_by_all_tokens(protocol):
     weights, query = token_weights(dump("the heart is large", "the", "heart", "is", "large"), ("edema",), protocol)
     assert query == "all tokens"
     np.testing.assert_allclose(weights, [0.25] * 4)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_query_beyond_the_context_is_excluded(protocol):
     maps = dump("heart large and then edema", "heart", "large")
     with pytest.raises(Excluded, match="query beyond the text encoder's context"):
@@ -89,17 +89,25 @@ def test_query_beyond_the_context_is_excluded(protocol):
 def test_one_hit_beyond_the_context_makes_published_nan_but_not_corrected():
     maps = dump("edema then less edema", "edema", "then")
     with pytest.raises(Excluded, match="beyond"):
-        token_weights(maps, ("edema",), "published")
-    np.testing.assert_allclose(token_weights(maps, ("edema",), "corrected")[0], [1, 0])
+        token_weights(maps, ("edema",), PUBLISHED)
+    np.testing.assert_allclose(token_weights(maps, ("edema",), CORRECTED)[0], [1, 0])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_each_switch_of_a_query_works_alone():
+    maps = dump("edemas then edema, less edema", "edema", "s", "then", "edema", ",")
+    only_row_7, only_row_9 = Protocol("7", whole_query_inside=True), Protocol("9", words_by_substring=True)
+    with pytest.raises(Excluded, match="beyond"):
+        token_weights(maps, ("edema",), only_row_7)
+    np.testing.assert_allclose(token_weights(maps, ("edema",), only_row_9)[0], [1 / 4, 1 / 4, 0, 1 / 4, 1 / 4])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_word_cut_in_two_by_the_context_keeps_its_first_tokens(protocol):
     weights, _ = token_weights(dump("no pneumothorax", "no", "pneumo"), ("pneumothorax",), protocol)
     np.testing.assert_allclose(weights, [0, 1])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_text_without_tokens_is_excluded(protocol):
     with pytest.raises(Excluded, match="no text"):
         token_weights(dump(""), ("edema",), protocol)

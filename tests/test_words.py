@@ -3,15 +3,14 @@
 import pytest
 
 from tradeoffs.data.words import is_named, places_of, query_words
-
-PROTOCOLS = ("corrected", "published")
+from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 
 def words_at(text: str, words: tuple[str, ...], protocol: str) -> list[str]:
     return [text[start:end] for start, end in places_of(text, words, protocol)]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_words_of_a_finding_are_the_originals(protocol):
     assert query_words("Pleural Effusion", protocol) == ("pleural", "effusion", "effusions")
     assert query_words("Lung Opacity", protocol) == ("opacity", "opacities", "opacification")
@@ -35,35 +34,35 @@ def test_words_of_a_finding_are_the_originals(protocol):
     ],
 )
 def test_words_of_a_class_have_plurals_in_corrected_only(category, plurals):
-    assert query_words(category, "corrected") == (category, *plurals)
-    assert query_words(category, "published") == (category,)
+    assert query_words(category, CORRECTED) == (category, *plurals)
+    assert query_words(category, PUBLISHED) == (category,)
 
 
 CARS = "Car, carrot and cars; the CAR.\nmotorcars"
 
 
 def test_corrected_finds_whole_words_of_any_case_word_by_word():
-    assert places_of(CARS, ("cars", "car"), "corrected") == [(16, 20), (0, 3), (26, 29)]
-    assert words_at(CARS, ("cars", "car"), "corrected") == ["cars", "Car", "CAR"]
+    assert places_of(CARS, ("cars", "car"), CORRECTED) == [(16, 20), (0, 3), (26, 29)]
+    assert words_at(CARS, ("cars", "car"), CORRECTED) == ["cars", "Car", "CAR"]
 
 
 def test_published_finds_space_separated_words_that_contain_the_word():
     # a full stop and a line's end belong to the word, and "cars;" is found for both words
-    assert words_at(CARS, ("cars", "car"), "published") == [
+    assert words_at(CARS, ("cars", "car"), PUBLISHED) == [
         *("cars;", "CAR.\nmotorcars"),
         *("Car,", "carrot", "cars;", "CAR.\nmotorcars"),
     ]
-    assert places_of(CARS, ("carrot",), "published") == [(5, 11)]
+    assert places_of(CARS, ("carrot",), PUBLISHED) == [(5, 11)]
 
 
 def test_a_name_of_two_words_is_found_in_corrected_only():
     text = "two Traffic Lights and a traffic light"
     words = ("traffic light", "traffic lights")
-    assert words_at(text, words, "corrected") == ["traffic light", "Traffic Lights"]
-    assert words_at(text, words, "published") == []
+    assert words_at(text, words, CORRECTED) == ["traffic light", "Traffic Lights"]
+    assert words_at(text, words, PUBLISHED) == []
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_no_word_and_no_text(protocol):
     assert places_of("", ("car",), protocol) == []
     assert places_of("a car", (), protocol) == []
@@ -86,5 +85,5 @@ def test_no_word_and_no_text(protocol):
     ],
 )
 def test_named(text, category, corrected, published):
-    assert is_named(text, category, "corrected") is corrected
-    assert is_named(text, category, "published") is published
+    assert is_named(text, category, CORRECTED) is corrected
+    assert is_named(text, category, PUBLISHED) is published

@@ -12,22 +12,21 @@ from tradeoffs.heatmaps import load_heat_maps
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents
+from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import normal, numpy_rng
-
-PROTOCOL = "corrected"
 
 with job(snakemake):
     inputs, params, seed = snakemake.input, snakemake.params, int(snakemake.wildcards.seed)
     model = load(params.model).to("cuda" if torch.cuda.is_available() else "cpu")
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     maps = load_heat_maps(inputs.heat_maps, params.text)
-    rows = samples(read_grounding(inputs.grounding), params.text, PROTOCOL, params.resolution)
+    rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)
     queries, weights, masks = [], [], []
     for place in numpy_rng("profile").permutation(len(rows))[: params.samples]:
         sample = rows[place]
-        mask = sample.mask(PROTOCOL)
+        mask = sample.mask(CORRECTED)
         try:
-            of_tokens, _ = token_weights(maps[sample.id], query_words(sample.category, PROTOCOL), PROTOCOL)
+            of_tokens, _ = token_weights(maps[sample.id], query_words(sample.category, CORRECTED), CORRECTED)
         except Excluded:
             continue  # the score table counts it with its reason
         if mask.any() and not mask.all():

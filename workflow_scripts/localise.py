@@ -6,6 +6,7 @@ from tradeoffs.data.tables import read_csv, read_grounding, write_table
 from tradeoffs.evaluation.localisation import check_excluded, score_dump
 from tradeoffs.heatmaps import load_heat_maps
 from tradeoffs.jobs import job
+from tradeoffs.protocols import PROTOCOLS
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
@@ -18,7 +19,7 @@ with job(snakemake):
         wrong_maps = load_heat_maps(inputs.heat_maps, f"wrong_{text}")
         wrong_prompts = {name: (dump, category[name]) for name, dump in wrong_maps.items()}
         for protocol in params.protocols:
-            tables.append(score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts))
+            tables.append(score_dump(grounding, maps, text, PROTOCOLS[protocol], params.resolution, wrong_prompts))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
     table = pd.concat(tables)
     table.insert(0, "variant", snakemake.wildcards.variant)

@@ -6,6 +6,7 @@ from tradeoffs.data.tables import read_grounding, write_table
 from tradeoffs.evaluation.controls import location_prior
 from tradeoffs.evaluation.localisation import check_excluded
 from tradeoffs.jobs import job
+from tradeoffs.protocols import PROTOCOLS
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
@@ -13,7 +14,7 @@ with job(snakemake):
     tables = []
     for text in params.texts:
         for protocol in params.protocols:
-            tables.append(location_prior(grounding, text, protocol, params.resolution, params.map_size))
+            tables.append(location_prior(grounding, text, PROTOCOLS[protocol], params.resolution, params.map_size))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
     table = pd.concat(tables)
     table.insert(0, "variant", "location_prior")

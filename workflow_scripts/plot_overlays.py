@@ -5,6 +5,7 @@ from tradeoffs.heatmaps import load_heat_maps
 from tradeoffs.jobs import job
 from tradeoffs.paper.pictures import overlay_rows, overlays
 from tradeoffs.paper.style import save
+from tradeoffs.protocols import PROTOCOLS
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
@@ -12,5 +13,6 @@ with job(snakemake):
     for key, path in zip(params.heat_maps, inputs.heat_maps, strict=True):
         shards[key["variant"]].append(path)
     dumps = {variant: load_heat_maps(paths, params.text) for variant, paths in shards.items()}
-    rows = overlay_rows(read_grounding(inputs.grounding), dumps, params.text, params.protocol, params.resolution)
+    grounding, protocol = read_grounding(inputs.grounding), PROTOCOLS[params.protocol]
+    rows = overlay_rows(grounding, dumps, params.text, protocol, params.resolution)
     save(overlays(rows, params.variants, params.text, params.note), output.pdf, output.png)

@@ -15,6 +15,7 @@ from tradeoffs.evaluation.statistics import MACRO, summarise
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, encode_images, save_latents
+from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import normal
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
@@ -58,7 +59,7 @@ with job(snakemake), tempfile.TemporaryDirectory() as folder:
         for row in grounding.itertuples()
     ]
     maps = token_heat_maps(model, queries, seed, **params.heat_maps)
-    scores = score_dump(grounding, {m.id: m for m in maps}, "phrase", "corrected", params.resolution)
+    scores = score_dump(grounding, {m.id: m for m in maps}, "phrase", CORRECTED, params.resolution)
     summary = summarise([scores.assign(variant=f"seed{snakemake.wildcards.seed}")])
     macro = summary[summary["group"] == MACRO].set_index("metric")
     row = {"candidate": summary["variant"][0], **macro["mean"], "n_samples": macro["n"].max()}

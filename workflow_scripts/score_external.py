@@ -7,6 +7,7 @@ from tradeoffs.evaluation.external import external_maps, read_external
 from tradeoffs.evaluation.localisation import SampleMap, check_excluded, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.jobs import job, logger
+from tradeoffs.protocols import PROTOCOLS
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
@@ -23,7 +24,7 @@ with job(snakemake):
 
     tables = []
     for text in params.texts:
-        for protocol in params.protocols:
+        for protocol in map(PROTOCOLS.get, params.protocols):
             rows = samples(grounding, text, protocol, params.resolution)
             tables.append(score_samples(rows, map_of, text, protocol))
             check_excluded(tables[-1], params.max_excluded, inputs.heat_maps)

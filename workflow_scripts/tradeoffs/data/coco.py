@@ -19,6 +19,7 @@ from tradeoffs.data.images import image_size
 from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS
 from tradeoffs.data.words import is_named
 from tradeoffs.errors import InputError
+from tradeoffs.protocols import PROTOCOLS
 
 _SPLITS = {"train2017": "train", "val2017": "test"}
 _SIDE_COUNTS = (
@@ -231,8 +232,7 @@ def _read(path: Path, kinds: dict[str, dict[str, type | tuple]]) -> dict[str, li
 def _none_named(rows: pd.DataFrame) -> pd.Series:
     """Whether neither protocol finds the row's class in its text."""
     named = [
-        any(is_named(row.text, row.category, protocol) for protocol in ("corrected", "published"))
-        for row in rows.itertuples()
+        any(is_named(row.text, row.category, protocol) for protocol in PROTOCOLS.values()) for row in rows.itertuples()
     ]
     return ~pd.Series(named, index=rows.index, dtype=bool)
 

@@ -11,9 +11,12 @@ import torch
 
 from tradeoffs.evaluation.localisation import Sample, SampleMap, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
+from tradeoffs.protocols import CORRECTED, Protocol
 
 
-def location_prior(grounding: pd.DataFrame, text: str, protocol: str, resolution: int, map_size: int) -> pd.DataFrame:
+def location_prior(
+    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, map_size: int
+) -> pd.DataFrame:
     """Scores (columns `localisation.COLUMNS`) of the mean mask of the same finding or class in all *other* subjects.
 
     The samples are those of `score_dump` for the same text and protocol. The mean of the (corrected) masks is
@@ -23,7 +26,7 @@ def location_prior(grounding: pd.DataFrame, text: str, protocol: str, resolution
     rows = samples(grounding, text, protocol, resolution)
     masks = defaultdict(list)
     for sample in rows:
-        small = area_average(sample.mask("corrected"), map_size)
+        small = area_average(sample.mask(CORRECTED), map_size)
         masks[sample.category].append((sample.subject_id, small))
 
     def map_of(sample: Sample) -> SampleMap:

@@ -1,7 +1,7 @@
 """How well a heat map points at a finding: scores of one map against one mask, and of a whole dump.
 
-The scores are those of Dombrowski et al. (AAAI 2024), in two protocols: "published" computes what the original code
-computes, "corrected" mends it (docs/differences.md, rows 2 to 9).
+The scores are those of Dombrowski et al. (AAAI 2024), in two protocols (`tradeoffs.protocols`): published computes what
+the original code computes, corrected mends it (docs/differences.md, rows 2 to 10).
 """
 
 import logging
@@ -22,8 +22,8 @@ from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.queries import ALL_TOKENS, Excluded, query_map, token_weights
 from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.protocols import Protocol
 
-PROTOCOLS = ("corrected", "published")
 TEXTS = ("phrase", "impression", "caption")
 PER_IMAGE = ("impression", "caption")  # texts of which an image has one, for all its findings or classes
 SCORES = ("auc_roc", "top1", "cnr", "iou", "miou", "box_iou", "box_miou", "distance")
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 # --- one heat map, one mask ---------------------------------------------------------------------------------------
 
 
-def score(heat: np.ndarray, mask: np.ndarray, protocol: str, single_box: bool) -> dict[str, float | bool]:
+def score(heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bool) -> dict[str, float | bool]:
     """All scores of a heat map (h, w) against a ground-truth mask, bool (r, r).
 
     single_box: whether the mask is one box; only then `distance` (pixels of the r x r image) is defined
@@ -53,9 +53,9 @@ def score(heat: np.ndarray, mask: np.ndarray, protocol: str, single_box: bool) -
     Raises Excluded if the map is constant or not finite, and in corrected if the mask is empty or full. In published
     such masks are scored: IoU by its definition, AUC-ROC and CNR NaN (row 5).
     """
-    if protocol == "corrected" and not mask.any():
+    if not protocol.empty_masks and not mask.any():
         raise Excluded("finding outside the crop")
-    if protocol == "corrected" and mask.all():
+    if not protocol.empty_masks and mask.all():
         raise Excluded("finding fills the crop")
     large = resized(heat, mask.shape[0])
     binary, converged = binary_map(heat, mask.shape[0], protocol)
@@ -112,14 +112,14 @@ def cnr(heat: np.ndarray, mask: np.ndarray) -> float:
     return float((inside.mean() - outside.mean()) / noise) if noise > 0 else np.nan
 
 
-def binary_map(heat: np.ndarray, resolution: int, protocol: str) -> tuple[np.ndarray, bool]:
+def binary_map(heat: np.ndarray, resolution: int, protocol: Protocol) -> tuple[np.ndarray, bool]:
     """The hot part of a heat map (h, w), bool (resolution, resolution), and whether the mixture converged.
 
     Hot is what exceeds the mixture's threshold; a 3 x 3 majority filter removes lone pixels; bilinear resizing and
     rounding follow. corrected fits the mixture to the scaled map; published to the raw attention values, which are so
     small (1e-3) that its `reg_covar` of 1e-6 matters (row 2).
     """
-    values = heat.astype(np.float64) if protocol == "published" else _min_max(heat)
+    values = heat.astype(np.float64) if protocol.raw_mixture else _min_max(heat)
     threshold, converged = mixture_threshold(values)
     hot = majority_filter(values > threshold)
     return _bilinear(hot.astype(np.float64), resolution) > 0.5, converged
@@ -150,7 +150,7 @@ def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return (int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])) if columns.size else None
 
 
-def box_map(mask: np.ndarray, protocol: str) -> np.ndarray:
+def box_map(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
     """The filled bounding box of a bool (h, w); empty for an empty mask.
 
     published loses the box's last row and column (row 3).
@@ -159,7 +159,7 @@ def box_map(mask: np.ndarray, protocol: str) -> np.ndarray:
     box = bounding_box(mask)
     if box is not None:
         x1, x2, y1, y2 = box
-        last = 0 if protocol == "published" else 1
+        last = 0 if protocol.short_boxes else 1
         filled[y1 : y2 + last, x1 : x2 + last] = True
     return filled
 
@@ -220,12 +220,12 @@ class Sample:
     encoded_mask: str
     geometry: Geometry
 
-    def mask(self, protocol: str) -> np.ndarray:
+    def mask(self, protocol: Protocol) -> np.ndarray:
         """Ground truth, bool (resolution, resolution): corrected counts pixels that are covered by half (row 4)."""
         if self.encoded_mask:
             coverage = resized_mask(decoded_mask(self.encoded_mask), self.geometry)
-            return coverage > 0 if protocol == "published" else coverage >= 0.5
-        return (mask_published if protocol == "published" else mask_corrected)(self.boxes, self.geometry)
+            return coverage > 0 if protocol.touched_pixels else coverage >= 0.5
+        return (mask_published if protocol.touched_pixels else mask_corrected)(self.boxes, self.geometry)
 
 
 @dataclass(frozen=True)
@@ -240,16 +240,16 @@ class SampleMap:
     wrong_prompt: np.ndarray | None = None
 
 
-def samples(grounding: pd.DataFrame, text: str, protocol: str, resolution: int) -> list[Sample]:
+def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int) -> list[Sample]:
     """The samples of a grounding table, in its order.
 
     "phrase" in corrected: one per phrase with its own boxes. Otherwise one per finding (or class) of an image with all
     its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption is asked only for
     the classes that it names (row 10 tells what the protocols take for a name).
     """
-    if text not in TEXTS or protocol not in PROTOCOLS:
-        raise ValueError(f"text {text!r} must be one of {TEXTS}, protocol {protocol!r} one of {PROTOCOLS}")
-    per_phrase = text == "phrase" and protocol == "corrected"
+    if text not in TEXTS:
+        raise ValueError(f"text {text!r} must be one of {TEXTS}")
+    per_phrase = text == "phrase" and not protocol.all_boxes_first_phrase
     result = []
     for _, rows in grounding.groupby("phrase_id" if per_phrase else ["sample_id", "category"], sort=False):
         first = rows.iloc[0]
@@ -274,7 +274,7 @@ def score_dump(
     grounding: pd.DataFrame,
     maps: dict[str, TokenHeatMaps],
     text: str,
-    protocol: str,
+    protocol: Protocol,
     resolution: int,
     wrong_prompts: Mapping[str, tuple[TokenHeatMaps, str]] = MappingProxyType({}),
 ) -> pd.DataFrame:
@@ -308,7 +308,7 @@ def score_dump(
     return score_samples(rows, map_of, text, protocol)
 
 
-def words_of_samples(rows: list[Sample], text: str, protocol: str) -> dict[tuple[str, str], tuple[str, ...]]:
+def words_of_samples(rows: list[Sample], text: str, protocol: Protocol) -> dict[tuple[str, str], tuple[str, ...]]:
     """The words that each sample (id, category) is queried by.
 
     In published a caption's class is queried by the words of its earlier classes too (row 10).
@@ -318,11 +318,13 @@ def words_of_samples(rows: list[Sample], text: str, protocol: str) -> dict[tuple
     for row in rows:
         own = query_words(row.category, protocol)
         so_far[row.id] += own
-        words[row.id, row.category] = so_far[row.id] if (text, protocol) == ("caption", "published") else own
+        words[row.id, row.category] = so_far[row.id] if text == "caption" and protocol.earlier_classes else own
     return words
 
 
-def score_samples(rows: list[Sample], map_of: Callable[[Sample], SampleMap], text: str, protocol: str) -> pd.DataFrame:
+def score_samples(
+    rows: list[Sample], map_of: Callable[[Sample], SampleMap], text: str, protocol: Protocol
+) -> pd.DataFrame:
     """Scores (one row a sample, columns `COLUMNS`) of the maps that `map_of` gives, which may raise Excluded.
 
     named: whether the text contains the finding's name literally (the original's `--filter_bad_impressions`)
@@ -335,7 +337,7 @@ def score_samples(rows: list[Sample], map_of: Callable[[Sample], SampleMap], tex
         images[row.sample_id].append(row)
     table = []
     for sample in rows:
-        record = {"protocol": protocol, "text": text, "query": "", "excluded": ""}
+        record = {"protocol": protocol.name, "text": text, "query": "", "excluded": ""}
         record |= {name: getattr(sample, name) for name in ("id", "sample_id", "subject_id", "category")}
         record["named"] = sample.category.lower() in sample.text.lower()
         try:

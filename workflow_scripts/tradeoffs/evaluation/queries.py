@@ -6,6 +6,7 @@ import numpy as np
 
 from tradeoffs.data.words import places_of
 from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.protocols import Protocol
 
 MATCHED = "matched"
 ALL_TOKENS = "all tokens"
@@ -15,7 +16,7 @@ class Excluded(Exception):
     """A sample that cannot be scored; the message is the reason that the score table records."""
 
 
-def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: str) -> tuple[np.ndarray, str]:
+def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: Protocol) -> tuple[np.ndarray, str]:
     """Weights (k,) of the tokens, summing to 1, and how they were found: "matched" or "all tokens".
 
     corrected: the tokens that overlap a whole-word occurrence of any query word, each once, with equal weight.
@@ -29,13 +30,14 @@ def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: str) -> t
     if not maps.tokens:
         raise Excluded("no text")
     hits = [_tokens_in(maps, *place) for place in places_of(maps.text, words, protocol)]
-    if protocol == "corrected" and hits:
-        hits = [np.any(hits, axis=0)]
     if not hits:
         return np.full(len(maps.tokens), 1 / len(maps.tokens)), ALL_TOKENS
-    if not all(hit.any() for hit in hits):
+    inside = [hit for hit in hits if hit.any()]
+    if not inside or (protocol.whole_query_inside and len(inside) < len(hits)):
         raise Excluded("query beyond the text encoder's context")
-    return np.mean([hit / hit.sum() for hit in hits], axis=0), MATCHED
+    if not protocol.words_by_substring:
+        inside = [np.any(inside, axis=0)]
+    return np.mean([hit / hit.sum() for hit in inside], axis=0), MATCHED
 
 
 def query_map(maps: TokenHeatMaps, weights: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from tradeoffs.evaluation.localisation import Sample, auc_roc, resized, samples,
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
 from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.paper.style import FAINT, HEAT, NORMAL, OUTLINE, PAGE, PAGE_HEIGHT, SMALL, display, wrapped
+from tradeoffs.protocols import CORRECTED, Protocol
 
 GAP = 0.05  # inches between cells
 LINE = 0.125  # inches a line of small print takes
@@ -66,7 +67,7 @@ def first_samples(rows: Sequence[Sample], most: int) -> list[Sample]:
     chosen = []
     for category in categories_shown(rows, most):
         own = [sample for sample in rows if sample.category == category]
-        single = (sample for sample in own if len(sample.boxes) == 1 and sample.mask("corrected").any())
+        single = (sample for sample in own if len(sample.boxes) == 1 and sample.mask(CORRECTED).any())
         chosen.append(next(single, own[0]))
     return chosen
 
@@ -75,7 +76,7 @@ def overlay_rows(
     grounding: pd.DataFrame,
     dumps: Mapping[str, Mapping[str, TokenHeatMaps]],
     text: str,
-    protocol: str,
+    protocol: Protocol,
     resolution: int,
     most: int = 8,
 ) -> list[Row]:
@@ -164,13 +165,13 @@ def sample_grid(rows: Sequence[Row], note: str) -> Figure:
 
 def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int, most: int) -> list[Row]:
     """The first test images of each category with their ground truth and the text that speaks of it."""
-    listed = samples(grounding, text, "corrected", resolution)
+    listed = samples(grounding, text, CORRECTED, resolution)
     paths = grounding.drop_duplicates("sample_id").set_index("sample_id")["path"]
     return [
         Row(
             category,
             [
-                Cell(picture(paths[sample.sample_id], resolution), sample.text, sample.mask("corrected"))
+                Cell(picture(paths[sample.sample_id], resolution), sample.text, sample.mask(CORRECTED))
                 for sample in [sample for sample in listed if sample.category == category][:columns]
             ],
         )
