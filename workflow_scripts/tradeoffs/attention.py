@@ -158,7 +158,11 @@ def layer_maps(
     for first in tqdm(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
         batch = pairs[first : first + batch_size]
         layers: dict[str, torch.Tensor] = {}
-        with captured_cross_attention(model.unet, lambda name, p, layers=layers: layers.update({name: p.mean(1)})):
+
+        def keep(name: str, probabilities: torch.Tensor, layers: dict[str, torch.Tensor] = layers) -> None:
+            layers[name] = probabilities.mean(1)
+
+        with captured_cross_attention(model.unet, keep):
             context = encoder([queries[row].text for row, _ in batch])
             _forward(model, [(queries[row], time) for row, time in batch], context, seed)
         for name, probabilities in layers.items():

@@ -6,7 +6,7 @@ and sentences are one part a finding. At each use the parts are shuffled and a w
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from tradeoffs.data.tables import read_csv, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.randomness import numpy_rng
 
-Sentences = Mapping[str, Sequence[str]]  # by finding
+Sentences = Mapping[str, list[str]]  # by finding
 Texts = Callable[[int, np.random.Generator], str]  # the text of a row at one use
 
 logger = logging.getLogger(__name__)
@@ -108,12 +108,13 @@ def read_captions(path: str | Path) -> pd.DataFrame:
 
 def _parts(
     kind: str, table: pd.DataFrame, captions: pd.DataFrame | None, sentences: Sentences | None
-) -> tuple[list[list[Sequence[str]]], dict[str, int]]:
+) -> tuple[list[list[list[str]]], dict[str, int]]:
     """The parts of each row's text, each part by its wordings, and why rows have none: reasons and their counts."""
-    if kind == "impression" and captions is None:
-        parts = [[[text]] if text.strip() else [] for text in table["text"]]
-        return parts, {"no text": parts.count([])}
+    parts: list[list[list[str]]]
     if kind == "impression":
+        if captions is None:
+            parts = [[[text]] if text.strip() else [] for text in table["text"]]
+            return parts, {"no text": parts.count([])}
         of_image = captions.groupby("sample_id")["text"].agg(list).to_dict()
         parts = [[of_image[name]] if name in of_image else [] for name in table["sample_id"]]
         return parts, {"no caption": parts.count([])}
@@ -121,6 +122,7 @@ def _parts(
     unlabelled = labels.count([])
     if kind == "finding_labels":
         return [[[label] for label in row] for row in labels], {"no Finding Labels": unlabelled}
+    assert sentences is not None, "texts of the kind sentences need a table of them"
     parts = [[sentences[label] for label in row if label in sentences] for row in labels]
     unsaid = Counter(label for row in labels for label in row if label not in sentences)
     if unsaid:
@@ -129,7 +131,7 @@ def _parts(
     return parts, {"no Finding Labels": unlabelled, "no sentences for its Finding Labels": parts.count([]) - unlabelled}
 
 
-def _compose(kind: str, parts: list[Sequence[str]], rng: np.random.Generator) -> str:
+def _compose(kind: str, parts: list[list[str]], rng: np.random.Generator) -> str:
     """One text: the parts in random order, of each a random wording."""
     shuffled = [parts[i] for i in rng.permutation(len(parts))]
     return _SEPARATORS[kind].join(wordings[rng.integers(len(wordings))] for wordings in shuffled)

@@ -416,7 +416,8 @@ def resolve(user: Mapping[str, Any], presets_dir: str | Path) -> Config:
     preset = user.get("preset") or Config.model_fields["preset"].default
     merged = _merge(Config().dump(), _read_preset(preset, Path(presets_dir)))
     known_variants = set(merged["variants"])
-    of_user = user.get("variants") if isinstance(user.get("variants"), Mapping) else {}
+    of_user = user.get("variants")
+    of_user = of_user if isinstance(of_user, Mapping) else {}
     merged["variants"] |= {
         name: variant.model_dump(mode="json")
         for name, variant in VARIANTS.items()
@@ -493,7 +494,7 @@ def _type_at(location: Sequence[str | int]) -> Any:
     return found
 
 
-def _leaves(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+def _leaves(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str | None]]:
     """Every key of the schema that takes a value, as dotted key, default and description."""
     for name, field in model.model_fields.items():
         key, bare = prefix + name, _bare(field.annotation)

@@ -29,6 +29,7 @@ _SIDE_COUNTS = (
     "objects of unlisted images",
 )
 _IO_THREADS = 16  # the file system is waited for, not the processor
+Kinds = dict[str, dict[str, type | tuple[type, ...]]]  # lists of an annotation file: keys of entries, their types
 _REMEDY = "download MS-COCO 2017's images and annotations again"
 
 
@@ -192,10 +193,13 @@ def _instances_file(coco: Path, part: str) -> Path:
     return coco / "annotations" / f"instances_{part}.json"
 
 
-def _read_instances(path: Path, more: dict[str, dict] | None = None) -> dict[str, list[dict]]:
+def _read_instances(path: Path, more: Kinds | None = None) -> dict[str, list[dict]]:
     """Objects and classes of an annotation file, and `more` of its lists; the classes must be COCO's."""
-    annotation = {"id": int, "image_id": int, "category_id": int, "bbox": list, "segmentation": (list, dict)}
-    content = _read(path, {"annotations": annotation, "categories": {"id": int, "name": str}} | (more or {}))
+    kinds: Kinds = {
+        "annotations": {"id": int, "image_id": int, "category_id": int, "bbox": list, "segmentation": (list, dict)},
+        "categories": {"id": int, "name": str},
+    }
+    content = _read(path, kinds | (more or {}))
     for category in content["categories"]:
         if COCO_CATEGORIES.get(category["id"]) != category["name"]:
             raise InputError(
@@ -210,7 +214,7 @@ def _read_instances(path: Path, more: dict[str, dict] | None = None) -> dict[str
     return content
 
 
-def _read(path: Path, kinds: dict[str, dict[str, type | tuple]]) -> dict[str, list[dict]]:
+def _read(path: Path, kinds: Kinds) -> dict[str, list[dict]]:
     """A file of annotations; `kinds` names its lists and, of every entry of a list, keys and types."""
     try:
         content = json.loads(path.read_bytes())

@@ -45,7 +45,8 @@ class Part:
 
 
 def _plain(shape_name: str, colour: tuple[float, float, float], *place: float) -> Part:
-    return Part(Thing(colour, shape_name, tuple(0.8 * value for value in colour), "plain"), *place)
+    red, green, blue = colour
+    return Part(Thing(colour, shape_name, (0.8 * red, 0.8 * green, 0.8 * blue), "plain"), *place)
 
 
 _BLACK, _STEEL, _WHITE = (0.08, 0.08, 0.10), (0.55, 0.57, 0.60), (0.95, 0.95, 0.93)

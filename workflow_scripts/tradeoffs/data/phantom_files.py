@@ -134,11 +134,11 @@ def _write_study(folder: Path, seed: int, study: _Study) -> tuple[list[dict], li
     boxes = []
     if study.boxed:
         dicom_id = metadata[0]["dicom_id"]
-        path = (place / f"s{study.study}" / f"{dicom_id}.jpg").as_posix()
+        listed_path = (place / f"s{study.study}" / f"{dicom_id}.jpg").as_posix()
         height, width = phantom.image.shape
         for (finding, found), label_text in zip(seen, phrases, strict=True):
             for x, y, w, h in found:
-                row = (finding.name, label_text, path, x, y, w, h, width, height, dicom_id)
+                row = (finding.name, label_text, listed_path, x, y, w, h, width, height, dicom_id)
                 boxes.append(dict(zip(_BOX_COLUMNS, row, strict=True)))
     return metadata, labels_row, boxes
 

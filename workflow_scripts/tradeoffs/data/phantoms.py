@@ -93,7 +93,7 @@ def _chest_frame(rng: np.random.Generator, width: int, height: int, squeeze: flo
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = (x - centre_x) / half * squeeze, (y - centre_y) / half / aspect
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return np.float32(x * cos + y * sin), np.float32(y * cos - x * sin)
+    return (x * cos + y * sin).astype(np.float32), (y * cos - x * sin).astype(np.float32)
 
 
 def _step(distance: np.ndarray, softness: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +82,9 @@ def build_extractor(name: str, classifier_path: str | Path | None = None) -> nn.
     classifier_path: folder of the findings classifier, for the extractor that is made of it
     Raises InputError for an unknown name.
     """
-    builders = {
+    builders: dict[str, Callable[[], nn.Module]] = {
         "efficientnet_lite0": EfficientNetLite0,
-        "findings_classifier": lambda: FindingsFeatures(load_classifier(classifier_path)),
+        "findings_classifier": lambda: FindingsFeatures(load_classifier(classifier_path or "")),
     }
     if name not in builders:
         raise InputError(f"extractors: {name!r} is none of {', '.join(builders)}; correct it in the configuration")

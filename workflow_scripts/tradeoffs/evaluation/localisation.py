@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -337,7 +338,7 @@ def score_samples(
         images[row.sample_id].append(row)
     table = []
     for sample in rows:
-        record = {"protocol": protocol.name, "text": text, "query": "", "excluded": ""}
+        record: dict[str, Any] = {"protocol": protocol.name, "text": text, "query": "", "excluded": ""}
         record |= {name: getattr(sample, name) for name in ("id", "sample_id", "subject_id", "category")}
         record["named"] = sample.category.lower() in sample.text.lower()
         try:

@@ -80,8 +80,8 @@ def paired_differences(
         n = rows[list(METRICS)].notna().sum().tolist() * 2
         with_metric = _subjects(rows).tolist() * 2
         low, high = _interval(resampled, np.array(with_metric))
-        columns = {"difference": difference, "low": low, "high": high, "p": p, "n": n, "subjects": with_metric}
-        tables.append(_rows([MACRO, MICRO], columns).assign(protocol=protocol, text=text))
+        values = {"difference": difference, "low": low, "high": high, "p": p, "n": n, "subjects": with_metric}
+        tables.append(_rows([MACRO, MICRO], values).assign(protocol=protocol, text=text))
     columns = ["protocol", "text", "group", "metric", "difference", "low", "high", "p", "n", "subjects"]
     return pd.concat(tables, ignore_index=True)[columns]
 

@@ -287,7 +287,7 @@ def layer_names(layers: pd.DataFrame) -> dict[str, str]:
     """
     sizes = layers.drop_duplicates("layer").set_index("layer")["resolution"]
     ordered = sorted(sizes.index, key=_place_in_unet)
-    stages = [f"{re.match('[a-z]+', layer)[0]} {sizes[layer]}×{sizes[layer]}" for layer in ordered]
+    stages = [f"{_stage(layer)} {sizes[layer]}×{sizes[layer]}" for layer in ordered]
     numbers = [stages[: i + 1].count(stage) for i, stage in enumerate(stages)]
     return {
         layer: f"{stage} #{number}" if stages.count(stage) > 1 else stage
@@ -295,9 +295,12 @@ def layer_names(layers: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def _stage(layer: str) -> str:
+    return layer.split("_")[0]
+
+
 def _place_in_unet(layer: str) -> tuple[int, list[int]]:
-    stage = ("down", "mid", "up").index(re.match("[a-z]+", layer)[0])
-    return stage, [int(number) for number in re.findall(r"\.(\d+)\.", layer)]
+    return ("down", "mid", "up").index(_stage(layer)), [int(number) for number in re.findall(r"\.(\d+)\.", layer)]
 
 
 def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str, note: str) -> Figure:
@@ -468,7 +471,7 @@ def _prior_line(axes: Axes, prior: pd.Series) -> None:
     axes.axhline(prior["mean"], color=PRIOR_LOOK.colour, ls=PRIOR_LOOK.line, lw=1.2, zorder=1)
 
 
-def _prior_handle(line: str = PRIOR_LOOK.line) -> Line2D:
+def _prior_handle(line: str | tuple = PRIOR_LOOK.line) -> Line2D:
     return Line2D([], [], color=PRIOR_LOOK.colour, ls=line, label=display(LOCATION_PRIOR))
 
 

@@ -128,10 +128,9 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
 
 def _over_seeds(auc_roc: pd.DataFrame) -> list[str]:
     """What another training would give, which the interval over subjects does not tell; nothing with one seed."""
-    rows = [_estimate(auc_roc, "mean", variant=variant) for variant in (FROZEN, LEARNABLE)]
-    if any(row is None or pd.isna(row["sd"]) for row in rows):
+    frozen, learnable = (_estimate(auc_roc, "mean", variant=variant) for variant in (FROZEN, LEARNABLE))
+    if frozen is None or learnable is None or pd.isna(frozen["sd"]) or pd.isna(learnable["sd"]):
         return []
-    frozen, learnable = rows
     larger = max(frozen["sd"], learnable["sd"])
     verdict = "less" if abs(frozen["mean"] - learnable["mean"]) < larger else "more"
     return [
@@ -142,8 +141,10 @@ def _over_seeds(auc_roc: pd.DataFrame) -> list[str]:
 
 def _against_prior(auc_roc: pd.DataFrame) -> tuple[dict[str, bool], str]:
     """Which variant lies above the location prior (its 95 % interval above the prior's), and the sentence about it."""
-    rows = {variant: _estimate(auc_roc, "mean", variant=variant) for variant in (LOCATION_PRIOR, FROZEN, LEARNABLE)}
-    missing = [variant.replace("_", " ") for variant, row in rows.items() if row is None]
+    variants = LOCATION_PRIOR, FROZEN, LEARNABLE
+    estimates = {variant: _estimate(auc_roc, "mean", variant=variant) for variant in variants}
+    rows = {variant: row for variant, row in estimates.items() if row is not None}
+    missing = [variant.replace("_", " ") for variant in variants if variant not in rows]
     if missing:
         above = dict.fromkeys((FROZEN, LEARNABLE), False)
         return above, f"A comparison with the location prior lacks the AUC-ROC of {' and '.join(missing)}."

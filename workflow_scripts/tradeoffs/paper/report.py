@@ -102,7 +102,10 @@ def read_table(path: str | Path, captions: Mapping[str, tuple[str, str]], report
     Raises InputError for a file without a title or without a table.
     """
     path = Path(path)
-    title, heading, grids, notes, grid = "", "", [], [], None
+    title, heading = "", ""
+    grids: list[tuple[str, list[list[str]]]] = []
+    notes: list[str] = []
+    grid: list[list[str]] | None = None
     for line in map(str.strip, path.read_text().splitlines()):
         if line.startswith("|"):
             if grid is None:

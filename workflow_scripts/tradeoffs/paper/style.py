@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -50,7 +51,7 @@ matplotlib.rcParams.update(
 # Okabe and Ito's colours without their yellow, which is lost on white, then two of Paul Tol's ("muted")
 _COLOURS = ("#333333", "#0072b2", "#d55e00", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#882255", "#999933")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
-_LINES = (":", "-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)))
+_LINES: tuple[str | tuple, ...] = (":", "-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)))
 _HATCHES = ("", "////", "\\\\\\\\", "....", "xxxx", "----", "||||", "oooo", "++++", "****")
 
 
@@ -66,8 +67,8 @@ class Look:
 
 def looks(variants: Sequence[str]) -> dict[str, Look]:
     """A look for each variant by its place in the config; external methods follow the variants."""
-    cycles = (_COLOURS, _MARKERS, _LINES, _HATCHES)
-    return {name: Look(*(cycle[i % len(cycle)] for cycle in cycles)) for i, name in enumerate(variants)}
+    marks = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_LINES), cycle(_HATCHES), strict=False)
+    return {name: Look(*marking) for name, marking in zip(variants, marks, strict=False)}
 
 
 PRIOR_LOOK = Look("#999999", "|", "--", "")

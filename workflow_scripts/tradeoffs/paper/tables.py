@@ -272,7 +272,7 @@ def _metric_cells(part: pd.DataFrame, metric: str) -> list[str]:
     if metric in WITH_INTERVAL:
         intervals = part[[f"{metric}{suffix}" for suffix in ("_low", "_high")]].to_numpy(float)
     digits = decimals(part[metric])
-    return [number(*value, *interval, digits) for value, interval in zip(values, intervals, strict=True)]
+    return [number(mean, sd, low, high, digits) for mean, sd, low, high in np.hstack([values, intervals])]
 
 
 def _difference_cells(part: pd.DataFrame) -> pd.DataFrame:
