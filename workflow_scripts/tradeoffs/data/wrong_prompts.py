@@ -3,6 +3,7 @@
 import pandas as pd
 
 from tradeoffs.data.words import is_named
+from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import numpy_rng
 
 COLUMNS = ["text_kind", "id", "sample_id", "text", "category"]
@@ -25,10 +26,10 @@ def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str,
     donors = [
         (row.subject_id, getattr(row, column), row.category)
         for row in grounding.drop_duplicates([column, "category"]).itertuples()
-        if is_named(getattr(row, column), row.category, "corrected")
+        if is_named(getattr(row, column), row.category, CORRECTED)
     ]
     categories = sorted(set(grounding["category"]).union(*shown.values()) - {""})
-    named = {text: {c for c in categories if is_named(text, c, "corrected")} for _, text, _ in donors}
+    named = {text: {c for c in categories if is_named(text, c, CORRECTED)} for _, text, _ in donors}
     rows = []
     for row in grounding[grounding[column] != ""].drop_duplicates(id_column).itertuples():
         here = shown[row.sample_id]
