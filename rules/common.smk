@@ -217,11 +217,10 @@ def paths(pattern, labels):
     return [pattern.format(**label) for label in labels]
 
 
-def memory(wildcards, attempt):
-    """MB for a job that runs a model; more when it is tried again."""
-    return CONFIG.resources.mem_mb * attempt
+def growing(amount):
+    """A resource of a job, `amount` at first and as much more each time it is tried again."""
+    return lambda wildcards, attempt: amount * attempt
 
 
-def runtime(wildcards, attempt):
-    """Minutes for a job that runs a model; more when it is tried again."""
-    return CONFIG.resources.runtime_minutes * attempt
+memory = growing(CONFIG.resources.mem_mb)  # MB of a job that runs a model
+runtime = growing(CONFIG.resources.runtime_minutes)  # minutes of a job that runs a model

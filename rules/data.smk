@@ -11,8 +11,8 @@ rule phantoms:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         phantoms=CONFIG.data.phantoms.model_dump(exclude={"coco_train", "coco_val"}),
         code=code_digest("write_phantoms.py"),
@@ -34,8 +34,8 @@ rule prepare_images:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         mimic_cxr_jpg=raw_folder("mimic_cxr_jpg"),
         mimic_reports=raw_folder("mimic_cxr_reports"),
@@ -62,8 +62,8 @@ rule prepare_grounding:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         ms_cxr=raw_folder("ms_cxr"),
         code=code_digest("prepare_grounding.py"),
@@ -86,8 +86,8 @@ rule prepare_prompts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         n=CONFIG.sampling.images,
         seed=0,
@@ -109,8 +109,8 @@ rule phantom_scenes:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         phantoms={
             "seed": CONFIG.data.phantoms.seed,
@@ -139,8 +139,8 @@ rule prepare_coco:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         coco=lambda wildcards, input: input.raw or CONFIG.data.coco,
         max_missing=CONFIG.data.max_missing,
@@ -163,8 +163,8 @@ rule prepare_coco_prompts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         n=CONFIG.sampling.images,
         seed=0,
@@ -187,8 +187,8 @@ rule prepare_wrong_prompts:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset],
         seed=0,

@@ -18,8 +18,8 @@ rule demo_base_vae:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         pictures=BASE_TRAINING.pictures,
         phantom_share=BASE_TRAINING.phantom_share,
@@ -49,8 +49,8 @@ rule demo_base_candidate:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         steps=BASE_TRAINING.unet_steps,
         batch_size=BASE_TRAINING.batch_size,
@@ -74,8 +74,8 @@ rule demo_base_scores:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         selection_seed=BASE_TRAINING.selection_seed,
         images=BASE_TRAINING.selection_images,
@@ -102,8 +102,8 @@ rule demo_base:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         training=BASE_TRAINING.model_dump(),
         code=code_digest("choose_demo_base.py"),

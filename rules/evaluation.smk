@@ -16,8 +16,8 @@ rule localise:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         texts=texts_of_checkpoint,
         protocols=PROTOCOLS,
@@ -41,8 +41,8 @@ rule location_prior:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset],
         protocols=PROTOCOLS,
@@ -68,8 +68,8 @@ rule external_method:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         texts=TEXTS["cxr"],
         protocols=PROTOCOLS,
@@ -93,8 +93,8 @@ rule localisation_summary:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         draws=CONFIG.evaluation.bootstrap,
         code=code_digest("summarise_localisation.py"),
@@ -116,8 +116,8 @@ rule differences:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         names=lambda wildcards: [wildcards.frozen, wildcards.learnable],
         draws=CONFIG.evaluation.bootstrap,

@@ -15,8 +15,8 @@ rule base_model:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=CONFIG.resources.mem_mb,
-        runtime=120,
+        mem_mb=memory,
+        runtime=growing(120),
     params:
         kind=base_kind(CONFIG.base.source),
         source=CONFIG.base.source,

@@ -30,8 +30,8 @@ rule table1:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
         summaries=summaries(MAIN),
@@ -65,8 +65,8 @@ rule category_table:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
         summaries=summaries(COCO_MAIN),
@@ -96,8 +96,8 @@ rule table2:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
         summaries=summaries(CXR_MAIN) + EXTERNAL,
@@ -129,8 +129,8 @@ rule table3:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         title=f"Table 3. What the training text does. {NOTE}".strip(),
         summaries=summaries(CXR_ALL),
@@ -162,8 +162,8 @@ rule table7:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         title=f"Table 7. Grounding with the impression as text. {NOTE}".strip(),
         summaries=summaries(CXR_MAIN) + EXTERNAL,
@@ -194,8 +194,8 @@ rule differences_table:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     params:
         title=f"Differences, frozen minus learnable. {NOTE}".strip(),
         differences=pairs_of_variants(),
@@ -223,8 +223,8 @@ rule tradeoff:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         summaries=summaries(MAIN),
         localisation=repeats(MAIN),
@@ -254,8 +254,8 @@ rule training_curves:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         localisation=checkpoints(MAIN),
         fidelity=checkpoints(MAIN),
@@ -283,8 +283,8 @@ rule findings:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         summaries=lambda wildcards: summaries(main_of(wildcards)) + external_of(wildcards.dataset),
         variants=[*CONFIG.variants, *CONFIG.external],
@@ -310,8 +310,8 @@ rule differences_figure:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         differences=pairs_of_variants(),
         variants=list(CONFIG.variants),
@@ -338,8 +338,8 @@ rule overlays:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         heat_maps=lambda wildcards: shards_of_first_repeats(wildcards),
         variants=lambda wildcards: MAIN[wildcards.dataset],
@@ -367,8 +367,8 @@ rule samples_figure:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         samples=lambda wildcards: first_repeats(all_of(wildcards)),
         variants=lambda wildcards: ALL[wildcards.dataset],
@@ -398,8 +398,8 @@ rule attention_profile_figure:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         variants=list(CONFIG.variants),
         title=lambda wildcards: TITLES[wildcards.dataset],
@@ -423,8 +423,8 @@ rule losses:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         losses=FINE_TUNED,
         variants=list(CONFIG.variants),
@@ -449,8 +449,8 @@ rule data_sheet:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
         rows=lambda wildcards: {"cxr": 8, "coco": 5}[wildcards.dataset],
@@ -502,8 +502,8 @@ rule report:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     params:
         summaries=summaries(MAIN),
         fidelity=repeats(MAIN),
@@ -533,8 +533,8 @@ if DEMO:  # figures of credentialed data must not get among the documents
         conda:
             ENVIRONMENT
         resources:
-            mem_mb=2000,
-            runtime=20,
+            mem_mb=growing(2000),
+            runtime=growing(20),
         params:
             summaries=summaries(MAIN),
             fidelity=repeats(MAIN),
