@@ -37,6 +37,7 @@ ENVIRONMENT = "../envs/environment.yaml"
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
+TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one a GPU
 DATASETS = CONFIG.data.sets
 TEXTS = {"cxr": ["phrase", "impression"], "coco": ["caption"]}  # texts of the heat maps, the default one first
 POPULATION = {"cxr": "p19", "coco": "test"}  # split of the real images that samples are compared with

@@ -65,7 +65,9 @@ rule finetune:
     output:
         model=directory(f"{MODEL}/final"),
         milestones=directory(f"{MODEL}/milestones"),
+        ema=directory(f"{MODEL}/ema") if CONFIG.training.ema_decay else [],
         losses=f"{MODEL}/losses.csv",
+        record=f"{MODEL}/training.json",
         counts=f"{MODEL}/training_counts.csv",
     log:
         f"{LOGS}/model/{REPEAT}/finetune.log",
@@ -75,10 +77,12 @@ rule finetune:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: THREADS
+    threads: THREADS * TRAINING_PROCESSES
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
+        gpu=CONFIG.training_gpus,
+        # not a param: their number does not change the result
+        processes=TRAINING_PROCESSES,
+        mem_mb=growing(CONFIG.resources.mem_mb * TRAINING_PROCESSES),
         runtime=runtime,
     params:
         variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"seeds"}),

@@ -276,10 +276,7 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ({"training": {"milestones": [5, 5]}}, "training.milestones: the list [5, 5] repeats a value; give each once"),
         ({"training": {"milestones": [5, 0]}}, "training.milestones.1: expected a whole number >= 1, given 0"),
         ({"training": {"milestones": 5}}, "training.milestones: expected a list, each a whole number >= 1, given 5"),
-        (
-            {"training": {"micro_batch_size": 5}},
-            "training.micro_batch_size: 5 does not divide training.batch_size (8); choose a divisor of it",
-        ),
+        ({"training": {"ema_decay": 1}}, "training.ema_decay: expected null or a number > 0 and < 1, given 1"),
         (
             {"evaluation": {"kid_subset": 5001}},
             "evaluation.kid_subset: 5001 is more than evaluation.real_images (5000); lower it or raise the other",

@@ -18,6 +18,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
+from tradeoffs.resuming import RunFolder
 from tradeoffs.training import (
     Batch,
     Pairs,
@@ -26,6 +27,7 @@ from tradeoffs.training import (
     draw_batch,
     fine_tune,
     learning_rate,
+    passes_of,
     rows_of_step,
     texts_of_batch,
 )
@@ -43,6 +45,7 @@ SETTINGS = TrainingSettings(
     precision="fp32",
     checkpoint_every=2,
     gradient_checkpointing=False,
+    ema_decay=None,
     log_every=1,
 )
 IDS = [f"s{i}" for i in range(6)]
@@ -81,18 +84,17 @@ def train(tiny_base, latents, tmp_path):
         keep_milestone=lambda step, model: None,
     ):
         model = load(tiny_base)
-        log = fine_tune(
+        outcome = fine_tune(
             model,
             Pairs(IDS, text),
             latents,
             learnable,
             settings,
             seed,
-            tmp_path / (folder or f"checkpoint-{next(numbers)}"),
-            identity,
+            RunFolder(tmp_path / (folder or f"checkpoint-{next(numbers)}"), identity),
             lambda step: keep_milestone(step, model),
         )
-        return model, log
+        return model, outcome.losses
 
     return run
 
@@ -346,9 +348,18 @@ def test_gradient_checkpointing_trades_time_for_memory_alone(train, monkeypatch)
     assert all(Counter(passes)[network] > once[network] > 0 for network in (CLIPMLP, ResnetBlock2D))  # forward twice
 
 
-def test_effective_batch_must_be_a_multiple(train):
-    with pytest.raises(InputError, match=r"training\.batch_size 4 is no multiple of micro_batch_size x devices = 3"):
-        train(replace(SETTINGS, micro_batch_size=3))
+@pytest.mark.parametrize(("processes", "batch_size", "micro_batch_size"), [(1, 8, 8), (2, 8, 2), (3, 8, 2), (5, 7, 4)])
+def test_processes_share_out_the_effective_batch(processes, batch_size, micro_batch_size):
+    shares = [passes_of(process, processes, batch_size, micro_batch_size) for process in range(processes)]
+    places = [[place for part in share for place in range(batch_size)[part]] for share in shares]
+    assert sum(places, []) == list(range(batch_size))
+    assert max(map(len, places)) - min(map(len, places)) <= 1  # none waits long for another
+    assert all(part.stop - part.start <= micro_batch_size for share in shares for part in share)
+
+
+def test_more_processes_than_images_in_the_batch_are_refused():
+    with pytest.raises(InputError, match=r"training\.batch_size: 4 images cannot be divided among 5 processes"):
+        passes_of(0, 5, 4, 4)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

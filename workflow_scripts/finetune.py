@@ -1,20 +1,22 @@
-"""Fine-tunes the base for one variant and seed."""
+"""Fine-tunes the base for one variant and seed, with several GPUs in one process each."""
 
 import hashlib
 import json
-import shutil
-from pathlib import Path
+
+from accelerate import PartialState
 
 from tradeoffs.conditioning import conditioning, read_captions, read_sentences
 from tradeoffs.data.tables import read_images, write_counts, write_table
+from tradeoffs.distributed import launch, launched
 from tradeoffs.files import atomic_path, sha256
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load, save_with
 from tradeoffs.models.latents import Latents
+from tradeoffs.resuming import RunFolder
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
-with job(snakemake):
-    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+
+def main(inputs, output, params, seed: int) -> None:
     model = load(inputs.base)
     images = read_images(inputs.images)
     rows, text, counts = conditioning(
@@ -25,31 +27,40 @@ with job(snakemake):
     )
     learnable = params.variant["text_encoder"] == "learnable"
     trained = {"unet": model.unet} | ({"text_encoder": model.text_encoder} if learnable else {})
-    # beside the output, which Snakemake empties before a stopped job is run again
-    milestones = Path(params.checkpoints, "milestones")
+    identity = [params.variant, params.training, params.code, seed, sha256(*inputs)]
+    run = RunFolder(params.checkpoints, hashlib.sha256(json.dumps(identity).encode()).hexdigest())
 
-    def save(folder: str | Path) -> None:
-        with atomic_path(folder) as temporary:
+    def save(folder: str) -> None:
+        with run.writing(folder) as temporary:
             save_with(inputs.base, temporary, trained)
 
-    identity = [params.variant, params.training, params.code, snakemake.wildcards.seed, sha256(*inputs)]
-    log = fine_tune(
+    outcome = fine_tune(
         model,
         Pairs(rows["sample_id"].tolist(), text),
         Latents(inputs.latents, model.vae.config.scaling_factor),
         learnable,
         TrainingSettings(**params.training),
-        int(snakemake.wildcards.seed),
-        params.checkpoints,
-        hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
-        lambda step: save(milestones / f"step{step}"),
+        seed,
+        run,
+        lambda step: save(run.milestones / f"step{step}"),
     )
-    write_table(log, output.losses)
-    write_counts(counts, output.counts)
+    if not PartialState().is_main_process:
+        return
     save(output.model)
-    milestones.mkdir(parents=True, exist_ok=True)
-    for checkpoint in Path(params.checkpoints).glob("step*"):  # without its milestones a run cannot be continued
-        shutil.rmtree(checkpoint)
-    with atomic_path(output.milestones) as temporary:
-        shutil.move(milestones, temporary)
-    shutil.rmtree(params.checkpoints)
+    if outcome.use_ema:
+        outcome.use_ema()
+        save(output.ema)
+    run.check()
+    write_table(outcome.losses, output.losses)
+    write_counts(counts, output.counts)
+    with atomic_path(output.record) as temporary:
+        temporary.write_text(json.dumps(outcome.record, indent=2) + "\n")
+    run.finish(output.milestones)
+
+
+with job(snakemake):
+    processes = snakemake.resources.processes
+    if processes > 1 and not launched():
+        launch(processes)
+    else:
+        main(snakemake.input, snakemake.output, snakemake.params, int(snakemake.wildcards.seed))

@@ -17,6 +17,7 @@ from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, encode_images, save_latents
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import normal
+from tradeoffs.resuming import RunFolder
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 with job(snakemake), tempfile.TemporaryDirectory() as folder:
@@ -37,18 +38,8 @@ with job(snakemake), tempfile.TemporaryDirectory() as folder:
     texts = train["text"].tolist()
     pairs = Pairs(train["sample_id"].tolist(), lambda row, rng: texts[row])
     settings = TrainingSettings(**params.training)
-    checkpoints = raw / "checkpoint"
-    fine_tune(
-        model,
-        pairs,
-        latents["train"],
-        False,
-        settings,
-        seed,
-        checkpoints,
-        "selection",
-        keep_milestone=lambda step: None,
-    )
+    run = RunFolder(raw / "checkpoint", "selection")
+    fine_tune(model, pairs, latents["train"], False, settings, seed, run, keep_milestone=lambda step: None)
     queries = [
         Query(
             row.phrase_id,

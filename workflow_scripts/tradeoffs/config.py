@@ -15,7 +15,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from annotated_types import Ge, Gt, Le, MultipleOf
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -193,7 +193,9 @@ class Training(_Section):
     milestones: Milestones = Field([], description="steps on cxr whose models are kept and scored too, for the curves")
     coco_milestones: Milestones = Field([], description="the same on coco")
     batch_size: Count = Field(8, description="images an optimiser step, over all devices and accumulated passes")
-    micro_batch_size: Count = Field(8, description="images in memory at once; accumulation fills batch_size")
+    micro_batch_size: Count = Field(
+        8, description="at most so many images a device in one pass; accumulated passes fill batch_size"
+    )
     learning_rate: Positive = Field(5e-5, description="peak learning rate of AdamW")
     weight_decay: Annotated[Number, Ge(0)] = Field(0.01, description="weight decay of AdamW")
     schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after the warm-up")
@@ -202,15 +204,10 @@ class Training(_Section):
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")
     checkpoint_every: Count = Field(5000, description="steps between checkpoints, from which a stopped job resumes")
     gradient_checkpointing: bool = Field(True, description="less memory for more time, same result")
+    ema_decay: Annotated[Number, Gt(0), Lt(1)] | None = Field(
+        None, description="decay of a moving average of the weights, kept beside them; null: none"
+    )
     log_every: Count = Field(50, description="steps between rows of the loss log")
-
-    @field_validator("micro_batch_size")
-    @classmethod
-    def _divides_the_batch(cls, size: int, info: ValidationInfo) -> int:
-        batch_size = info.data.get("batch_size", size)
-        if batch_size % size:
-            raise ValueError(f"{size} does not divide training.batch_size ({batch_size}); choose a divisor of it")
-        return size
 
     @field_validator("milestones", "coco_milestones")
     @classmethod
@@ -320,6 +317,9 @@ class Resources(_Section):
 
     threads: Count = Field(8, description="threads a job")
     gpus: Annotated[Whole, Ge(0)] = Field(1, description="GPUs of a job that runs a model; 0: CPU only")
+    training_gpus: Annotated[Whole, Ge(0)] | None = Field(
+        None, description="GPUs of a fine-tuning job, each with a process of its own; null: as gpus"
+    )
     mem_mb: Count = Field(64_000, description="memory of such a job in MB")
     runtime_minutes: Count = Field(2880, description="time of such a job in minutes")
 
@@ -392,6 +392,12 @@ class Config(_Section):
     def variants_of(self, dataset: str) -> list[str]:
         """The variants that a data set has: coco has no finding labels and no sentences."""
         return [name for name, variant in self.variants.items() if dataset == "cxr" or variant.text == "impression"]
+
+    @property
+    def training_gpus(self) -> int:
+        """GPUs of a fine-tuning job."""
+        own = self.resources.training_gpus
+        return self.resources.gpus if own is None else own
 
     def training_of(self, dataset: str) -> dict[str, Any]:
         """The section `training` with the steps and milestones of one data set."""
@@ -513,7 +519,7 @@ def _expected(annotation: Any) -> str:
     """Words for the values that a type takes, such as "a whole number >= 1"."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        symbols = {Ge: ">=", Gt: ">", Le: "<=", MultipleOf: "a multiple of"}
+        symbols = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<", MultipleOf: "a multiple of"}
         bounds = [f"{symbols[type(m)]} {astuple(m)[0]}" for m in arguments if type(m) in symbols]
         return f"{_expected(arguments[0])} {' and '.join(bounds)}".rstrip()
     if origin in (Union, UnionType):

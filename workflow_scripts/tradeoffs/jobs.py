@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-from tradeoffs.errors import InputError
+from tradeoffs.errors import InputError, Stopped
 
 logger = logging.getLogger("tradeoffs")
 
@@ -48,20 +48,27 @@ def _keep_freed_memory() -> None:
 def job(snakemake) -> Iterator[None]:
     """Runs a script's body with its stderr copied to `snakemake.log[0]` and at most `snakemake.threads` threads.
 
-    An `InputError` is printed as one line without a traceback; any error ends the job with exit code 1.
+    An `InputError` or `Stopped` is printed as one line without a traceback; any error ends the job with exit code 1.
+    The processes of a job that torchrun started share its log and threads; only the first one tells of its progress.
     """
     _keep_freed_memory()
     terminal = sys.stderr
+    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
+    threads = max(1, snakemake.threads // processes)
     os.makedirs(os.path.dirname(snakemake.log[0]) or ".", exist_ok=True)
-    with open(snakemake.log[0], "w", buffering=1) as log:
+    if processes == 1:
+        open(snakemake.log[0], "w").close()
+    with open(snakemake.log[0], "a", buffering=1) as log:
         sys.stderr = _Tee(terminal, log)
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+        level = logging.INFO if rank == 0 else logging.WARNING
+        logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
+        logging.getLogger("accelerate").setLevel(logging.WARNING)
         try:
             if "torch" in sys.modules:
-                sys.modules["torch"].set_num_threads(snakemake.threads)
-            with threadpool_limits(snakemake.threads):
+                sys.modules["torch"].set_num_threads(threads)
+            with threadpool_limits(threads):
                 yield
-        except InputError as error:
+        except (InputError, Stopped) as error:
             print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
             sys.exit(1)
         except Exception:

@@ -4,27 +4,30 @@ Every random draw is a function of (seed, step) alone, so a run that was stopped
 does exactly what an undisturbed run does.
 """
 
-import json
 import logging
 import math
-import shutil
+import resource
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+from diffusers.training_utils import EMAModel
 from torch.nn import functional
-from tqdm import tqdm
 
-from tradeoffs.errors import InputError
-from tradeoffs.files import atomic_path
+from tradeoffs.errors import InputError, Stopped
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.latents import Latents
 from tradeoffs.models.text import CachedTextEncoder, encode, tokenize
-from tradeoffs.randomness import numpy_rng, torch_rng
+from tradeoffs.randomness import numpy_rng, seed_of, torch_rng
+from tradeoffs.resuming import RunFolder, noted_signals
 
 logger = logging.getLogger("tradeoffs")
 
@@ -45,6 +48,7 @@ class TrainingSettings:
     precision: str
     checkpoint_every: int
     gradient_checkpointing: bool
+    ema_decay: float | None
     log_every: int
 
 
@@ -66,6 +70,20 @@ class Batch:
     noise: torch.Tensor
     times: torch.Tensor
     dropped: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What fine-tuning gives beside the weights.
+
+    losses: columns step, loss (mean over the effective batch and the last `log_every` steps), learning_rate
+    record: how it ran: device, processes, division of the batch, precision, time, speed, peak memory
+    use_ema: puts the moving average in place of the weights; None without `ema_decay`
+    """
+
+    losses: pd.DataFrame
+    record: dict[str, Any]
+    use_ema: Callable[[], None] | None
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
@@ -122,6 +140,47 @@ def diffusion_loss(model: LatentDiffusion, unet, latents, noise, times, context)
     return functional.mse_loss(prediction.float(), target.float(), reduction="none").flatten(1).mean(1)
 
 
+def passes_of(process: int, processes: int, batch_size: int, micro_batch_size: int) -> list[slice]:
+    """The places of the effective batch that one of the processes takes, in passes of at most `micro_batch_size`.
+
+    The batch is divided into contiguous parts, as even as can be, one a process. Raises InputError if there are more
+    processes than places.
+    """
+    if processes > batch_size:
+        raise InputError(
+            f"training.batch_size: {batch_size} images cannot be divided among {processes} processes; "
+            "raise it or lower resources.training_gpus"
+        )
+    start, end = (batch_size * number // processes for number in (process, process + 1))
+    return [slice(first, min(first + micro_batch_size, end)) for first in range(start, end, micro_batch_size)]
+
+
+def accelerator_for(precision: str, learnable: bool) -> Accelerator:
+    """The device, or this process's among several, with autocast to `precision`.
+
+    Raises InputError for a precision that the device does not have: fp16 is for GPUs, bf16 for recent ones and CPUs.
+    """
+    on_cpu = not torch.accelerator.is_available()
+    if precision == "fp16" and on_cpu:
+        raise InputError("training.precision: fp16 needs a GPU and there is none; use fp32, or bf16")
+    if (
+        precision == "bf16"
+        and torch.cuda.is_available()
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise InputError("training.precision: this GPU has no bf16; use fp16 or fp32")
+    return Accelerator(
+        cpu=on_cpu,
+        mixed_precision="no" if precision == "fp32" else precision,
+        kwargs_handlers=[
+            # the others wait while the main process writes a checkpoint or a model
+            InitProcessGroupKwargs(timeout=timedelta(hours=1)),
+            # some text encoders have parts that do not reach the context, such as a pooler
+            DistributedDataParallelKwargs(find_unused_parameters=learnable),
+        ],
+    )
+
+
 def fine_tune(
     model: LatentDiffusion,
     pairs: Pairs,
@@ -129,25 +188,24 @@ def fine_tune(
     learnable: bool,
     settings: TrainingSettings,
     seed: int,
-    checkpoints: Path,
-    identity: str,
+    run: RunFolder,
     keep_milestone: Callable[[int], None],
-) -> pd.DataFrame:
-    """Trains the U-Net, and with `learnable` the text encoder at the same rate, in place; returns the loss log.
+) -> Outcome:
+    """Trains the U-Net, and with `learnable` the text encoder at the same rate, in place.
 
-    keep_milestone: called with each step of `settings.milestones` when the model has come so far
-    AdamW on the raw weights. `checkpoints` holds the last checkpoint while the run lasts; a run with the same
-    `identity` (a digest of all that went in) continues from it, any other starts anew. The log has columns step, loss
-    (mean over the effective batch and the last `log_every` steps) and learning_rate.
-    Raises InputError if the effective batch is no multiple of what the devices take at once.
+    keep_milestone: called in the main process with each step of `settings.milestones` when the model has come so far
+    AdamW on the raw weights. With several processes (see tradeoffs.jobs.launch) each takes its part of every effective
+    batch; draws belong to places in the batch, so results do not depend on the number of processes but for rounding.
+    Exception: a network with dropout of its own (BERT-like encoders, not Stable Diffusion) draws once a pass.
+    `run` holds the last checkpoints; a run of the same identity continues from them, on one device bit for bit if the
+    device computes deterministically, as CPUs do.
+    Raises InputError if the device has no such precision, the processes outnumber the batch or the loss is not finite;
+    Stopped after a signal, when the step is done and a checkpoint written, or when another process owns `run`.
     """
-    accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(settings.precision, settings.precision))
-    at_once = settings.micro_batch_size * accelerator.num_processes
-    if settings.batch_size % at_once:
-        raise InputError(
-            f"training.batch_size {settings.batch_size} is no multiple of micro_batch_size x devices = {at_once}; "
-            "the effective batch must be the configured one, so change one of them"
-        )
+    accelerator = accelerator_for(settings.precision, learnable)
+    passes = passes_of(
+        accelerator.process_index, accelerator.num_processes, settings.batch_size, settings.micro_batch_size
+    )
     trained = {"unet": model.unet} | ({"text_encoder": model.text_encoder} if learnable else {})
     for name, network in model.networks.items():
         network.requires_grad_(name in trained)
@@ -157,60 +215,104 @@ def fine_tune(
     model.to(accelerator.device)
     parameters = [p for part in trained.values() for p in part.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    prepared = accelerator.prepare(*trained.values(), optimizer)
-    unet, optimizer = prepared[0], prepared[-1]
+    *networks, optimizer = accelerator.prepare(*trained.values(), optimizer)
     encoder = (
-        _Learnable(model.tokenizer, prepared[1])
+        _Learnable(model.tokenizer, networks[1])
         if learnable
         else CachedTextEncoder(model.tokenizer, model.text_encoder)
     )
+    ema = EMAModel(parameters, decay=settings.ema_decay) if settings.ema_decay else None
+    if ema:
+        accelerator.register_for_checkpointing(ema)
     for part in trained.values():
         part.train()
 
-    store = _CheckpointFolder(checkpoints, identity)
-    done, log, losses = store.resume(accelerator)
-    micro_batches = settings.batch_size // at_once
-    progress = tqdm(range(done, settings.steps), desc="fine-tuning", unit="step", initial=done, total=settings.steps)
-    for step in progress:
-        batch = draw_batch(
-            step, len(pairs.ids), latents.shape, model.schedule.config.num_train_timesteps, settings, seed
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        names, texts = [pairs.ids[row] for row in batch.rows], texts_of_batch(pairs, batch, step, seed)
-        total = 0.0
-        for micro in range(micro_batches):
-            first = (micro * accelerator.num_processes + accelerator.process_index) * settings.micro_batch_size
-            part = slice(first, first + settings.micro_batch_size)
-            drawn = [latents.sample(*draw) for draw in zip(names[part], batch.posterior_noise[part], strict=True)]
-            with accelerator.autocast():
-                loss = diffusion_loss(
-                    model,
-                    unet,
-                    torch.stack(drawn).to(accelerator.device),
-                    batch.noise[part].to(accelerator.device),
-                    batch.times[part].to(accelerator.device),
-                    encoder(texts[part]),
-                )
-            loss = loss.mean() / micro_batches
-            accelerator.backward(loss)
-            total += accelerator.reduce(loss.detach(), "mean").item()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(total)
-        if (step + 1) % settings.log_every == 0 or step + 1 == settings.steps:
-            log.append(
-                {"step": step + 1, "loss": sum(losses) / len(losses), "learning_rate": learning_rate(step, settings)}
+    progress = _resume(accelerator, run)
+    if ema:
+        ema.to(accelerator.device)
+    meter = _Meter(progress, settings)
+    with noted_signals() as signals:
+        for step in range(progress.step, settings.steps):
+            batch = draw_batch(
+                step, len(pairs.ids), latents.shape, model.schedule.config.num_train_timesteps, settings, seed
             )
-            progress.set_postfix(loss=f"{log[-1]['loss']:.4f}")
-            losses = []
-        if step + 1 in settings.milestones and accelerator.is_main_process:
-            keep_milestone(step + 1)
-        if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-            store.save(accelerator, step + 1, log, losses)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, settings)
+            names, texts = [pairs.ids[row] for row in batch.rows], texts_of_batch(pairs, batch, step, seed)
+            total = torch.zeros((), device=accelerator.device)
+            for part in passes:
+                drawn = [latents.sample(*draw) for draw in zip(names[part], batch.posterior_noise[part], strict=True)]
+                torch.manual_seed(seed_of(seed, "dropout", step, part.start))
+                # processes exchange gradients once a step, with the last pass
+                waiting = () if part is passes[-1] else networks
+                with ExitStack() as contexts:
+                    for network in waiting:
+                        contexts.enter_context(accelerator.no_sync(network))
+                    with accelerator.autocast():
+                        loss = diffusion_loss(
+                            model,
+                            networks[0],
+                            torch.stack(drawn).to(accelerator.device),
+                            batch.noise[part].to(accelerator.device),
+                            batch.times[part].to(accelerator.device),
+                            encoder(texts[part]),
+                        )
+                    # what they exchange is the mean over processes
+                    accelerator.backward(loss.sum() * accelerator.num_processes / settings.batch_size)
+                total += loss.detach().sum() / settings.batch_size
+            lost = run.lost() if accelerator.is_main_process else None
+            loss, to_stop, to_leave = _sum_over_processes(accelerator, total, len(signals), lost is not None)
+            if to_leave:
+                raise Stopped(lost or f"another process has taken over {run.folder}")
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"the loss of step {step + 1} is {loss}; lower training.learning_rate, or take another precision"
+                )
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.step += 1
+            progress.losses.append(loss)
+            progress.skipped_steps += accelerator.optimizer_step_was_skipped
+            if ema and not accelerator.optimizer_step_was_skipped:
+                ema.step(parameters)
+            if progress.step % settings.log_every == 0 or progress.step == settings.steps:
+                progress.log.append(
+                    {
+                        "step": progress.step,
+                        "loss": sum(progress.losses) / len(progress.losses),
+                        "learning_rate": learning_rate(step, settings),
+                    }
+                )
+                progress.losses.clear()
+                meter.report()
+            if progress.step in settings.milestones and accelerator.is_main_process:
+                keep_milestone(progress.step)
+            if to_stop or progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
+                progress.seconds = meter.seconds()
+                _save(accelerator, run, progress)
+            if to_stop and progress.step < settings.steps:
+                raise Stopped(
+                    f"stopped by {signals[0] if signals else 'a signal'} after step {progress.step} of "
+                    f"{settings.steps}; the checkpoint is written, run again to continue"
+                )
     for part in trained.values():
         part.eval()
-    return pd.DataFrame(log, columns=["step", "loss", "learning_rate"])
+    return Outcome(
+        losses=pd.DataFrame(progress.log, columns=["step", "loss", "learning_rate"]),
+        record={
+            "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
+            "processes": accelerator.num_processes,
+            "batch_size": settings.batch_size,
+            "images_a_pass": max(part.stop - part.start for part in passes),
+            "accumulated_passes": len(passes),
+            "precision": settings.precision,
+            "skipped_steps": progress.skipped_steps,
+            "seconds": round(meter.seconds(), 1),
+            "images_per_second": round(settings.steps * settings.batch_size / meter.seconds(), 2),
+        }
+        | peak_memory(),
+        use_ema=None if ema is None else lambda: ema.copy_to(parameters),
+    )
 
 
 class _Learnable:
@@ -223,39 +325,78 @@ class _Learnable:
         return encode(self.text_encoder, torch.stack([tokenize(self.tokenizer, text).ids for text in texts]))
 
 
-class _CheckpointFolder:
-    """The last checkpoint of one run: `step<n>/` with accelerate's `state` and `about.json`."""
+@dataclass
+class _Progress:
+    """How far a run has come: what a checkpoint keeps beside the state of weights, optimiser, scaler and average.
 
-    def __init__(self, folder: Path, identity: str):
-        self.folder, self.identity = Path(folder), identity
+    losses: of the steps since the last row of the log
+    skipped_steps: optimiser steps that the scaler of fp16 left out, for their gradients were not finite
+    """
 
-    def resume(self, accelerator: Accelerator) -> tuple[int, list[dict], list[float]]:
-        """Loads the last checkpoint of this very run, if there is one.
+    step: int = 0
+    log: list[dict] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    skipped_steps: int = 0
+    seconds: float = 0.0
 
-        Returns the steps done, the log, and the losses since its last row.
-        """
-        for checkpoint in self._newest_first():
-            about = json.loads((checkpoint / "about.json").read_text())
-            if about["identity"] == self.identity:
-                accelerator.load_state(str(checkpoint / "state"))
-                logger.info("resumed from %s", checkpoint)
-                return about["step"], about["log"], about["losses"]
-            logger.info("%s is of another configuration, starting anew", checkpoint)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return 0, [], []
 
-    def save(self, accelerator: Accelerator, step: int, log: list[dict], losses: list[float]) -> None:
-        """Writes a checkpoint; the one before stays until the new one is whole."""
-        accelerator.wait_for_everyone()
-        if not accelerator.is_main_process:
-            return
-        checkpoint = self.folder / f"step{step:08d}"
-        with atomic_path(checkpoint) as temporary:
-            accelerator.save_state(str(temporary / "state"))
-            about = {"identity": self.identity, "step": step, "log": log, "losses": losses}
-            (temporary / "about.json").write_text(json.dumps(about))
-        for older in set(self._newest_first()) - {checkpoint}:
-            shutil.rmtree(older, ignore_errors=True)
+def _resume(accelerator: Accelerator, run: RunFolder) -> _Progress:
+    """Takes possession of the run's folder and loads its newest checkpoint, if it has one, in all processes."""
+    if accelerator.is_main_process:
+        run.claim()
+    [found] = broadcast_object_list([run.newest() if accelerator.is_main_process else None])
+    if found is None:
+        return _Progress()
+    state, about = found
+    accelerator.load_state(str(state))
+    logger.info("resumed after step %d", about["step"])
+    return _Progress(**about)
 
-    def _newest_first(self) -> list[Path]:
-        return sorted(self.folder.glob("step*"), reverse=True)
+
+def _save(accelerator: Accelerator, run: RunFolder, progress: _Progress) -> None:
+    """Writes a checkpoint; the main process has all there is to save, as draws need no state: they belong to steps."""
+    if accelerator.is_main_process:
+        run.save(progress.step, lambda folder: accelerator.save_state(str(folder)), asdict(progress))
+    accelerator.wait_for_everyone()
+
+
+def _sum_over_processes(accelerator: Accelerator, *values: float | torch.Tensor) -> list[float]:
+    stacked = torch.stack([torch.as_tensor(value, dtype=torch.float32, device=accelerator.device) for value in values])
+    return accelerator.reduce(stacked, "sum").tolist()
+
+
+class _Meter:
+    """Tells on the log how far a run has come, how fast it is and what memory it takes."""
+
+    def __init__(self, progress: _Progress, settings: TrainingSettings):
+        self.progress, self.settings = progress, settings
+        self.before = progress.seconds
+        self.start = self.last_time = time.monotonic()
+        self.last_step = progress.step
+
+    def seconds(self) -> float:
+        """Time that the run took until now, with that of its attempts before up to their last checkpoint."""
+        return self.before + time.monotonic() - self.start
+
+    def report(self) -> None:
+        """Logs the last row of the loss log, with the speed since the report before."""
+        now, steps = time.monotonic(), self.progress.step - self.last_step
+        pace = (now - self.last_time) / steps
+        logger.info(
+            "step %d of %d: loss %.4f, %.2f images/s, %s left, %s",
+            self.progress.step,
+            self.settings.steps,
+            self.progress.log[-1]["loss"],
+            self.settings.batch_size / pace,
+            timedelta(seconds=round(pace * (self.settings.steps - self.progress.step))),
+            ", ".join(f"{name.replace('_', ' ').removesuffix(' mb')} {mb} MB" for name, mb in peak_memory().items()),
+        )
+        self.last_time, self.last_step = now, self.progress.step
+
+
+def peak_memory() -> dict[str, int]:
+    """Peak memory of this process until now in MB, and of its GPU if it uses one."""
+    peak = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    if torch.cuda.is_available():
+        peak["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
+    return peak
