@@ -29,6 +29,7 @@ rule heat_maps:
         keep=CONFIG.heat_maps.keep,
         batch_size=CONFIG.heat_maps.batch_size,
         shards=CONFIG.heat_maps.shards,
+        unfinished=f"{HEAT_MAPS}/unfinished_{{shard}}",
         code=code_digest("heat_maps.py"),
     script:
         "../workflow_scripts/heat_maps.py"

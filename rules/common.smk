@@ -26,7 +26,7 @@ REPEAT = "{dataset}/{variant}/seed{seed}"
 CHECKPOINT = f"{REPEAT}/{{checkpoint}}"
 MODEL = f"{RUN}/model/{REPEAT}"
 HEAT_MAPS = f"{RUN}/attention/{CHECKPOINT}"
-SAMPLES = f"{RUN}/sampling/{CHECKPOINT}"
+SAMPLES = f"{RUN}/sampling/{CHECKPOINT}/shard{{shard}}"
 EVALUATION = f"{RUN}/evaluation/{{dataset}}"
 SCORES = f"{RUN}/evaluation/{CHECKPOINT}"
 SUMMARY = f"{EVALUATION}/{{variant}}/localisation_summary.csv"
@@ -136,6 +136,11 @@ def heat_map_shards(wildcards):
     return [f"{folder}/heat_maps_{shard}.npz" for shard in range(CONFIG.heat_maps.shards)]
 
 
+def sample_shards(wildcards, name):
+    """The files or folders of that name in the shards of one model's samples."""
+    return paths(f"{SAMPLES}/{name}", by_shard([dict(wildcards.items())], CONFIG.sampling.shards))
+
+
 def texts_of_checkpoint(wildcards):
     """The texts of the heat maps; for a model on the way only the default one, which the curves need."""
     texts = TEXTS[wildcards.dataset]
@@ -194,10 +199,19 @@ def all_of(wildcards):
     return {wildcards.dataset: CONFIG.variants_of(wildcards.dataset)}
 
 
-def shards_of_first_repeats(wildcards):
-    """As `first_repeats` of the main variants, one label a shard of heat maps."""
-    shards = range(CONFIG.heat_maps.shards)
-    return [label | {"shard": shard} for label in first_repeats(main_of(wildcards)) for shard in shards]
+def by_shard(labels, shards):
+    """The labels with `shard`, one a shard."""
+    return [label | {"shard": shard} for label in labels for shard in range(shards)]
+
+
+def heat_maps_shown(wildcards):
+    """Labels of the shards of heat maps of the first seed of each main variant."""
+    return by_shard(first_repeats(main_of(wildcards)), CONFIG.heat_maps.shards)
+
+
+def samples_shown(wildcards):
+    """Labels of the shards of samples of the first seed of each variant."""
+    return by_shard(first_repeats(all_of(wildcards)), CONFIG.sampling.shards)
 
 
 def checkpoints(variants):

@@ -190,8 +190,8 @@ rule real_features:
 rule fidelity:
     """Scores the samples of one model: FID, KID, MS-SSIM, label consistency."""
     input:
-        samples=rules.samples.output.samples,
-        images=rules.samples.output.images,
+        samples=lambda wildcards: sample_shards(wildcards, "samples.csv"),
+        images=lambda wildcards: sample_shards(wildcards, "images"),
         real=rules.real_features.output.features,
         classifier=classifier_of,
     output:

@@ -327,7 +327,7 @@ rule overlays:
     """Figure: heat maps over test images, for each finding or class and variant."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        heat_maps=lambda wildcards: paths(f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", shards_of_first_repeats(wildcards)),
+        heat_maps=lambda wildcards: paths(f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", heat_maps_shown(wildcards)),
     output:
         pdf="results/figures/overlays_{dataset}.pdf",
         png=report("results/figures/overlays_{dataset}.png", caption="../report/overlays.rst", category="Figures"),
@@ -341,7 +341,7 @@ rule overlays:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        heat_maps=lambda wildcards: shards_of_first_repeats(wildcards),
+        heat_maps=heat_maps_shown,
         variants=lambda wildcards: MAIN[wildcards.dataset],
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
         protocol=CONFIG.evaluation.protocol,
@@ -356,7 +356,7 @@ rule samples_figure:
     """Figure: samples of each variant beside real images."""
     input:
         images=f"{DATA}/images.csv",
-        samples=lambda wildcards: paths(f"{SAMPLES}/samples.csv", first_repeats(all_of(wildcards))),
+        samples=lambda wildcards: paths(f"{SAMPLES}/samples.csv", samples_shown(wildcards)),
     output:
         pdf="results/figures/samples_{dataset}.pdf",
         png=report("results/figures/samples_{dataset}.png", caption="../report/samples.rst", category="Figures"),
@@ -370,7 +370,7 @@ rule samples_figure:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        samples=lambda wildcards: first_repeats(all_of(wildcards)),
+        samples=samples_shown,
         variants=lambda wildcards: ALL[wildcards.dataset],
         split=lambda wildcards: POPULATION[wildcards.dataset],
         resolution=CONFIG.image.resolution,

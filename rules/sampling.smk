@@ -2,7 +2,7 @@
 
 
 rule samples:
-    """Samples images of one model from the prompt list by classifier-free guidance."""
+    """Samples one shard of a model's images from the prompt list by classifier-free guidance."""
     input:
         prompts=f"{DATA}/prompts.csv",
         sentences=sentences,
@@ -11,9 +11,9 @@ rule samples:
         images=directory(f"{SAMPLES}/images"),
         samples=f"{SAMPLES}/samples.csv",
     log:
-        f"{LOGS}/sampling/{CHECKPOINT}/samples.log",
+        f"{LOGS}/sampling/{CHECKPOINT}/samples_{{shard}}.log",
     benchmark:
-        f"{BENCHMARKS}/sampling/{CHECKPOINT}/samples.tsv"
+        f"{BENCHMARKS}/sampling/{CHECKPOINT}/samples_{{shard}}.tsv"
     conda:
         ENVIRONMENT
     threads: THREADS
@@ -24,7 +24,9 @@ rule samples:
     params:
         model=model_folder,
         text=lambda wildcards: CONFIG.variants[wildcards.variant].text,
-        sampling=CONFIG.sampling.model_dump(exclude={"images"}),
+        sampling=CONFIG.sampling.model_dump(exclude={"images", "shards"}),
+        shards=CONFIG.sampling.shards,
+        unfinished=f"{SAMPLES}/unfinished",
         ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
         code=code_digest("draw_samples.py"),
     script:

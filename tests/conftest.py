@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from pycocotools import mask as coco_mask
+from snakemake.iocontainers import Namedlist
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
@@ -30,12 +31,23 @@ def run_lengths():
     return encode
 
 
+def named(values: dict, flat: bool) -> Namedlist:
+    """A part of snakemake's object: its values by name and, in a row, by number; the files of a list are in the row."""
+    part = Namedlist()
+    for name, value in values.items():
+        several = flat and isinstance(value, list)
+        first = len(part)
+        part.extend(value if several else [value])
+        part._set_name(name, first, end=len(part) if several else None)
+    return part
+
+
 @pytest.fixture
 def run_script(tmp_path) -> Callable[..., None]:
     """Runs a script of the workflow by its name; parts of snakemake's object are such as input={"images": path}."""
 
     def run(name: str, **parts: dict) -> None:
-        fields = {part: SimpleNamespace(**values) for part, values in parts.items()}
+        fields = {part: named(values, flat=part != "params") for part, values in parts.items()}
         snakemake = SimpleNamespace(rule=name, threads=1, log=[str(tmp_path / f"{name}.log")], **fields)
         try:
             runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": snakemake})

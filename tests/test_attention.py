@@ -31,7 +31,7 @@ TOKENS = {"a-1": 3, "b-1": 7, "a-2": 1}
 
 
 def run(model, queries=QUERIES, batch_size=8, seed=SEED):
-    return token_heat_maps(model, queries, seed, STEPS, KEEP, batch_size)
+    return list(token_heat_maps(model, queries, seed, STEPS, KEEP, batch_size))
 
 
 @torch.no_grad()

@@ -477,8 +477,8 @@ def test_picture_scripts_write_the_same_bytes_twice(tmp_path, name):
     images = pd.DataFrame({"sample_id": ["s0", "s1"], "subject_id": "p", "study_id": "", "split": ["test", "train"]})
     images = images.assign(path=str(tmp_path / "1.png"), text="first prompt")
     images.assign(**{"Finding Labels": ""}).to_csv(tmp_path / "images.csv", index=False)
-    samples = pd.DataFrame({"prompt_id": ["00000"], "repeat": [0], "text": ["first prompt"], "path": ["0.png"]})
-    samples.to_csv(tmp_path / "samples.csv", index=False)
+    samples = pd.DataFrame({"image_id": ["00000-0"], "prompt_id": "00000", "repeat": 0, "text": "first prompt"})
+    samples.assign(**{"Finding Labels": ""}, path="0.png").to_csv(tmp_path / "samples.csv", index=False)
     inputs = {
         "grounding": str(tmp_path / "grounding.csv"),
         "heat_maps": [str(tmp_path / "maps.npz")],

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from snakemake.iocontainers import InputFiles, Params, Wildcards
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tradeoffs.errors import InputError
-from tradeoffs.jobs import job, logger
+from tradeoffs.jobs import identity, job, logger
 
 
 @pytest.fixture
@@ -67,3 +68,19 @@ def test_script_ends_with_exit_code(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
     assert run.returncode == 1 and (tmp_path / "rule.log").read_bytes() == run.stderr and b"MemoryError" in run.stderr
+
+
+def test_identity_tells_params_wildcards_and_contents_of_inputs(tmp_path):
+    def digest(content="1", guidance=4.0, seed="0"):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / "weights").write_text(content)
+        return identity(
+            SimpleNamespace(
+                params=Params(fromdict={"sampling": {"guidance": guidance}}),
+                wildcards=Wildcards(fromdict={"seed": seed}),
+                input=InputFiles([str(tmp_path / "model")]),
+            )
+        )
+
+    assert digest() == digest()
+    assert len({digest(), digest(content="2"), digest(guidance=3.0), digest(seed="1")}) == 4

@@ -11,6 +11,7 @@ from tradeoffs.data.tables import (
     read_grounding,
     read_images,
     read_prompts,
+    read_samples,
     write_counts,
     write_table,
 )
@@ -266,3 +267,41 @@ def test_short_rows_and_a_header_alone_can_be_read(tmp_path):
 def test_counts_keep_their_order(tmp_path):
     write_counts({"read": 5, "view, lateral": 2, "kept": 3}, tmp_path / "counts.csv")
     assert (tmp_path / "counts.csv").read_text() == 'reason,count\nread,5\n"view, lateral",2\nkept,3\n'
+
+
+# Generated images
+
+SAMPLES = "image_id,prompt_id,repeat,text,Finding Labels,path\n"
+
+
+def samples(folder, *rows):
+    folder.mkdir(exist_ok=True)
+    (folder / "samples.csv").write_text(SAMPLES + "".join(f"{row}\n" for row in rows))
+    return folder / "samples.csv"
+
+
+def test_shards_of_samples_are_read_one_after_the_other(tmp_path):
+    lists = [
+        samples(tmp_path / "shard0", "00000-0,007,0,a,Edema,images/0.png", "00000-1,007,1,a,Edema,images/1.png"),
+        samples(tmp_path / "shard1"),
+        samples(tmp_path / "shard2", "00001-0,008,0,NA,,images/2.png"),
+    ]
+    table = read_samples(lists)
+    assert table["prompt_id"].tolist() == ["007", "007", "008"] and table["repeat"].tolist() == [0, 1, 0]
+    assert table["text"].tolist() == ["a", "a", "NA"]
+    paths = [("shard0", "0"), ("shard0", "1"), ("shard2", "2")]
+    assert table["path"].tolist() == [str(tmp_path / shard / "images" / f"{name}.png") for shard, name in paths]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["b,x,-1,t,,p"], "shard1/samples.csv, row 2: repeat is not a whole number"),
+        (["b,x,0,t,,p", "a,x,0,t,,p"], "shard1/samples.csv, row 3: another list has this image too"),
+        (["b,x,0,t,,p", "b,x,0,t,,p"], "shard1/samples.csv, row 3: image_id occurs in an earlier row too"),
+    ],
+)
+def test_lists_of_samples_that_do_not_fit_are_explained(tmp_path, rows, message):
+    first = samples(tmp_path / "shard0", "a,x,0,t,,p")
+    with pytest.raises(InputError, match=message):
+        read_samples([first, samples(tmp_path / "shard1", *rows)])

@@ -1,14 +1,17 @@
 """One shard of a model's token heat maps on test images: a dump per kind of text, and of wrong prompts as a control."""
 
+from itertools import islice
+
 import torch
 
-from tradeoffs.attention import Query, token_heat_maps
+from tradeoffs.attention import Query, queries_at_once, token_heat_maps
 from tradeoffs.data.tables import read_csv, read_grounding
-from tradeoffs.heatmaps import save_heat_maps
-from tradeoffs.jobs import job
+from tradeoffs.heatmaps import load_heat_maps, save_heat_maps
+from tradeoffs.jobs import identity, job
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents
 from tradeoffs.randomness import normal
+from tradeoffs.shards import Unfinished, rows_of_shard
 
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
@@ -27,11 +30,23 @@ with job(snakemake):
             dumps[text] = images[["sample_id", "sample_id", "text"]]
         if params.wrong_prompts:
             dumps[f"wrong_{text}"] = wrong_prompts[wrong_prompts["text_kind"] == text][["id", "sample_id", "text"]]
-    maps = {}
+
+    unfinished = Unfinished(params.unfinished, identity(snakemake))
+    group = queries_at_once(params.keep, params.batch_size)
+    files = {}
     for dump, rows in dumps.items():
         queries = [
             Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
-            for name, sample_id, text in rows.iloc[shard :: params.shards].itertuples(index=False, name=None)
+            for name, sample_id, text in rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)].itertuples(
+                index=False, name=None
+            )
         ]
-        maps[dump] = token_heat_maps(model, queries, seed, params.steps, params.keep, params.batch_size)
+        names = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
+        done = unfinished.done(names)
+        maps = token_heat_maps(model, queries[done * group :], seed, params.steps, params.keep, params.batch_size)
+        for name in names[done:]:
+            save_heat_maps(unfinished.folder / name, {dump: list(islice(maps, group))})
+        files[dump] = [unfinished.folder / name for name in names]
+    maps = {dump: list(load_heat_maps(parts, dump).values()) for dump, parts in files.items()}
     save_heat_maps(snakemake.output.heat_maps, maps)
+    unfinished.remove()

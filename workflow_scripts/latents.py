@@ -6,11 +6,13 @@ from tradeoffs.data.tables import read_images
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import encode_images, save_latents
+from tradeoffs.shards import rows_of_shard
 
 with job(snakemake):
     params, wildcards = snakemake.params, snakemake.wildcards
     images = read_images(snakemake.input.images)
-    images = images[images["split"] == wildcards.subset].iloc[int(wildcards.shard) :: params.shards]
+    images = images[images["split"] == wildcards.subset]
+    images = images.iloc[rows_of_shard(len(images), params.batch_size, int(wildcards.shard), params.shards)]
     vae = load(snakemake.input.base).vae.to("cuda" if torch.cuda.is_available() else "cpu")
     mean, std = encode_images(vae, images["path"].tolist(), params.resolution, params.batch_size)
     save_latents(snakemake.output.latents, images["sample_id"].tolist(), mean, std)

@@ -1,25 +1,19 @@
-"""Scores one folder of generated images: FID, KID, MS-SSIM within prompts and, with a classifier, label consistency."""
-
-from pathlib import Path
+"""Scores one model's samples: FID, KID, MS-SSIM within prompts and, with a classifier, label consistency."""
 
 import numpy as np
 import pandas as pd
 import torch
 
-from tradeoffs.data.tables import read_csv, reject_rows, write_table
+from tradeoffs.data.tables import read_samples, write_table
 from tradeoffs.evaluation.classifier import label_scores, load_classifier
 from tradeoffs.evaluation.features import ImageFiles, build_extractor, extract
 from tradeoffs.evaluation.fidelity import distances, diversity
 from tradeoffs.jobs import job
 
 with job(snakemake):
-    source, params, classifier = snakemake.input.samples, snakemake.params, snakemake.input.classifier or None
-    columns = ["image_id", "prompt_id", "repeat", "Finding Labels", "path"]
-    samples = read_csv(source, columns, "delete the folder to have the images sampled again").sort_values("image_id")
-    reject_rows(source, ~samples["repeat"].str.fullmatch("[0-9]+"), "repeat is not a whole number")
-    samples["path"] = [Path(source).parent / path for path in samples["path"]]
-
-    once = samples[samples["repeat"].astype(int) == 0]
+    params, classifier = snakemake.params, snakemake.input.classifier or None
+    samples = read_samples(snakemake.input.samples)
+    once = samples[samples["repeat"] == 0]
     files = ImageFiles(once["path"], params.resolution)
     fake = {
         kind: extract(build_extractor(name, classifier), files, params.batch_size)

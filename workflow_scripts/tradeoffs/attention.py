@@ -100,18 +100,24 @@ class Query:
     latent: torch.Tensor
 
 
+def queries_at_once(keep: int, batch_size: int) -> int:
+    """How many queries share U-Net passes, given steps per query and (image, step) pairs per pass."""
+    return max(1, batch_size // keep)
+
+
 @torch.no_grad()
 def token_heat_maps(
     model: LatentDiffusion, queries: Sequence[Query], seed: int, steps: int, keep: int, batch_size: int
-) -> list[TokenHeatMaps]:
-    """Heat maps of every token of each query's text on its image (original: `compute_masks`, as a running mean).
+) -> Iterator[TokenHeatMaps]:
+    """Yields the heat maps of every token of each query's text on its image (original: `compute_masks`, as a running
+    mean), in order.
 
-    batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1).
+    batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1). Each
+    `queries_at_once` queries are computed together, so the same group gives the same bits.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, keep)
     encoder = CachedTextEncoder(model.tokenizer, model.text_encoder)
-    group_size = max(1, batch_size // keep)
-    results = []
+    group_size = queries_at_once(keep, batch_size)
     progress = tqdm(total=len(queries) * keep, desc="heat maps", unit="step")
     for start in range(0, len(queries), group_size):
         group = queries[start : start + group_size]
@@ -129,9 +135,9 @@ def token_heat_maps(
                 )
                 progress.update(len(batch))
         heat = sums.mean(len(cross_attention_layers(model.unet)), keep)
-        results += [_select(query, t, h) for query, t, h in zip(group, tokens, heat, strict=True)]
+        for query, of_query, maps in zip(group, tokens, heat, strict=True):
+            yield _select(query, of_query, maps)
     progress.close()
-    return results
 
 
 @torch.no_grad()

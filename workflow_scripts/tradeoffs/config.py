@@ -240,7 +240,7 @@ class HeatMaps(_Section):
     steps: Annotated[Count, Le(1000)] = Field(50, description="evenly spaced time steps")
     keep: Count = Field(40, description="last steps (the least noisy) that are averaged; the others are not computed")
     batch_size: Count = Field(8, description="pairs of image and time step in one U-Net pass")
-    shards: Count = Field(1, description="jobs (and files) into which the images are divided")
+    shards: Count = Field(2, description="jobs (and files) into which the images are divided")
     profile_samples: Count = Field(200, description="samples for the profile of the signal by layer and time step")
 
     @field_validator("keep")
@@ -257,6 +257,7 @@ class Sampling(_Section):
     steps: Annotated[Count, Le(1000)] = Field(75, description="steps of the scheduler")
     scheduler: Literal["plms", "ddim", "dpm"] = Field("plms", description="sampler; dpm is DPM-Solver++")
     batch_size: Count = Field(8, description="images sampled at once")
+    shards: Count = Field(10, description="jobs (and folders) into which the images of a variant and seed are divided")
 
 
 class MsSsim(_Section):

@@ -1,6 +1,8 @@
 """What every workflow script does around its work: log, thread limits, errors a person can read."""
 
 import ctypes
+import hashlib
+import json
 import logging
 import os
 import platform
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from threadpoolctl import threadpool_limits
 
 from tradeoffs.errors import InputError, Stopped
+from tradeoffs.files import sha256
 
 logger = logging.getLogger("tradeoffs")
 
@@ -76,3 +79,9 @@ def job(snakemake) -> Iterator[None]:
             sys.exit(1)
         finally:
             sys.stderr = terminal
+
+
+def identity(snakemake) -> str:
+    """Digest of all that a job's output follows from: params (its code's digest among them), wildcards, input files."""
+    origin = [dict(snakemake.params.items()), dict(snakemake.wildcards.items()), sha256(*snakemake.input)]
+    return hashlib.sha256(json.dumps(origin, default=str).encode()).hexdigest()

@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler,
 from PIL import Image
 from tqdm import tqdm
 
+from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.randomness import normal
 
 
@@ -24,7 +25,7 @@ def sampler(name: str, schedule_config: dict):
 def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFrame:
     """One row per image to make: every prompt once, and the first `repeated` prompts `repeats` times (for MS-SSIM).
 
-    Columns image_id, prompt_id, repeat (from 0), text, Finding Labels, path.
+    Columns SAMPLE_COLUMNS; repeats count from 0.
     """
     rows = []
     for place, prompt in enumerate(prompts.to_dict("records")):
@@ -40,7 +41,7 @@ def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFr
                     "path": f"images/{image_id}.png",
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=SAMPLE_COLUMNS)
 
 
 def draw_samples(

@@ -6,7 +6,7 @@ In memory every column is text, except `boxes` (list of [x, y, w, h]), `image_wi
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ GROUNDING_COLUMNS = [
     "mask",
 ]
 PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels"]
+SAMPLE_COLUMNS = ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
 SPLITS = ("train", "val", "test", "p19", "mscxr")
 SPLITS_WITH_TEXT = ("train", "val", "test")  # p19 and mscxr images without an impression are still of use
 
@@ -139,6 +140,24 @@ def read_prompts(path: str | Path) -> pd.DataFrame:
     reject_rows(path, no_file_name, "prompt_id has characters other than letters, digits and _ . -")
     reject_rows(path, table["text"].str.strip() == "", "text is empty")
     return table
+
+
+def read_samples(sources: Iterable[str | Path]) -> pd.DataFrame:
+    """Reads the lists of generated images of one model (SAMPLE_COLUMNS), shard after shard; `repeat` as int.
+
+    In the files `path` is seen from the list, here from the working directory.
+    Raises InputError for a missing column, a repeat that is no whole number, or an image that is listed twice.
+    """
+    tables = []
+    for source in sources:
+        table = read_csv(source, SAMPLE_COLUMNS, "delete it to have the images sampled again")[SAMPLE_COLUMNS]
+        reject_rows(source, ~table["repeat"].str.fullmatch("[0-9]+"), "repeat is not a whole number")
+        earlier = pd.concat([pd.Series(dtype=str), *(done["image_id"] for done in tables)])
+        reject_rows(source, table["image_id"].isin(earlier), "another list has this image too")
+        _reject_bad_ids(source, table["image_id"])
+        paths = [str(Path(source).parent / path) for path in table["path"]]
+        tables.append(table.assign(repeat=table["repeat"].astype(int), path=paths))
+    return pd.concat(tables, ignore_index=True)
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:

@@ -20,7 +20,9 @@ def encode_images(
     vae: AutoencoderKL, paths: Sequence[str], resolution: int, batch_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Posterior mean and standard deviation of each image, both (n, c, resolution/f, resolution/f), unscaled."""
-    means, deviations = [], []
+    size = resolution >> len(vae.config.block_out_channels) - 1
+    none = torch.empty(0, vae.config.latent_channels, size, size)
+    means, deviations = [none], [none]
     for start in tqdm(range(0, len(paths), batch_size), desc="latents", unit="batch"):
         images = torch.stack([torch.as_tensor(load_image(p, resolution)) for p in paths[start : start + batch_size]])
         posterior = vae.encode(images.to(vae.device, vae.dtype)).latent_dist
