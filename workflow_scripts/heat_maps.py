@@ -33,20 +33,18 @@ with job(snakemake):
 
     unfinished = Unfinished(params.unfinished, identity(snakemake))
     group = queries_at_once(params.keep, params.batch_size)
-    files = {}
+    finished = {}
     for dump, rows in dumps.items():
+        rows = rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)]
         queries = [
             Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
-            for name, sample_id, text in rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)].itertuples(
-                index=False, name=None
-            )
+            for name, sample_id, text in rows.itertuples(index=False, name=None)
         ]
         names = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
         done = unfinished.done(names)
         maps = token_heat_maps(model, queries[done * group :], seed, params.steps, params.keep, params.batch_size)
         for name in names[done:]:
             save_heat_maps(unfinished.folder / name, {dump: list(islice(maps, group))})
-        files[dump] = [unfinished.folder / name for name in names]
-    maps = {dump: list(load_heat_maps(parts, dump).values()) for dump, parts in files.items()}
-    save_heat_maps(snakemake.output.heat_maps, maps)
+        finished[dump] = list(load_heat_maps([unfinished.folder / name for name in names], dump).values())
+    save_heat_maps(snakemake.output.heat_maps, finished)
     unfinished.remove()

@@ -148,11 +148,11 @@ def read_samples(sources: Iterable[str | Path]) -> pd.DataFrame:
     In the files `path` is seen from the list, here from the working directory.
     Raises InputError for a missing column, a repeat that is no whole number, or an image that is listed twice.
     """
-    tables = []
+    tables: list[pd.DataFrame] = []
     for source in sources:
         table = read_csv(source, SAMPLE_COLUMNS, "delete it to have the images sampled again")[SAMPLE_COLUMNS]
         reject_rows(source, ~table["repeat"].str.fullmatch("[0-9]+"), "repeat is not a whole number")
-        earlier = pd.concat([pd.Series(dtype=str), *(done["image_id"] for done in tables)])
+        earlier = [name for done in tables for name in done["image_id"]]
         reject_rows(source, table["image_id"].isin(earlier), "another list has this image too")
         _reject_bad_ids(source, table["image_id"])
         paths = [str(Path(source).parent / path) for path in table["path"]]
