@@ -43,10 +43,7 @@ TEXTS = {"cxr": ["phrase", "impression"], "coco": ["caption"]}  # texts of the h
 POPULATION = {"cxr": "p19", "coco": "test"}  # split of the real images that samples are compared with
 GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images on which localisation is scored
 PROTOCOLS = ["corrected", "published"]
-EXTRACTORS = {
-    "cxr": {"general": "efficientnet_lite0", "domain": "findings_classifier"},
-    "coco": {"general": "efficientnet_lite0"},
-}
+EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
 TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else {"cxr": "MIMIC-CXR", "coco": "MS-COCO"}
 TITLES = {dataset: TITLES[dataset] for dataset in DATASETS}
 TABLE_TITLES = {dataset: f"Demo: {title}" if DEMO else title for dataset, title in TITLES.items()}
@@ -119,9 +116,11 @@ def model_output(wildcards):
     return folder if wildcards.checkpoint == "final" else str(Path(folder).parent)
 
 
-def classifier_of(wildcards):
-    """The findings classifier, for the data set that has findings."""
-    return f"{RUN}/evaluation/cxr/classifier" if wildcards.dataset == "cxr" else []
+def domain_extractor(wildcards):
+    """The weights of the X-ray network, for the data set that has findings: a file of the user's, or our classifier."""
+    if wildcards.dataset != "cxr":
+        return []
+    return CONFIG.evaluation.extractors.xrv_densenet121_all or f"{RUN}/evaluation/cxr/classifier"
 
 
 def latent_shards(dataset, subset):

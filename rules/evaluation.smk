@@ -161,7 +161,8 @@ rule real_features:
     """Extracts the features of real images that samples are compared with."""
     input:
         images=f"{DATA}/images.csv",
-        classifier=classifier_of,
+        general=CONFIG.evaluation.extractors.inception or [],
+        domain=domain_extractor,
     output:
         features=f"{EVALUATION}/real_features.npz",
     log:
@@ -193,7 +194,8 @@ rule fidelity:
         samples=lambda wildcards: sample_shards(wildcards, "samples.csv"),
         images=lambda wildcards: sample_shards(wildcards, "images"),
         real=rules.real_features.output.features,
-        classifier=classifier_of,
+        general=CONFIG.evaluation.extractors.inception or [],
+        domain=domain_extractor,
     output:
         scores=f"{SCORES}/fidelity.csv",
     log:

@@ -150,6 +150,15 @@ def test_training_of_a_data_set():
     assert set(cxr) == set(coco) == set(config.dump()["training"]) - {"coco_steps", "coco_milestones"}
 
 
+def test_extractors_of_a_data_set_follow_the_weights_that_are_given():
+    assert Config().extractors_of("cxr") == {"general": "efficientnet_lite0", "domain": "findings_classifier"}
+    assert Config().extractors_of("coco") == {"general": "efficientnet_lite0"}
+    given = {"evaluation": {"extractors": {"inception": "a.pt", "xrv_densenet121_all": "b.pt"}}}
+    config = resolve(given, PRESETS)
+    assert config.extractors_of("cxr") == {"general": "inception", "domain": "xrv_densenet121_all"}
+    assert config.extractors_of("coco") == {"general": "inception"}
+
+
 def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
     config = resolve({"preset": "paper"}, PRESETS)
     dumped = yaml.safe_load(yaml.safe_dump(config.dump()))
@@ -426,6 +435,11 @@ def test_a_home_folder_is_expanded(files, monkeypatch, tmp_path):
         ("data.prompts", {"data": {"prompts": "mine"}}),
         ("data.sentences", {"data": {"sentences": "mine"}}),
         ("external.biovil", {"external": {"biovil": "mine"}}),
+        ("evaluation.extractors.inception", {"evaluation": {"extractors": {"inception": "mine"}}}),
+        (
+            "evaluation.extractors.xrv_densenet121_all",
+            {"evaluation": {"extractors": {"xrv_densenet121_all": "mine"}}},
+        ),
     ],
 )
 def test_a_missing_file_is_named(files, source, key, change):
@@ -461,6 +475,12 @@ def test_sentences_are_needed_by_cxr_only(files):
     assert path_problems(resolve(files, PRESETS)) == [
         "data.sentences: there is no file resources/sentences.csv; correct the path or remove the key"
     ]
+
+
+def test_weights_of_the_x_ray_network_are_needed_by_cxr_only(files):
+    files["evaluation"] = {"extractors": {"xrv_densenet121_all": "absent.pt"}}
+    files["data"]["sets"] = ["coco"]
+    check_paths(resolve(files, PRESETS))
 
 
 def test_kinds_of_base(tmp_path, monkeypatch):

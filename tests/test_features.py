@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -70,11 +72,6 @@ def test_extractors_are_in_evaluation_mode(lite0):
     assert not any(module.training for module in lite0.modules())
 
 
-def test_unknown_extractor_names_the_known_ones():
-    with pytest.raises(InputError, match="'inception' is none of efficientnet_lite0, findings_classifier"):
-        build_extractor("inception")
-
-
 def test_extract_keeps_the_order_and_the_last_short_batch():
     images = torch.zeros(5, 3, 2, 2, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.tensor([10, 20, 30, 40, 50])
@@ -101,3 +98,55 @@ def test_image_files_share_one_size(tmp_path):
     images = torch.stack(list(ImageFiles([tmp_path / "portrait.png", tmp_path / "small.png"], resolution=20)))
     assert images.shape == (2, 3, 20, 20)
     assert images[0].unique().tolist() == [200] and images[1].unique().tolist() == [100]
+
+
+# --- Inception, for which a small network of the same interface stands ----------------------------------------------
+
+
+class ScriptedInception(torch.nn.Module):
+    """As StyleGAN's file: scales uint8 images itself; 1008 logits, or 2048 features on request."""
+
+    def __init__(self, num_features: int = 2048):
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(
+        self, img, return_features: bool = False, use_fp16: bool = False, no_output_bias: bool = False
+    ) -> torch.Tensor:
+        grey = (img.float() - 128).mean(dim=[1, 2, 3]) / 128
+        return grey[:, None].repeat(1, self.num_features if return_features else 1008)
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Writes a network as a TorchScript file and returns its path."""
+
+    def write(network):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.* is deprecated")
+            torch.jit.script(network).save(tmp_path / "inception.pt")
+        return tmp_path / "inception.pt"
+
+    return write
+
+
+@pytest.mark.filterwarnings("error")
+def test_inception_gets_bytes_and_gives_its_features(script):
+    extractor = build_extractor("inception", script(ScriptedInception()))
+    images = torch.tensor([0, 128, 255], dtype=torch.uint8)[:, None, None, None].expand(3, 3, 70, 50)
+    features = extract(extractor, images, batch_size=2)
+    assert features.shape == (3, extractor.num_features) == (3, 2048)
+    np.testing.assert_allclose(features[:, 7], [-1, 0, 127 / 128], atol=1e-6)
+
+
+def test_other_files_than_inceptions_are_named(script, tmp_path):
+    (tmp_path / "text.pt").write_text("no network")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.pt")
+    broken = r"evaluation\.extractors\.inception: .*{} is not the TorchScript file of Inception \(.*{}.*\);"
+    for name, reason in (("text.pt", "ZIP"), ("weights.pt", "constants"), ("absent.pt", "exist")):
+        with pytest.raises(InputError, match=broken.format(name, reason)):
+            build_extractor("inception", tmp_path / name)
+    with pytest.raises(InputError, match=broken.format("inception.pt", "argument")):
+        build_extractor("inception", script(FirstPixel()))
+    with pytest.raises(InputError, match=broken.format("inception.pt", r"shape \(1, 64\)")):
+        build_extractor("inception", script(ScriptedInception(64)))

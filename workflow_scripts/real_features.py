@@ -10,8 +10,8 @@ from tradeoffs.jobs import job
 from tradeoffs.randomness import seed_of
 
 with job(snakemake):
-    source, params = snakemake.input.images, snakemake.params
-    classifier = snakemake.input.classifier or None
+    inputs, params = snakemake.input, snakemake.params
+    source = inputs.images
     images = read_images(source)
     images = images[images["split"] == params.split]
     if images.empty:
@@ -22,6 +22,6 @@ with job(snakemake):
     files = ImageFiles(images["path"], params.resolution)
     features = {}
     for kind, name in params.extractors.items():
-        features[kind] = extract(build_extractor(name, classifier), files, params.batch_size)
+        features[kind] = extract(build_extractor(name, inputs.get(kind)), files, params.batch_size)
     with atomic_path(snakemake.output[0]) as temporary, open(temporary, "wb") as file:
         np.savez(file, id=images["sample_id"].to_numpy(dtype=np.str_), **features)

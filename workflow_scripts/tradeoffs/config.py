@@ -267,6 +267,21 @@ class MsSsim(_Section):
     repeats: Annotated[Whole, Ge(2)] = Field(4, description="images a prompt, compared in pairs")
 
 
+class Extractors(_Section):
+    """Networks for FID and KID, from weights that you have; without them others stand in, and the tables name which."""
+
+    inception: PathText | None = Field(
+        None,
+        description="StyleGAN's inception-2015-12-05.pt, the TorchScript Inception of published FIDs; null: "
+        "EfficientNet-Lite0 with the ImageNet weights of its package",
+    )
+    xrv_densenet121_all: PathText | None = Field(
+        None,
+        description="weights file of torchxrayvision's densenet121-res224-all (the package must be installed), for "
+        "X-ray features and label consistency; null: our findings classifier, trained on the run's own images",
+    )
+
+
 class Evaluation(_Section):
     """Scores."""
 
@@ -277,6 +292,7 @@ class Evaluation(_Section):
     permutations: Count = Field(2000, description="permutations behind the p values of differences")
     max_excluded: Share = Field(0.5, description="share of the rows that may be excluded before a rule fails")
     ms_ssim: MsSsim = Field(MsSsim(), description="diversity")
+    extractors: Extractors = Field(Extractors(), description="feature extractors")
     real_images: Count = Field(5000, description="at most so many real images for FID and KID")
     kid_subset: Annotated[Whole, Ge(2)] = Field(1000, description="images in each subset of KID")
     batch_size: Count = Field(32, description="images in one pass of a feature extractor")
@@ -399,6 +415,14 @@ class Config(_Section):
         """GPUs of a fine-tuning job."""
         own = self.resources.training_gpus
         return self.resources.gpus if own is None else own
+
+    def extractors_of(self, dataset: str) -> dict[str, str]:
+        """Names of the feature extractors of a data set: `general`, and for cxr `domain`."""
+        given = self.evaluation.extractors
+        names = {"general": "inception" if given.inception else "efficientnet_lite0"}
+        if dataset == "cxr":
+            names["domain"] = "xrv_densenet121_all" if given.xrv_densenet121_all else "findings_classifier"
+        return names
 
     def training_of(self, dataset: str) -> dict[str, Any]:
         """The section `training` with the steps and milestones of one data set."""
@@ -584,6 +608,8 @@ def check_paths(config: Config) -> None:
         for name in [name for dataset in config.data.sets for name in _FOLDERS[dataset]]:
             problems += _folder_problems(f"data.{name}", getattr(config.data, name), _CONTENTS[name])
     files = {f"external.{name}": file for name, file in config.external.items()}
+    used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
+    files |= {f"evaluation.extractors.{name}": file for name, file in config.evaluation.extractors if name in used}
     if config.data.prompts:
         files["data.prompts"] = config.data.prompts
     if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):

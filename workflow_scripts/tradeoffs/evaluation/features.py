@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from tradeoffs.data.images import load_image
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
+from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet
 
 
 class ImageFiles(Dataset):
@@ -63,10 +65,41 @@ class EfficientNetLite0(nn.Module):
         return self.network.extract_features(self.scale(images)).mean(dim=(2, 3))
 
 
-class FindingsFeatures(nn.Module):
-    """The penultimate features of a findings classifier."""
+class Inception(nn.Module):
+    """2048 features of the Inception network of published FIDs, from its TorchScript file inception-2015-12-05.pt.
 
-    def __init__(self, classifier: FindingsClassifier):
+    That file, StyleGAN's translation of the TensorFlow network, scales uint8 images itself.
+    """
+
+    num_features = 2048
+
+    def __init__(self, weights: str | Path):
+        super().__init__()
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
+                self.network = torch.jit.load(weights, map_location="cpu")
+            with torch.inference_mode():
+                shape = tuple(self(torch.zeros(1, 3, 299, 299, dtype=torch.uint8)).shape)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+        else:
+            reason = "" if shape == (1, self.num_features) else f"it gives features of shape {shape}"
+        if reason:
+            raise InputError(
+                f"evaluation.extractors.inception: {weights} is not the TorchScript file of Inception ({reason}); give "
+                "StyleGAN's inception-2015-12-05.pt, or remove the key to use EfficientNet-Lite0"
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 2048) from uint8 images (n, 3, H, W)."""
+        return self.network(images, return_features=True)
+
+
+class FindingsFeatures(nn.Module):
+    """The penultimate features of a classifier of findings."""
+
+    def __init__(self, classifier: FindingsClassifier | XRayDenseNet):
         super().__init__()
         self.classifier = classifier
         self.num_features = classifier.num_features
@@ -76,19 +109,27 @@ class FindingsFeatures(nn.Module):
         return self.classifier.features(images)
 
 
-def build_extractor(name: str, classifier_path: str | Path | None = None) -> nn.Module:
+# extractors that name findings too, by what loads them from their folder or file
+CLASSIFIERS: dict[str, Callable[[str | Path], FindingsClassifier | XRayDenseNet]] = {
+    "findings_classifier": load_classifier,
+    "xrv_densenet121_all": load_xray_densenet,
+}
+
+
+def build_extractor(name: str, weights: str | Path = "") -> nn.Module:
     """The extractor of that name, in evaluation mode: uint8 images (n, 3, H, W) to features (n, num_features).
 
-    classifier_path: folder of the findings classifier, for the extractor that is made of it
-    Raises InputError for an unknown name.
+    name: efficientnet_lite0, which has its own weights, or inception or one of CLASSIFIERS
+    weights: file or folder of the weights
+    Raises InputError if they are not that network's.
     """
-    builders: dict[str, Callable[[], nn.Module]] = {
+    if name in CLASSIFIERS:
+        return FindingsFeatures(CLASSIFIERS[name](weights)).eval()
+    others: dict[str, Callable[[], nn.Module]] = {
         "efficientnet_lite0": EfficientNetLite0,
-        "findings_classifier": lambda: FindingsFeatures(load_classifier(classifier_path or "")),
+        "inception": lambda: Inception(weights),
     }
-    if name not in builders:
-        raise InputError(f"extractors: {name!r} is none of {', '.join(builders)}; correct it in the configuration")
-    return builders[name]().eval()
+    return others[name]().eval()
 
 
 def extract(extractor: nn.Module, images: Dataset | Tensor, batch_size: int) -> np.ndarray:

@@ -67,7 +67,10 @@ def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extracto
                 "resized, its five scales need that."
             )
     if "label_auc" in set(fidelity["metric"]):
-        notes.append("Label AUC: the findings classifier on the samples against the labels they were prompted with.")
+        notes.append(
+            f"Label AUC: {extractors['domain']} on the samples against the labels they were prompted with, a mean over "
+            "findings."
+        )
     return notes
 
 
