@@ -164,6 +164,7 @@ CONFIG_CHANGES = {
         {"attention_profile", "attention_profile_figure"} | TABLES,
     ),
     "guidance": ("guidance: 4.0", "guidance: 3.0", SAMPLED | TABLES),
+    "shards of samples": ("batch_size: 6\n  shards: 1", "batch_size: 6\n  shards: 2", SAMPLED | TABLES),
     "KID subset": ("kid_subset: 6", "kid_subset: 5", FIDELITY | TABLES),
     "bootstrap": ("bootstrap: 50", "bootstrap: 40", SUMMARISED),
     "classifier": ("epochs: 1", "epochs: 2", {"classifier", "real_features"} | FIDELITY | TABLES),
