@@ -18,7 +18,9 @@ def snakemake(tmp_path):
     """Snakemake's object as far as a job reads it; the process is as before afterwards."""
     root, threads = logging.getLogger(), torch.get_num_threads()
     handlers, level = root.handlers[:], root.level
-    yield SimpleNamespace(log=[str(tmp_path / "logs" / "data" / "rule.log")], threads=1, rule="prepare_images")
+    yield SimpleNamespace(
+        log=[str(tmp_path / "logs" / "data" / "rule.log")], threads=1, resources={}, rule="prepare_images"
+    )
     root.handlers[:], root.level = handlers, level
     torch.set_num_threads(threads)
 
@@ -63,7 +65,7 @@ def test_script_ends_with_exit_code(tmp_path):
     script = (
         "from types import SimpleNamespace\n"
         "from tradeoffs.jobs import job\n"
-        f"with job(SimpleNamespace(log=[{str(tmp_path / 'rule.log')!r}], threads=1, rule='r')):\n"
+        f"with job(SimpleNamespace(log=[{str(tmp_path / 'rule.log')!r}], threads=1, resources={{}}, rule='r')):\n"
         "    raise MemoryError\n"
     )
     run = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)

@@ -1,11 +1,11 @@
 """Where the signal sits: AUC-ROC of each cross-attention layer at each time step, for some of a model's samples."""
 
 import pandas as pd
-import torch
 
 from tradeoffs.attention import Query, layer_maps
 from tradeoffs.data.tables import read_grounding, write_table
 from tradeoffs.data.words import query_words
+from tradeoffs.devices import default_device
 from tradeoffs.evaluation.localisation import control_auc, samples
 from tradeoffs.evaluation.queries import Excluded, token_weights
 from tradeoffs.heatmaps import load_heat_maps
@@ -17,7 +17,7 @@ from tradeoffs.randomness import normal, numpy_rng
 
 with job(snakemake):
     inputs, params, seed = snakemake.input, snakemake.params, int(snakemake.wildcards.seed)
-    model = load(params.model).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     maps = load_heat_maps(inputs.heat_maps, params.text)
     rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)

@@ -2,10 +2,9 @@
 
 from itertools import islice
 
-import torch
-
 from tradeoffs.attention import Query, queries_at_once, token_heat_maps
 from tradeoffs.data.tables import read_csv, read_grounding
+from tradeoffs.devices import default_device
 from tradeoffs.heatmaps import load_heat_maps, save_heat_maps
 from tradeoffs.jobs import identity, job
 from tradeoffs.models.checkpoints import load
@@ -16,7 +15,7 @@ from tradeoffs.shards import Unfinished, rows_of_shard
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     shard, seed = int(wildcards.shard), int(wildcards.seed)
-    model = load(params.model).to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     grounding = read_grounding(inputs.grounding)
     wrong_prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "sample_id", "text"], "delete it and run again")

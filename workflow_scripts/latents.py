@@ -1,8 +1,7 @@
 """One shard of the latents of the training images or of the MS-CXR images."""
 
-import torch
-
 from tradeoffs.data.tables import read_images
+from tradeoffs.devices import default_device
 from tradeoffs.jobs import job
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import encode_images, save_latents
@@ -13,6 +12,6 @@ with job(snakemake):
     images = read_images(snakemake.input.images)
     images = images[images["split"] == wildcards.subset]
     images = images.iloc[rows_of_shard(len(images), params.batch_size, int(wildcards.shard), params.shards)]
-    vae = load(snakemake.input.base).vae.to("cuda" if torch.cuda.is_available() else "cpu")
+    vae = load(snakemake.input.base).vae.to(default_device())
     mean, std = encode_images(vae, images["path"].tolist(), params.resolution, params.batch_size)
     save_latents(snakemake.output.latents, images["sample_id"].tolist(), mean, std)

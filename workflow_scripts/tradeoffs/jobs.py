@@ -9,10 +9,11 @@ import platform
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from threadpoolctl import threadpool_limits
 
+from tradeoffs.devices import gpus_asked, held_cards
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.files import sha256
 
@@ -49,10 +50,11 @@ def _keep_freed_memory() -> None:
 
 @contextmanager
 def job(snakemake) -> Iterator[None]:
-    """Runs a script's body with its stderr copied to `snakemake.log[0]` and at most `snakemake.threads` threads.
+    """Runs a script's body with its stderr copied to `snakemake.log[0]`, with at most `snakemake.threads` threads and
+    on as many GPUs as it asks for.
 
     An `InputError` or `Stopped` is printed as one line without a traceback; any error ends the job with exit code 1.
-    The processes of a job that torchrun started share its log and threads; only the first one tells of its progress.
+    The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
     _keep_freed_memory()
     terminal = sys.stderr
@@ -69,7 +71,8 @@ def job(snakemake) -> Iterator[None]:
         try:
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(threads)
-            with threadpool_limits(threads):
+            cards = held_cards(gpus_asked(snakemake.resources)) if processes == 1 else nullcontext()
+            with threadpool_limits(threads), cards:
                 yield
         except (InputError, Stopped) as error:
             print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tradeoffs.data.tables import SAMPLE_COLUMNS
+from tradeoffs.devices import default_device
 from tradeoffs.randomness import normal
 
 
@@ -52,7 +53,7 @@ def draw_samples(
     folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
     (seed, image id) only (docs/differences.md, row 1).
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     pipeline = StableDiffusionPipeline.from_pretrained(
         folder, safety_checker=None, feature_extractor=None, requires_safety_checker=False, local_files_only=True
     ).to(device)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
+from tradeoffs.devices import default_device
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 from tradeoffs.randomness import numpy_rng, seed_of, torch_rng
@@ -109,7 +110,7 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "classifier"))
         model = FindingsClassifier(labels)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     model.train().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     batches = -(-len(inputs) // batch_size)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from tradeoffs.data.images import load_image
+from tradeoffs.devices import default_device
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
 from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet
@@ -134,7 +135,7 @@ def build_extractor(name: str, weights: str | Path = "") -> nn.Module:
 
 def extract(extractor: nn.Module, images: Dataset | Tensor, batch_size: int) -> np.ndarray:
     """Float32 array (n, d): what `extractor` (or a classifier) returns for n uint8 images (3, H, W) of one size."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     extractor = extractor.to(device)
     batches = tqdm(DataLoader(images, batch_size=batch_size), desc=type(extractor).__name__, unit="batch")
     with torch.inference_mode():
