@@ -73,7 +73,7 @@ def _cards(shown: str | None) -> list[str]:
 def _hold(locks: ExitStack, cards: list[str], wanted: int) -> list[str]:
     """The names of `wanted` cards that were free, now locked until `locks` closes; none of them if too few are free."""
     with ExitStack() as taken:
-        held = []
+        held: list[str] = []
         for card in cards:
             if len(held) < wanted and _lock(taken, card):
                 held.append(card)
