@@ -72,6 +72,11 @@ def raw_folder(key):
     return getattr(CONFIG.data, key)
 
 
+def prepared(key):
+    """The original's prepared table that takes the place of raw files, or none."""
+    return [] if DEMO else getattr(CONFIG.data, key) or []
+
+
 def captions(wildcards):
     """The file of all captions, for a data set whose images have several."""
     return f"{COCO}/captions.csv" if wildcards.dataset == "coco" else []

@@ -24,6 +24,7 @@ rule prepare_images:
     """Reads MIMIC-CXR-JPG and its reports into the image table."""
     input:
         raw=rules.phantoms.output.raw if DEMO else [],
+        prepared=prepared("mimic_prepared"),
     output:
         images=f"{CXR}/images.csv",
         counts=f"{CXR}/images_counts.csv",
@@ -126,6 +127,7 @@ rule prepare_coco:
     """Reads MS-COCO's captions and instances into the image, caption and grounding tables."""
     input:
         raw=rules.phantom_scenes.output.raw if DEMO else [],
+        prepared=prepared("coco_prepared"),
     output:
         images=f"{COCO}/images.csv",
         captions=f"{COCO}/captions.csv",

@@ -52,6 +52,8 @@ rule latents:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.latents.batch_size,
         shards=CONFIG.latents.shards,
+        # fine-tuning can do without an image, an evaluation cannot
+        max_missing=lambda wildcards: CONFIG.data.max_missing if wildcards.subset == "train" else 0.0,
         code=code_digest("latents.py"),
     script:
         "../workflow_scripts/latents.py"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from tradeoffs.data.coco import prepare_grounding, prepare_images
+from tradeoffs.data.coco import prepare_grounding, prepare_images, read_prepared
 from tradeoffs.data.coco_categories import COCO_CATEGORIES, COCO_NAMES, query_words
 from tradeoffs.data.prompts import caption_prompts
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts, write_table
@@ -173,24 +173,63 @@ def test_images_and_captions(coco):
     assert dropped(counts) == {"no annotated object (kept)": 1}
 
 
+def test_the_originals_table_stands_for_the_training_annotations(coco, tmp_path):
+    coco.image("train", 7, "first of all", "second")
+    coco.image("train", 8, file=False)
+    expected, expected_captions, expected_counts = coco.prepare(max_missing=0.4)
+    for path in (coco.folder / "annotations").glob("*_train2017.json"):
+        path.unlink()
+    table = tmp_path / "train2017_meta.csv"
+    table.write_text(
+        ",path,segmentation_path,captions,captions_filtered,split\n"
+        "0,train2017/000000000009.jpg,x.png, A car.,,1\n"
+        "1,train2017/000000000007.jpg,x.png, first  of all|| second ,,1.0\n"
+        "2,train2017/000000000008.jpg,x.png,,,1\n"
+        "3,train2017/000000000003.jpg,x.png,Of the original's validation.,,2\n"
+    )
+    images, captions, counts = prepare_images(coco.folder, 0.4, table)
+    pd.testing.assert_frame_equal(images, expected)
+    pd.testing.assert_frame_equal(captions, expected_captions)
+    other = {"read": 5, "not of the split train": 1, "no annotated object (kept)": 2}
+    assert counts == expected_counts | other
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("train2017/../../9.jpg,A car.,1", "path is not that of an image"),
+        ("/train2017/9.jpg,A car.,1", "path is not that of an image"),
+        ("9.jpg,A car.,1", "path is not that of an image"),
+        ("train2017/9.jpg,A car.,train", "split is none of 0"),
+    ],
+)
+def test_wrong_rows_of_the_originals_table_are_named(tmp_path, row, message):
+    (tmp_path / "train2017_meta.csv").write_text(f"path,captions,split\ntrain2017/7.jpg,A dog.,1\n{row}\n")
+    with pytest.raises(InputError, match=f"train2017_meta.csv, row 3: {message}"):
+        read_prepared(tmp_path / "train2017_meta.csv")
+
+
 def test_what_is_left_out_of_the_images(coco):
     coco.image("train", 10, "text", file=False)
     coco.image("train", 11)
     coco.image("train", 12, " ", "\n")
+    coco.image("train", 14, "text")
+    (coco.folder / "train2017" / "000000000014.jpg").write_bytes(b"<html>Error 503</html>")
     coco.image("train", 9, "listed again")  # with a caption that belongs to the first as well
     coco.image("val", 13)
     coco.caption("val", 139, "twice", 5000)
     coco.caption("val", 139, "twice", 5000)
     coco.caption("train", 4711, "of no image", 5001)
     coco.object("train", 4711, CAR)
-    images, captions, counts = coco.prepare(max_missing=0.2)  # 1 of 5 is missing
+    images, captions, counts = coco.prepare(max_missing=0.5)  # 2 of 5 are
     assert images["sample_id"].tolist() == ["000000000009", "000000000139"]
     assert captions["text"].tolist() == ["A car.", "listed again"]
     assert list(counts)[0] == "read" and list(counts)[-1] == "kept"
     assert counts == {
-        "read": 7,
+        "read": 8,
         "image listed twice": 1,
         "image file missing": 1,
+        "image file unreadable": 1,
         "no caption": 3,
         "captions listed twice": 1,
         "captions that are empty": 2,
@@ -199,8 +238,8 @@ def test_what_is_left_out_of_the_images(coco):
         "no annotated object (kept)": 1,
         "kept": 2,
     }
-    with pytest.raises(InputError, match=r"000000000010\.jpg: 1 of 5 images are missing.*raise max_missing"):
-        coco.prepare(max_missing=0.19)
+    with pytest.raises(InputError, match=r"000000000010\.jpg: 2 of 5 images are missing.*raise max_missing"):
+        coco.prepare(max_missing=0.39)
 
 
 def test_the_share_of_missing_images_is_that_of_each_part(coco):
@@ -433,7 +472,7 @@ def test_missing_annotations_are_an_error(coco, path):
 
 def test_missing_folders_are_an_error(coco, tmp_path):
     (coco.write().folder / "val2017").rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="val2017: cannot be read as a folder"):
+    with pytest.raises(InputError, match=r"val2017: no image is left of .*'image file missing': 1"):
         prepare_images(coco.folder, 1.0)
 
 
@@ -479,7 +518,7 @@ def test_scripts(coco, tmp_path, run_script):
     outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts", "prompts", "counts")
     paths = {name: tmp_path / f"{name}.csv" for name in outputs}
     params = {"coco": str(coco.folder), "max_missing": 0.0}
-    run_script("prepare_coco", params=params, output=paths)
+    run_script("prepare_coco", params=params, input={"prepared": []}, output=paths)
     assert read_images(paths["images"])["split"].tolist() == ["train", "test", "test"]
     assert read_grounding(paths["grounding"])["phrase_id"].tolist() == ["000000000139-1"]
     assert pd.read_csv(paths["captions"]).columns.tolist() == ["sample_id", "text"]

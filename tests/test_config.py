@@ -397,14 +397,14 @@ def test_a_file_in_place_of_a_folder_is_named(files):
     files["data"]["ms_cxr"] = "mscxr/MS_CXR_Local_Alignment_v1.1.0.csv"
     assert path_problems(resolve(files, PRESETS)) == [
         "data.ms_cxr: mscxr/MS_CXR_Local_Alignment_v1.1.0.csv is a file; give the folder that holds "
-        "MS_CXR_Local_Alignment_v*.csv*"
+        "MS_CXR_Local_Alignment_v*.csv"
     ]
 
 
 def test_a_wrong_folder_is_named_with_what_it_lacks(files):
     Path("jpg/mimic-cxr-2.0.0-split.csv.gz").unlink()
     assert path_problems(resolve(files, PRESETS)) == [
-        "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.0.0-split.csv*; give the folder that does"
+        "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.*-split.csv*; give the folder that does"
     ]
 
 
@@ -414,6 +414,23 @@ def test_a_coco_folder_must_be_whole(files):
     assert path_problems(resolve(files, PRESETS)) == [
         "data.coco: the folder coco holds no annotations/instances_val2017.json and no train2017; give the folder that "
         "does"
+    ]
+
+
+def test_prepared_tables_take_the_place_of_raw_files(files):
+    write(Path(), "mimic.csv", "coco.csv")
+    shutil.rmtree("reports")
+    for table in Path("jpg").glob("*.csv.gz"):
+        table.unlink()
+    for annotations in Path("coco/annotations").glob("*_train2017.json"):
+        annotations.unlink()
+    files["data"] |= {"mimic_prepared": "mimic.csv", "coco_prepared": "coco.csv", "mimic_cxr_reports": None}
+    check_paths(resolve(files, PRESETS))
+    shutil.rmtree("coco/train2017")
+    files["data"]["mimic_prepared"] = "not/there.csv"
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.coco: the folder coco holds no train2017; give the folder that does",
+        "data.mimic_prepared: there is no file not/there.csv; correct the path or remove the key",
     ]
 
 

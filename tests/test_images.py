@@ -4,6 +4,7 @@ from PIL import Image
 
 from tradeoffs.data.images import (
     Geometry,
+    check_image_files,
     decoded_mask,
     image_size,
     load_image,
@@ -213,3 +214,32 @@ def test_truncated_image_is_named(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(InputError, match=f"short.{suffix}"):
         load_image(path, 8)
+
+
+def test_damaged_and_missing_files_are_told_before_they_are_decoded(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    whole = save(tmp_path / "whole.jpg", noise).read_bytes()
+    png = save(tmp_path / "whole.png", noise).read_bytes()
+    contents = {
+        "padded.jpg": whole + bytes(500),
+        "short.jpg": whole[:1500],
+        "short.png": png[:1500],
+        "empty.jpg": b"",
+        "page.jpg": b"<html>Error 503</html>",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    Image.new("L", (3300, 100)).save(tmp_path / "narrow.jpg")
+    names = ["whole.jpg", "whole.png", "padded.jpg", "absent.jpg", *list(contents)[1:], "narrow.jpg"]
+    paths = [str(tmp_path / name) for name in names]
+    assert check_image_files(paths, 0.7) == ["", "", "", "missing", *["unreadable"] * 5]
+    with pytest.raises(InputError, match=r"absent\.jpg: 6 of 9 images are missing or unreadable, .* \(missing\)"):
+        check_image_files(paths, 0.6)
+
+
+def test_images_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="narrow.png: cannot be read as an image .*640 x 10 pixels are too narrow"):
+        load_image(save(tmp_path / "narrow.png", np.zeros((10, 640), np.uint8)), 8)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="large.png: cannot be read as an image .*decompression bomb"):
+        load_image(save(tmp_path / "large.png", np.zeros((50, 50), np.uint8)), 8)

@@ -13,7 +13,8 @@ def test_posterior_of_each_image(tiny_model, tmp_path):
     paths = [str(tmp_path / f"{i}.png") for i in range(3)]
     for image, path in zip(pixels, paths, strict=True):
         Image.fromarray(image).save(path)
-    mean, std = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2)
+    mean, std, rows = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2)
+    assert rows == [0, 1, 2]
     assert mean.shape == std.shape == (3, 4, 8, 8) and mean.dtype == torch.float32
     for i in range(3):
         image = torch.tensor(pixels[i] / 127.5 - 1, dtype=torch.float32).permute(2, 0, 1)[None]
@@ -23,6 +24,21 @@ def test_posterior_of_each_image(tiny_model, tmp_path):
         torch.testing.assert_close(
             std[i], torch.exp(moments[4:] / 2), atol=1e-5, rtol=1e-4
         )  # moments: mean, log variance
+
+
+def test_unreadable_images_are_left_out_up_to_a_share(tiny_model, tmp_path, caplog):
+    paths = [str(tmp_path / f"{i}.png") for i in range(5)]
+    for i, path in enumerate(paths):
+        Image.new("L", (64, 64), 50 * i).save(path)
+    whole, _, _ = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2)
+    for i in (2, 3):  # a whole batch
+        (tmp_path / f"{i}.png").write_bytes(b"damaged")
+    mean, std, rows = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2, max_missing=0.4)
+    assert rows == [0, 1, 4] and mean.shape == std.shape == (3, 4, 8, 8)
+    torch.testing.assert_close(mean, whole[rows])
+    assert caplog.text.count("left out: ") == 2 and "2.png: cannot be read" in caplog.text
+    with pytest.raises(InputError, match=r"3\.png: cannot be read as an image"):
+        encode_images(tiny_model.vae, paths, resolution=64, batch_size=2, max_missing=0.39)
 
 
 def test_draw_from_the_posterior(tmp_path):

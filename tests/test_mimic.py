@@ -13,6 +13,7 @@ from tradeoffs.data.mimic import (
     prepare_images,
     read_chexpert,
     read_metadata,
+    read_prepared,
     read_split,
 )
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts, write_table
@@ -104,7 +105,10 @@ class Raw:
         if file:
             path = self.jpg / inner / f"s{study}" / f"{dicom_id}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.zeros((10, 10), dtype=np.uint8)).save(path)
+            if isinstance(file, bytes):
+                path.write_bytes(file)
+            else:
+                Image.fromarray(np.zeros((10, 10), dtype=np.uint8)).save(path)
         if box:
             place = {"x": 1, "y": 1, "w": 4, "h": 4, "image_width": 10, "image_height": 10, "dicom_id": dicom_id}
             self.boxes.append({"category_name": "Edema", "label_text": "mild edema"} | place)
@@ -148,21 +152,26 @@ def test_images_and_what_is_left_out(raw):
     raw.add("p19-box", "19000003", "61", box=True, labels={"Edema": 1.0, "Pleural Effusion": 1.0})
     raw.add("p19-same-subject", "19000003", "62")
     raw.add("silent", "13000001", "63", report="FINDINGS: Clear.")
-    raw.add("unreported", "13000001", "64", split="test", report=None)
+    raw.add("unreported", "13000002", "64", split="test", report=None)
     raw.add("unsplit", "13000001", "65", split=None)
     raw.add("lost", "13000001", "66", file=False)
     raw.add("train", "14000001", "67", split=None)
+    raw.add("damaged", "13000001", "68", file=b"\xff\xd8 cut short")
+    raw.add("of-a-test-patient", "11000001", "69")
     images, counts = raw.write().prepare(max_missing=0.2)
 
     assert counts == {
-        "read": 18,
+        "read": 20,
         "dicom_id listed twice": 1,
         "view is not PA or AP": 2,
         "not in the split file": 1,
+        "split mscxr, but not in MS-CXR": 0,
         "subject has an MS-CXR image": 3,
+        "subject has an image of another split": 1,
         "report file missing": 1,
         "no impression in the report": 1,
         "image file missing": 1,
+        "image file unreadable": 1,
         "kept": 8,
     }
     assert list(counts)[0] == "read" and list(counts)[-1] == "kept"
@@ -191,6 +200,60 @@ def test_prepared_table_can_be_read_back(raw, tmp_path):
     pd.testing.assert_frame_equal(read_images(tmp_path / "images.csv"), images)
 
 
+def test_the_originals_table_gives_what_the_raw_files_give(raw, tmp_path):
+    raw.add("a", "10000001", "51", labels={"Edema": 1.0, "Atelectasis": 1.0, "Pneumonia": -1.0})
+    raw.add("b", "10000002", "52", split="validate", view="AP", report="IMPRESSION:\n Mild\n edema.")
+    raw.add("c", "11000001", "53", split="test", labels={"No Finding": 1.0})
+    raw.add("d", "19000001", "54", report="FINDINGS: Clear.")
+    raw.add("e", "12000001", "55", box=True, view="LL")
+    raw.add("f", "12000001", "56")
+    raw.add("g", "13000001", "57", view="LATERAL")
+    raw.add("h", "13000001", "58", report="FINDINGS: Clear.")
+    raw.add("i", "13000001", "59", file=b"cut short")
+    from_raw, raw_counts = raw.write().prepare(max_missing=0.2)
+    numbers = {"train": "1", "validate": "2", "test": "0"}
+    rows = [
+        {
+            "dicom_id": image["dicom_id"],
+            "subject_id": f"{image['subject_id']}.0",
+            "study_id": f"{image['study_id']}.0",
+            "ViewPosition": image["ViewPosition"],
+            "path": "files/p{subject_id:.2}/p{subject_id}/s{study_id}/{dicom_id}.dcm".format(**image),
+            "split": {"d": "3", "e": "4"}.get(image["dicom_id"], numbers[split["split"]]),
+            "impression": {"b": "Mild\nedema.", "d": "", "h": ""}.get(image["dicom_id"], "Clear."),
+            "Finding Labels ": {"a": "Edema | Atelectasis", "c": "No Finding"}.get(image["dicom_id"], ""),
+        }
+        for image, split in zip(raw.metadata, raw.split, strict=True)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "prepared.csv", index=False)
+    images, counts = prepare_images(raw.jpg, None, raw.ms_cxr, ["PA", "AP"], 0.2, tmp_path / "prepared.csv")
+    pd.testing.assert_frame_equal(images, from_raw)
+    assert counts == raw_counts
+    assert images["split"].tolist() == ["train", "val", "test", "mscxr", "p19"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"subject_id": "10000032.5"}, "subject_id does not consist of 8 digits"),
+        ({"study_id": ""}, "study_id is empty"),
+        ({"dicom_id": "../a"}, "dicom_id does not consist of letters"),
+        ({"split": "train"}, "split is none of 0, 1, 2, 3, 4"),
+        ({"split": ""}, "split is none of 0, 1, 2, 3, 4"),
+        ({"Finding Labels": "Edema|Oedema"}, "Finding Labels has another name than Atelectasis"),
+        ({"path": "/files/p10/a.dcm"}, "path is not that of an image below the folder"),
+        ({"path": "files/../../a.jpg"}, "path is not that of an image below the folder"),
+        ({"path": ""}, "path is not that of an image below the folder"),
+    ],
+)
+def test_wrong_rows_of_the_originals_table_are_named(tmp_path, change, message):
+    row = {"dicom_id": "a", "subject_id": "10000032.0", "study_id": "50414267.0", "ViewPosition": "PA", "split": "1"}
+    row |= {"path": "files/p10/p10000032/s50414267/a.dcm", "impression": "Edema.", "Finding Labels": "Edema"}
+    pd.DataFrame([row, row | change]).to_csv(tmp_path / "prepared.csv", index=False)
+    with pytest.raises(InputError, match=f"prepared.csv, row 3: {message}"):
+        read_prepared(tmp_path / "prepared.csv")
+
+
 def test_views_are_the_configured_ones(raw):
     raw.add("pa", "10000001", "51")
     raw.add("ap", "10000001", "51", view="AP")
@@ -205,9 +268,9 @@ def test_too_many_missing_files_are_an_error(raw):
         raw.add(f"i{i}", "10000001", f"5{i}", file=i != 3, report=None if i == 4 else "IMPRESSION: Clear.")
     raw.write()
     assert raw.prepare(max_missing=0.12)[1]["kept"] == 8  # 1 of 10 reports, then 1 of 9 images
-    with pytest.raises(InputError, match=r"i3.jpg: 1 of 9 images are missing"):
+    with pytest.raises(InputError, match=r"i3.jpg: 1 of 9 images are missing or unreadable"):
         raw.prepare(max_missing=0.1)
-    with pytest.raises(InputError, match=r"s54.txt: 1 of 10 reports are missing"):
+    with pytest.raises(InputError, match=r"s54.txt: 1 of 10 reports are missing or unreadable"):
         raw.prepare(max_missing=0.09)
 
 
@@ -286,6 +349,7 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
             "views": ["PA"],
             "max_missing": 0.0,
         },
+        input={"prepared": []},
         output={"images": out["images"], "counts": out["counts"]},
     )
     assert read_images(out["images"])["split"].tolist() == ["train", "mscxr", "p19"]
@@ -323,5 +387,5 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
 def test_scripts_print_wrong_input_as_one_line(run_script, capsys):
     params = {"mimic_cxr_jpg": "nowhere", "mimic_reports": "", "ms_cxr": "", "views": ["PA"], "max_missing": 0.0}
     with pytest.raises(SystemExit):
-        run_script("prepare_images", params=params, output={"images": "x", "counts": "y"})
+        run_script("prepare_images", params=params, input={"prepared": []}, output={"images": "x", "counts": "y"})
     assert capsys.readouterr().err.startswith("Error in rule prepare_images: nowhere: there is no such folder")

@@ -18,10 +18,13 @@ from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 def main(inputs, output, params, seed: int) -> None:
     model = load(inputs.base)
+    latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     images = read_images(inputs.images)
+    images = images[images["split"] == "train"]
+    encoded = images["sample_id"].isin(latents.places)
     rows, text, counts = conditioning(
         params.variant["text"],
-        images[images["split"] == "train"],
+        images[encoded],
         captions=read_captions(inputs.captions) if inputs.captions else None,
         sentences=read_sentences(inputs.sentences) if inputs.sentences else None,
     )
@@ -37,7 +40,7 @@ def main(inputs, output, params, seed: int) -> None:
     outcome = fine_tune(
         model,
         Pairs(rows["sample_id"].tolist(), text),
-        Latents(inputs.latents, model.vae.config.scaling_factor),
+        latents,
         learnable,
         TrainingSettings(**params.training),
         seed,
@@ -52,7 +55,8 @@ def main(inputs, output, params, seed: int) -> None:
         save(output.ema)
     run.check()
     write_table(outcome.losses, output.losses)
-    write_counts(counts, output.counts)
+    unreadable = {"read": len(images), "image unreadable": int((~encoded).sum())}
+    write_counts(unreadable | counts | {"read": len(images)}, output.counts)
     with atomic_path(output.record) as temporary:
         temporary.write_text(json.dumps(outcome.record, indent=2) + "\n")
     run.finish(output.milestones)

@@ -13,5 +13,6 @@ with job(snakemake):
     images = images[images["split"] == wildcards.subset]
     images = images.iloc[rows_of_shard(len(images), params.batch_size, int(wildcards.shard), params.shards)]
     vae = load(snakemake.input.base).vae.to(default_device())
-    mean, std = encode_images(vae, images["path"].tolist(), params.resolution, params.batch_size)
-    save_latents(snakemake.output.latents, images["sample_id"].tolist(), mean, std)
+    paths = images["path"].tolist()
+    mean, std, rows = encode_images(vae, paths, params.resolution, params.batch_size, params.max_missing)
+    save_latents(snakemake.output.latents, images["sample_id"].iloc[rows].tolist(), mean, std)

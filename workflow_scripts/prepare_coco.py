@@ -6,7 +6,8 @@ from tradeoffs.jobs import job
 
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
-    images, captions, images_counts = prepare_images(params.coco, params.max_missing)
+    prepared = snakemake.input.prepared or None
+    images, captions, images_counts = prepare_images(params.coco, params.max_missing, prepared)
     grounding, grounding_counts = prepare_grounding(params.coco, images)
     write_table(images, output.images)
     write_table(captions, output.captions)

@@ -30,7 +30,7 @@ with job(snakemake), tempfile.TemporaryDirectory() as folder:
     latents = {}
     for split in ("train", "mscxr"):
         rows = images[images["split"] == split]
-        mean, std = encode_images(model.vae, rows["path"].tolist(), params.resolution, 32)
+        mean, std, _ = encode_images(model.vae, rows["path"].tolist(), params.resolution, 32)
         save_latents(raw / f"{split}.safetensors", rows["sample_id"].tolist(), mean, std)
         latents[split] = Latents([raw / f"{split}.safetensors"], model.vae.config.scaling_factor)
 

@@ -121,13 +121,23 @@ class Data(_Section):
     coco: PathText | None = Field(
         None, description="folder of MS-COCO 2017 (annotations, train2017, val2017), needed for coco with source files"
     )
+    mimic_prepared: PathText | None = Field(
+        None,
+        description="the original's mimic_metadata_preprocessed.csv in place of MIMIC's CSV files and reports; images "
+        "are still those in mimic_cxr_jpg, and mimic_cxr_reports is not read",
+    )
+    coco_prepared: PathText | None = Field(
+        None, description="the original's train2017_meta.csv in place of train2017's annotations"
+    )
     sentences: PathText = Field(
         "resources/sentences.csv", description="CSV of language-model sentences, one column a finding"
     )
     views: Annotated[list[Literal["PA", "AP"]], AfterValidator(_distinct)] = Field(
         ["PA", "AP"], description="view positions that are kept"
     )
-    max_missing: Share = Field(0.01, description="share of the listed image or report files that may be missing")
+    max_missing: Share = Field(
+        0.01, description="share of the listed image or report files that may be missing or damaged"
+    )
     prompts: PathText | None = Field(
         None, description="CSV of your own prompts (prompt_id, text, Finding Labels) instead of cxr's balanced list"
     )
@@ -590,26 +600,36 @@ def _suggestion(section: Sequence[str], name: str) -> str:
     return f"known here: {', '.join(beside)}"
 
 
-# What tells that a folder is the right one: glob patterns, each of which must match something in it
-_CONTENTS = {
-    "mimic_cxr_jpg": [f"mimic-cxr-2.0.0-{table}.csv*" for table in ("metadata", "chexpert", "split")] + ["files"],
-    "mimic_cxr_reports": ["files"],
-    "ms_cxr": ["MS_CXR_Local_Alignment_v*.csv*"],
-    "coco": [f"annotations/{kind}_{split}2017.json" for kind in ("captions", "instances") for split in ("train", "val")]
-    + ["train2017", "val2017"],
-}
-_FOLDERS = {"cxr": ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr"], "coco": ["coco"]}
+def _folders(data: Data) -> dict[str, list[str]]:
+    """The folders that a run on files needs, by key, and what tells that one is right: glob patterns, each of which
+    must match something in it."""
+    folders = {}
+    if "cxr" in data.sets:
+        tables = [f"mimic-cxr-2.*-{table}.csv*" for table in ("metadata", "chexpert", "split")]
+        folders["mimic_cxr_jpg"] = ["files"] if data.mimic_prepared else [*tables, "files"]
+        if not data.mimic_prepared:
+            folders["mimic_cxr_reports"] = ["files"]
+        folders["ms_cxr"] = ["MS_CXR_Local_Alignment_v*.csv"]
+    if "coco" in data.sets:
+        splits = ["val"] if data.coco_prepared else ["train", "val"]
+        annotations = [f"annotations/{kind}_{split}2017.json" for kind in ("captions", "instances") for split in splits]
+        folders["coco"] = [*annotations, "train2017", "val2017"]
+    return folders
 
 
 def check_paths(config: Config) -> None:
     """Raises InputError if a folder or file that the run needs is not there; looks only at what `data.source` needs."""
     problems = []
-    if config.data.source == "files":
-        for name in [name for dataset in config.data.sets for name in _FOLDERS[dataset]]:
-            problems += _folder_problems(f"data.{name}", getattr(config.data, name), _CONTENTS[name])
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
     files |= {f"evaluation.extractors.{name}": file for name, file in config.evaluation.extractors if name in used}
+    if config.data.source == "files":
+        for name, contents in _folders(config.data).items():
+            problems += _folder_problems(f"data.{name}", getattr(config.data, name), contents)
+        prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
+        for name in [prepared[dataset] for dataset in config.data.sets]:
+            if getattr(config.data, name):
+                files[f"data.{name}"] = getattr(config.data, name)
     if config.data.prompts:
         files["data.prompts"] = config.data.prompts
     if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):

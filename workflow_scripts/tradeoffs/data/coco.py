@@ -5,20 +5,20 @@ As in the original, train2017 is trained on (split train) and val2017 is tested 
 
 import json
 import math
-import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pycocotools import mask as rle
-from tqdm.contrib.concurrent import thread_map
 
 from tradeoffs.data.coco_categories import COCO_CATEGORIES
-from tradeoffs.data.images import image_size
-from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS
+from tradeoffs.data.images import check_image_files, image_size
+from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS, read_csv, reject_rows
 from tradeoffs.data.words import is_named
 from tradeoffs.errors import InputError
+from tradeoffs.files import for_each_file
 from tradeoffs.protocols import PROTOCOLS
 
 _SPLITS = {"train2017": "train", "val2017": "test"}
@@ -28,26 +28,32 @@ _SIDE_COUNTS = (
     "captions of unlisted images",
     "objects of unlisted images",
 )
-_IO_THREADS = 16  # the file system is waited for, not the processor
 Kinds = dict[str, dict[str, type | tuple[type, ...]]]  # lists of an annotation file: keys of entries, their types
 _REMEDY = "download MS-COCO 2017's images and annotations again"
 
 
-def prepare_images(coco: str | Path, max_missing: float) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+def prepare_images(
+    coco: str | Path, max_missing: float, prepared: str | Path | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Makes the image table and the table of the training images' captions.
 
     coco: the folder with annotations/, train2017/ and val2017/
-    max_missing: share of the images of train2017, and of val2017, that may be missing
+    max_missing: share of the images of train2017, and of val2017, that may be missing or unreadable
+    prepared: the original's table of training images (see read_prepared) in place of train2017's annotations
 
     An image's text is its first caption, the one of lowest id that is not empty; white space is folded. Its labels are
-    the classes annotated in it, in the order of their ids. Images themselves are not opened.
+    the classes annotated in it, in the order of their ids; the prepared table knows none.
     Returns the image table sorted by id, the captions (sample_id, text) sorted by image and caption id, and counts of
     images by reason; the counts that begin with "captions" or "objects" are of those.
     Raises InputError if the files are not as their owners ship them, too many are missing, or nothing is left.
     """
     coco = Path(coco)
     side_counts = dict.fromkeys(_SIDE_COUNTS, 0)
-    images = pd.concat([_read_part(coco, part, max_missing, side_counts) for part in _SPLITS], ignore_index=True)
+    parts = [_read_part(coco, part, side_counts) for part in _SPLITS if not (prepared and part == "train2017")]
+    if prepared:
+        parts.insert(0, read_prepared(prepared))
+    images = pd.concat(parts, ignore_index=True)
+    images["path"] = [f"{coco}/{path}" for path in images["path"]]
     counts = {"read": len(images)}
 
     def drop(bad: pd.Series, reason: str) -> None:
@@ -56,7 +62,14 @@ def prepare_images(coco: str | Path, max_missing: float) -> tuple[pd.DataFrame, 
         images = images[~bad]
 
     drop(images["sample_id"].duplicated() | images.duplicated(["split", "image_id"]), "image listed twice")
-    drop(~images["exists"].astype(bool), "image file missing")
+    if prepared:
+        drop(images["split"] == "", "not of the split train")
+    paths_of_parts = [part["path"] for _, part in images.groupby("split")]
+    faults = pd.concat(
+        pd.Series(check_image_files(paths.tolist(), max_missing), paths.index, dtype=str) for paths in paths_of_parts
+    )
+    drop(faults[images.index] == "missing", "image file missing")
+    drop(faults[images.index] == "unreadable", "image file unreadable")
     drop(images["captions"].map(len) == 0, "no caption")
     counts |= side_counts
     counts["no annotated object (kept)"] = int((images["Finding Labels"] == "").sum())
@@ -107,7 +120,7 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
     sizes = [listed[image][1:] for image in rows["image_id"]]
     rows = rows.assign(image_width=[width for width, _ in sizes], image_height=[height for _, height in sizes])
     paths = rows["path"].unique().tolist()
-    real = dict(zip(paths, thread_map(image_size, paths, max_workers=_IO_THREADS, desc="image sizes"), strict=True))
+    real = dict(zip(paths, for_each_file(image_size, paths, "image sizes"), strict=True))
     differs = [real[path] != size for path, size in zip(rows["path"], sizes, strict=True)]
     drop(pd.Series(differs, index=rows.index, dtype=bool), "image size differs from its annotation")
 
@@ -132,8 +145,35 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
     return table[GROUNDING_COLUMNS], counts
 
 
-def _read_part(coco: Path, part: str, max_missing: float, counts: dict[str, int]) -> pd.DataFrame:
-    """All listed images of train2017 or val2017 with their captions, classes and whether the file exists."""
+def read_prepared(path: str | Path) -> pd.DataFrame:
+    """Reads the original's table of training images, train2017_meta.csv, one row an image.
+
+    Returns sample_id, image_id, split (train, "" for others), path below COCO's folder, captions (lists) and Finding
+    Labels (all empty). In the file, captions are joined by "|" and split is 1 for training.
+    Raises InputError for a missing file or column, an unknown split, or a path that is no image below the folder.
+    """
+    columns = ["path", "captions", "split"]
+    table = read_csv(path, columns, "give the original's train2017_meta.csv")[columns]
+    split = table["split"].str.removesuffix(".0")
+    reject_rows(path, ~split.isin(["0", "1", "2"]), "split is none of 0 (test), 1 (train), 2 (val)")
+    image = table["path"].str.fullmatch(r"train2017/\w[\w.-]*")
+    reject_rows(path, ~image, "path is not that of an image below the folder, train2017/<name>.jpg")
+    captions = table["captions"].str.split("|").map(lambda texts: [" ".join(text.split()) for text in texts])
+    names = table["path"].map(lambda path: Path(path).stem)
+    return pd.DataFrame(
+        {
+            "sample_id": names,
+            "image_id": names,
+            "split": split.map({"1": "train"}).fillna(""),
+            "path": table["path"],
+            "captions": captions.map(lambda texts: [text for text in texts if text]),
+            "Finding Labels": "",
+        }
+    )
+
+
+def _read_part(coco: Path, part: str, counts: dict[str, int]) -> pd.DataFrame:
+    """All listed images of train2017 or val2017: columns as of read_prepared, and the classes as Finding Labels."""
     path = coco / "annotations" / f"captions_{part}.json"
     content = _read(
         path,
@@ -157,21 +197,16 @@ def _read_part(coco: Path, part: str, max_missing: float, counts: dict[str, int]
         classes[annotation["image_id"]].add(annotation["category_id"])
         counts["objects of unlisted images"] += annotation["image_id"] not in listed
 
-    files = _files(coco / part)
     names = [image["file_name"] for image in content["images"]]
-    missing = [name for name in names if name not in files]
-    if len(missing) > max_missing * len(names):
-        raise InputError(
-            f"{coco / part / missing[0]}: {len(missing)} of {len(names)} images are missing, this one first; complete "
-            "the download or raise max_missing"
-        )
+    for i, name in enumerate(names):
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise InputError(f"{path}: images[{i}] has the file_name {name!r}, which is none in {part}/; {_REMEDY}")
     return pd.DataFrame(
         {
             "sample_id": [Path(name).stem for name in names],
             "image_id": [image["id"] for image in content["images"]],
             "split": _SPLITS[part],
-            "path": [f"{coco / part}/{name}" for name in names],
-            "exists": [name in files for name in names],
+            "path": [f"{part}/{name}" for name in names],
             "captions": [texts[image["id"]] for image in content["images"]],
             "Finding Labels": [
                 "|".join(COCO_CATEGORIES[number] for number in sorted(classes[image["id"]]))
@@ -179,14 +214,6 @@ def _read_part(coco: Path, part: str, max_missing: float, counts: dict[str, int]
             ],
         }
     )
-
-
-def _files(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read as a folder ({error.strerror}); {_REMEDY}") from error
 
 
 def _instances_file(coco: Path, part: str) -> Path:

@@ -1,16 +1,21 @@
 """Images as tensors, and boxes brought along: shorter side resized to the resolution, then the central square."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from pycocotools import mask as coco_mask
 
 from tradeoffs.errors import InputError
+from tradeoffs.files import for_each_file
+
+_MAX_ASPECT = 32  # longer to shorter side
 
 Box = Sequence[float]  # x, y, w, h in pixels, origin top left; pixel i covers [i, i + 1)
 
@@ -97,29 +102,38 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
     Raises InputError if the file is missing or no image.
     """
-    try:
-        with Image.open(path) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return image.size
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # by 90 degrees
+        return (image.height, image.width) if turned else image.size
 
 
 def load_image(path: str | Path, resolution: int) -> torch.Tensor:
     """The central square of an image file at `resolution`: float32 (3, r, r) in [-1, 1].
 
     Reads 8-bit grey, colour and CMYK, and 16-bit grey, whose whole range 0..65535 becomes 0..255.
-    Raises InputError if the file is missing, truncated, no image, or of another pixel type.
+    Raises InputError if the file is missing, truncated, no image, extremely large or narrow, or of another pixel type.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            rgb = _to_rgb(image)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as image:
+        rgb = _to_rgb(image)
     pixels = torch.from_numpy(np.array(central_square(rgb, resolution), dtype=np.float32))
     return (pixels / 127.5 - 1.0).permute(2, 0, 1).contiguous()
+
+
+def check_image_files(paths: Sequence[str], max_missing: float) -> list[str]:
+    """Says of each image file whether it is "missing" or "unreadable"; "" if it is neither.
+
+    Of a JPEG only the header and the end are read, which an interrupted download lacks; what seems to lack it, and
+    other formats, are decoded to be sure.
+    max_missing: share of the files that may be missing or unreadable; more raise InputError
+    """
+    faults = for_each_file(_file_fault, paths, "images")
+    bad = [(path, fault) for path, fault in zip(paths, faults, strict=True) if fault]
+    if len(bad) > max_missing * len(paths):
+        raise InputError(
+            f"{bad[0][0]}: {len(bad)} of {len(paths)} images are missing or unreadable, this one first ({bad[0][1]}); "
+            "complete the download or raise max_missing"
+        )
+    return faults
 
 
 def central_square(image: Image.Image, resolution: int) -> Image.Image:
@@ -130,15 +144,40 @@ def central_square(image: Image.Image, resolution: int) -> Image.Image:
     return resized.crop((left, top, left + resolution, top + resolution))
 
 
-# Pillow raises SyntaxError for some broken files
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """The image of a file; whatever fails while it is read becomes an InputError."""
+    try:
+        with Image.open(path) as image:
+            if max(image.size) > _MAX_ASPECT * min(image.size):  # would be resized to an immense one before the crop
+                raise ValueError(f"{image.width} x {image.height} pixels are too narrow")
+            yield image
+    except Exception as error:  # of a damaged file Pillow raises almost any exception
+        raise InputError(
+            f"{path}: cannot be read as an image ({error}); download the file again, or delete it to do without it "
+            "(data.max_missing)"
+        ) from error
 
 
-def _unreadable(path: str | Path, error: Exception) -> InputError:
-    return InputError(f"{path}: cannot be read as an image ({error}); download the file again or remove its row")
+def _file_fault(path: str) -> str:
+    try:
+        with _opened(path) as image:
+            if not (image.format == "JPEG" and _has_jpeg_end(path)):
+                _to_rgb(image)
+    except InputError as error:
+        return "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
+    return ""
+
+
+def _has_jpeg_end(path: str) -> bool:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 1024))  # some writers pad
+        return b"\xff\xd9" in file.read()  # cannot occur within the compressed pixels
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.mode.startswith("I"):

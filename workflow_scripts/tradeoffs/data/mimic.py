@@ -1,19 +1,20 @@
 """MIMIC-CXR-JPG and the reports of MIMIC-CXR (Johnson et al. 2019, PhysioNet) as one image table."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm.contrib.concurrent import thread_map
 
 from tradeoffs.data.findings import CHEXPERT_LABELS
+from tradeoffs.data.images import check_image_files
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_rows
 from tradeoffs.errors import InputError
+from tradeoffs.files import for_each_file
 
-_IO_THREADS = 16  # the file system is waited for, not the processor
 _SPLIT_NAMES = {"train": "train", "validate": "val", "test": "test"}
+_PREPARED_SPLITS = {"0": "test", "1": "train", "2": "val", "3": "p19", "4": "mscxr"}
 
 # Heads of sections are upper case and end with a colon. At the start of a line any words make a head, within a line
 # only the usual ones (with up to three words before them, as in REASON FOR EXAMINATION), so that "NG TUBE: ..." stays.
@@ -30,13 +31,12 @@ _SIGNATURE = re.compile(r"^[ \t]*(?:electronically )?(?:signed|dictated|approved
 def read_metadata(folder: str | Path) -> pd.DataFrame:
     """Reads mimic-cxr-2.*-metadata.csv(.gz): dicom_id, subject_id, study_id, ViewPosition as text.
 
-    Raises InputError for a missing folder, file or column, or an empty id.
+    Raises InputError for a missing folder, file or column, or an id that is empty or of another form.
     """
     path = _find_table(folder, "metadata")
     columns = ["dicom_id", "subject_id", "study_id", "ViewPosition"]
     table = _read_table(path, columns)
-    for column in columns[:3]:
-        reject_rows(path, table[column] == "", f"{column} is empty")
+    _check_ids(path, table)
     return table
 
 
@@ -97,27 +97,34 @@ def cut_impression(report_text: str) -> str | None:
 
 
 def prepare_images(
-    mimic_cxr_jpg: str | Path, mimic_reports: str | Path, ms_cxr: str | Path, views: Sequence[str], max_missing: float
+    mimic_cxr_jpg: str | Path,
+    mimic_reports: str | Path | None,
+    ms_cxr: str | Path,
+    views: Sequence[str],
+    max_missing: float,
+    prepared: str | Path | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Makes the image table of MIMIC-CXR.
 
-    mimic_cxr_jpg, mimic_reports: the folders with files/p10/...
+    mimic_cxr_jpg: the folder with files/p10/... and, unless there is a prepared table, the CSV files
+    mimic_reports: the folder with files/p10/... of reports, not read if there is a prepared table
     ms_cxr: MS-CXR's CSV or folder, whose images become the split mscxr (whatever their view)
     views: the view positions that are kept, such as PA and AP
-    max_missing: share of the images, and of the reports, that may be missing
+    max_missing: share of the images, and of the reports, that may be missing or unreadable
+    prepared: the original's table (see read_prepared) in place of MIMIC's CSV files and reports
 
     The folder p19 becomes the split p19, other images keep their split. Removed are images outside mscxr whose subject
     has an MS-CXR image (docs/differences.md, row 21), and images of train, val and test without an impression.
     Returns the table, sorted by subject, study and image, and counts of images by reason.
     Raises InputError if the files are not as their owners ship them, too many are missing, or nothing is left.
     """
-    jpg, reports = Path(mimic_cxr_jpg), Path(mimic_reports)
-    table = read_metadata(jpg).rename(columns={"dicom_id": "sample_id"})
-    labels = read_chexpert(jpg)
-    mimic_split = dict(read_split(jpg)[["dicom_id", "split"]].itertuples(index=False))
+    jpg = Path(mimic_cxr_jpg)
+    if prepared:
+        table = read_prepared(prepared)
+    else:
+        assert mimic_reports is not None, "reports are needed where there is no prepared table"
+        table = _read_raw(jpg, Path(mimic_reports))
     mscxr_images = read_mscxr(ms_cxr)["dicom_id"]
-    if not (reports / "files").is_dir():
-        raise InputError(f"{reports}: has no folder files with reports; give the folder of MIMIC-CXR that holds it")
     counts = {"read": len(table)}
 
     def drop(bad: pd.Series, reason: str) -> None:
@@ -127,33 +134,81 @@ def prepare_images(
 
     drop(table["sample_id"].duplicated(), "dicom_id listed twice")
     in_mscxr = table["sample_id"].isin(mscxr_images)
-    split = pd.Series([mimic_split.get(name, "") for name in table["sample_id"]], index=table.index, dtype=str)
-    split = split.mask(table["subject_id"].str.startswith("19"), "p19").mask(in_mscxr, "mscxr")
+    split = table["split"].mask(table["subject_id"].str.startswith("19"), "p19").mask(in_mscxr, "mscxr")
     table = table.assign(split=split)
     subjects = table.loc[in_mscxr, "subject_id"]
     drop((table["split"] != "mscxr") & ~table["ViewPosition"].isin(views), f"view is not {' or '.join(views)}")
     drop(table["split"] == "", "not in the split file")
+    drop((table["split"] == "mscxr") & ~table["sample_id"].isin(mscxr_images), "split mscxr, but not in MS-CXR")
     drop((table["split"] != "mscxr") & table["subject_id"].isin(subjects), "subject has an MS-CXR image")
+    drop(_in_an_earlier_split(table), "subject has an image of another split")
 
     table = table.sort_values(["subject_id", "study_id", "sample_id"], ignore_index=True)
-    subject_folder = "files/p" + table["subject_id"].str[:2] + "/p" + table["subject_id"]
-    study_path = subject_folder + "/s" + table["study_id"]
-    texts = _for_each(_read_impression, f"{reports}/" + study_path + ".txt", "reports", max_missing)
+    if not prepared:
+        table = table.assign(text=_read_impressions(table["report"], max_missing))
     needs_text = table["split"].isin(SPLITS_WITH_TEXT)
-    table = table.assign(
-        text=texts.fillna("").astype(str), path=f"{jpg}/" + study_path + "/" + table["sample_id"] + ".jpg"
-    )
-    drop(needs_text & texts.isna(), "report file missing")
+    drop(needs_text & table["text"].isna(), "report file missing")
+    table = table.assign(text=table["text"].fillna("").astype(str))
     drop(needs_text[table.index] & (table["text"] == ""), "no impression in the report")
-    exists = _for_each(lambda path: Path(path).is_file() or None, table["path"], "images", max_missing)
-    drop(exists.isna(), "image file missing")
+    table = table.assign(path=f"{jpg}/" + table["path"])
+    faults = pd.Series(check_image_files(table["path"].tolist(), max_missing), index=table.index, dtype=str)
+    drop(faults == "missing", "image file missing")
+    drop(faults[table.index] == "unreadable", "image file unreadable")
     counts["kept"] = len(table)
     if table.empty:
-        raise InputError(f"{jpg}: no image is left of {counts}; check the folders and the views")
-
-    found = {row["study_id"]: finding_labels(row) for row in labels.to_dict("records")}
-    table = table.assign(**{"Finding Labels": [found.get(study, "") for study in table["study_id"]]})
+        raise InputError(f"{prepared or jpg}: no image is left of {counts}; check the folders and the views")
     return table[IMAGE_COLUMNS].reset_index(drop=True), counts
+
+
+def read_prepared(path: str | Path) -> pd.DataFrame:
+    """Reads the original's table of MIMIC-CXR, mimic_metadata_preprocessed.csv, one row an image.
+
+    Returns sample_id, subject_id, study_id, ViewPosition, split, text, Finding Labels and path, which is the image's
+    below the folder of MIMIC-CXR-JPG. In the file, ids of subjects and studies may look like 10000032.0, split is 0
+    (test), 1 (train), 2 (val), 3 (p19) or 4 (mscxr), path ends with .dcm, and Finding Labels are joined by "|".
+    Raises InputError for a missing file or column, an id of another form, an unknown split or finding, or a path that
+    is no image below the folder.
+    """
+    columns = ["dicom_id", "subject_id", "study_id", "ViewPosition", "split", "impression", "path", "Finding Labels"]
+    table = read_csv(path, columns, "give the original's mimic_metadata_preprocessed.csv")[columns]
+    for column in ("subject_id", "study_id", "split"):
+        table[column] = table[column].str.removesuffix(".0")
+    _check_ids(path, table)
+    reject_rows(path, ~table["split"].isin(_PREPARED_SPLITS), f"split is none of {', '.join(_PREPARED_SPLITS)}")
+    image = table["path"].str.fullmatch(r"files(/\w[\w.-]*)+\.(dcm|jpg)")
+    reject_rows(path, ~image, "path is not that of an image below the folder, files/p10/.../<dicom_id>.dcm")
+    labels = [{name.strip() for name in cell.split("|")} - {""} for cell in table["Finding Labels"]]
+    unknown = pd.Series([not names <= set(CHEXPERT_LABELS) for names in labels], dtype=bool)
+    reject_rows(path, unknown, f"Finding Labels has another name than {', '.join(CHEXPERT_LABELS)}")
+    return table.rename(columns={"dicom_id": "sample_id"}).assign(
+        split=table["split"].map(_PREPARED_SPLITS),
+        text=table["impression"].str.split().str.join(" "),
+        path=table["path"].str.replace(r"\.dcm$", ".jpg", regex=True),
+        **{"Finding Labels": ["|".join(name for name in CHEXPERT_LABELS if name in names) for names in labels]},
+    )
+
+
+def _read_raw(jpg: Path, reports: Path) -> pd.DataFrame:
+    """MIMIC's CSV files joined: the columns of read_prepared with the path of the report in place of its text."""
+    table = read_metadata(jpg).rename(columns={"dicom_id": "sample_id"})
+    split = dict(read_split(jpg).itertuples(index=False))
+    labels = read_chexpert(jpg)
+    if not (reports / "files").is_dir():
+        raise InputError(f"{reports}: has no folder files with reports; give the folder of MIMIC-CXR that holds it")
+    found = dict(zip(labels["study_id"], map(finding_labels, labels.to_dict("records")), strict=True))
+    study = "files/p" + table["subject_id"].str[:2] + "/p" + table["subject_id"] + "/s" + table["study_id"]
+    return table.assign(
+        split=pd.Series([split.get(name, "") for name in table["sample_id"]], dtype=str),
+        report=f"{reports}/" + study + ".txt",
+        path=study + "/" + table["sample_id"] + ".jpg",
+        **{"Finding Labels": [found.get(study, "") for study in table["study_id"]]},
+    )
+
+
+def _in_an_earlier_split(table: pd.DataFrame) -> pd.Series:
+    """Whether another image of the subject has a split that comes before: those tested on before those trained on."""
+    rank = table["split"].map({name: rank for rank, name in enumerate(("mscxr", "p19", "test", "val", "train"))})
+    return rank > rank.groupby(table["subject_id"]).transform("min")
 
 
 def _find_table(folder: str | Path, name: str) -> Path:
@@ -171,22 +226,32 @@ def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     return read_csv(path, columns, "download it from PhysioNet (MIMIC-CXR-JPG) again")[columns]
 
 
-def _read_impression(path: str) -> str | None:
-    """The impression of a report file, "" if it has none, None if there is no such file."""
-    try:
-        return cut_impression(Path(path).read_text(encoding="utf-8", errors="replace")) or ""
-    except FileNotFoundError:
-        return None
+def _check_ids(path: str | Path, table: pd.DataFrame) -> None:
+    """Raises InputError unless the ids can name the files of images and reports."""
+    for column, pattern, form in (
+        ("dicom_id", r"[\w-][\w.-]*", "letters, digits, - and _"),
+        ("subject_id", r"\d{8}", "8 digits"),
+        ("study_id", r"\d+", "digits"),
+    ):
+        reject_rows(path, table[column] == "", f"{column} is empty")
+        reject_rows(path, ~table[column].str.fullmatch(pattern), f"{column} does not consist of {form}")
 
 
-def _for_each(function: Callable[[str], object], paths: pd.Series, what: str, max_missing: float) -> pd.Series:
-    """Calls `function` once per different path, in threads with a progress bar; None means that the file is missing."""
+def _read_impressions(paths: pd.Series, max_missing: float) -> list[str | None]:
+    """The impression of each report file: "" if it has none, None if there is no such file."""
     unique = paths.unique().tolist()
-    results = dict(zip(unique, thread_map(function, unique, max_workers=_IO_THREADS, desc=what), strict=True))
-    missing = [path for path in unique if results[path] is None]
+    texts = dict(zip(unique, for_each_file(_read_impression, unique, "reports"), strict=True))
+    missing = [path for path in unique if texts[path] is None]
     if len(missing) > max_missing * len(unique):
         raise InputError(
-            f"{missing[0]}: {len(missing)} of {len(unique)} {what} are missing, this one first; complete the download "
-            "or raise max_missing"
+            f"{missing[0]}: {len(missing)} of {len(unique)} reports are missing or unreadable, this one first; "
+            "complete the download or raise max_missing"
         )
-    return pd.Series([results[path] for path in paths], index=paths.index, dtype=object)
+    return [texts[path] for path in paths]
+
+
+def _read_impression(path: str) -> str | None:
+    try:
+        return cut_impression(Path(path).read_text(encoding="utf-8", errors="replace")) or ""
+    except OSError:
+        return None

@@ -1,6 +1,7 @@
 """Cached latents: the parameters of the autoencoder's posterior per image, drawn from anew at each use."""
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,21 +15,38 @@ from tradeoffs.data.images import load_image
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 
+logger = logging.getLogger(__name__)
+
 
 @torch.no_grad()
 def encode_images(
-    vae: AutoencoderKL, paths: Sequence[str], resolution: int, batch_size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Posterior mean and standard deviation of each image, both (n, c, resolution/f, resolution/f), unscaled."""
+    vae: AutoencoderKL, paths: Sequence[str], resolution: int, batch_size: int, max_missing: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Posterior mean and standard deviation of the images, both (n, c, resolution/f, resolution/f), unscaled.
+
+    max_missing: share of the images that may turn out to be unreadable; these are logged and left out
+    Returns them with the numbers of the images in `paths`. Raises InputError for an image too many.
+    """
     size = resolution >> len(vae.config.block_out_channels) - 1
     none = torch.empty(0, vae.config.latent_channels, size, size)
     means, deviations = [none], [none]
+    rows: list[int] = []
     for start in tqdm(range(0, len(paths), batch_size), desc="latents", unit="batch"):
-        images = torch.stack([torch.as_tensor(load_image(p, resolution)) for p in paths[start : start + batch_size]])
-        posterior = vae.encode(images.to(vae.device, vae.dtype)).latent_dist
-        means.append(posterior.mean.float().cpu())
-        deviations.append(posterior.std.float().cpu())
-    return torch.cat(means), torch.cat(deviations)
+        images = {}
+        for row in range(start, min(start + batch_size, len(paths))):
+            try:
+                images[row] = load_image(paths[row], resolution)
+            except InputError as error:
+                if row + 1 - len(rows) - len(images) > max_missing * len(paths):
+                    raise
+                logger.warning("left out: %s", error)
+        if images:
+            pixels = torch.stack(list(images.values()))
+            posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+            means.append(posterior.mean.float().cpu())
+            deviations.append(posterior.std.float().cpu())
+            rows += images
+    return torch.cat(means), torch.cat(deviations), rows
 
 
 def save_latents(path: str | Path, ids: Sequence[str], mean: torch.Tensor, std: torch.Tensor) -> None:
