@@ -47,6 +47,7 @@ def run_script(tmp_path) -> Callable[..., None]:
     """Runs a script of the workflow by its name; parts of snakemake's object are such as input={"images": path}."""
 
     def run(name: str, **parts: dict) -> None:
+        parts = {"resources": {}} | parts
         fields = {part: named(values, flat=part != "params") for part, values in parts.items()}
         snakemake = SimpleNamespace(rule=name, threads=1, log=[str(tmp_path / f"{name}.log")], **fields)
         try:
