@@ -2,6 +2,7 @@
 
 
 rule base_model:
+    """Brings the base model (folder, hub id or single file) into one diffusers folder."""
     input:
         # a checkpoint file of some GB is compared by date, a folder by content
         checkpoint=CONFIG.base.source if base_kind(CONFIG.base.source) == "file" else [],
@@ -11,8 +12,6 @@ rule base_model:
         f"{LOGS}/model/base_model.log",
     benchmark:
         f"{BENCHMARKS}/model/base_model.tsv"
-    """Brings the base model (folder, hub id or single file) into one diffusers folder."""
-
     # compute nodes often have no way out, the login node has
     localrule: base_kind(CONFIG.base.source) == "hub"
     conda:
