@@ -23,6 +23,14 @@ include: "rules/demo_base.smk"
 report: "report/workflow.rst"
 
 
+onsuccess:
+    print(times())
+
+
+onerror:
+    print(times())
+
+
 # On a cluster these run beside snakemake itself: each takes seconds.
 localrules:
     prepare_grounding,

@@ -236,6 +236,13 @@ def paths(pattern, labels):
     return [pattern.format(**label) for label in labels]
 
 
+def times():
+    """What the jobs of this run have taken until now, as text."""
+    from tradeoffs.paper.report import times_block  # here, since it would slow down the start of every job
+
+    return times_block(BENCHMARKS, [*DATASETS, *CONFIG.variants]).cells.to_markdown(index=False)
+
+
 def growing(amount):
     """A resource of a job, `amount` at first and as much more each time it is tried again."""
     return lambda wildcards, attempt: amount * attempt

@@ -12,8 +12,6 @@ rule base_model:
         f"{LOGS}/model/base_model.log",
     benchmark:
         f"{BENCHMARKS}/model/base_model.tsv"
-    # compute nodes often have no way out, the login node has
-    localrule: base_kind(CONFIG.base.source) == "hub"
     conda:
         ENVIRONMENT
     resources:
@@ -27,6 +25,12 @@ rule base_model:
         code=code_digest("base_model.py"),
     script:
         "../workflow_scripts/base_model.py"
+
+
+if base_kind(CONFIG.base.source) == "hub":  # the login node has a way out, compute nodes often have none
+
+    localrules:
+        base_model,
 
 
 rule latents:

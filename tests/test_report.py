@@ -410,6 +410,15 @@ def test_times_are_summed_over_variants_seeds_and_shards(files):
     ]
 
 
+def test_times_on_gpus_count_for_each_gpu(tmp_path):
+    jobs = {"a": (60, {"gpu": 2}), "b": (30, {"gres": "gpu:a100:1"}), "c": (15, {"mem_mb": 1})}
+    for name, (seconds, resources) in jobs.items():
+        text = f"s\tmax_rss\tcpu_time\tresources\n{seconds}\t1\t1\t{resources}\n"
+        (tmp_path / f"{name}.tsv").write_text(text)
+    cells = times_block(tmp_path, []).cells
+    assert cells["GPU time (h:mm:ss)"].tolist() == ["0:02:00", "0:00:30", "0:00:00", "0:02:30"]
+
+
 def test_the_sidecar_of_a_table_holds_what_the_report_reads(tmp_path):
     write_sidecar(tmp_path / "table1.json", CONFIG, {})
     assert set(SIDECAR) <= set(json.loads((tmp_path / "table1.json").read_text()))

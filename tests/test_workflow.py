@@ -15,7 +15,18 @@ import pytest
 from diffusers import StableDiffusionPipeline
 
 PROJECT = Path(__file__).resolve().parent.parent
-EXECUTED = "config", "docs", "envs", "profiles", "report", "resources", "rules", "workflow_scripts", "Snakefile"
+EXECUTED = (
+    "config",
+    "docs",
+    "envs",
+    "profiles",
+    "report",
+    "resources",
+    "rules",
+    "slurm",
+    "workflow_scripts",
+    "Snakefile",
+)
 
 
 def copy_project(target: Path) -> Path:

@@ -1,5 +1,6 @@
 """The report: one HTML file with the finding, every table and figure, and how they were made."""
 
+import ast
 import base64
 import os
 import re
@@ -14,6 +15,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
+from tradeoffs.devices import gpus_asked
 from tradeoffs.errors import InputError
 from tradeoffs.paper.finding import Finding, headline
 from tradeoffs.paper.rendering import Block, count
@@ -179,10 +181,12 @@ def times_block(folder: str | Path, names: Iterable[str]) -> Block:
     """Sums over the jobs of each step, from the benchmark files below `folder`, longest first.
 
     names: data sets and variants, which are left out of a step's name, as are seeds, training steps and shards
+    GPU time is wall time by the GPUs that a job asked for, where one did (snakemake --benchmark-extended tells).
     """
     jobs = [_job(path, _step(path.relative_to(folder), names)) for path in sorted(Path(folder).rglob("*.tsv"))]
-    jobs = pd.DataFrame(jobs, columns=["step", "wall", "cpu", "memory"])
-    sums = {"jobs": ("wall", "size"), "wall": ("wall", "sum"), "cpu": ("cpu", "sum"), "memory": ("memory", "max")}
+    jobs = pd.DataFrame(jobs, columns=["step", "wall", "cpu", "gpu", "memory"])
+    sums = {"jobs": ("wall", "size")} | {time: (time, "sum") for time in ("wall", "cpu", "gpu")}
+    sums["memory"] = ("memory", "max")
     steps = jobs.groupby("step").agg(**sums).sort_values("wall", ascending=False, kind="stable").reset_index()
     total = jobs.assign(step="all steps").groupby("step").agg(**sums).reset_index()
     table = pd.concat([steps, total], ignore_index=True)
@@ -191,8 +195,11 @@ def times_block(folder: str | Path, names: Iterable[str]) -> Block:
         "Jobs": table["jobs"].map(count),
         "Wall time (h:mm:ss)": table["wall"].map(_duration),
         "CPU time (h:mm:ss)": table["cpu"].map(_duration),
+        "GPU time (h:mm:ss)": table["gpu"].map(_duration),
         "Largest memory (MB)": table["memory"].map(count),
     }
+    if not jobs["gpu"].any():
+        del cells["GPU time (h:mm:ss)"]
     return Block("Times", pd.DataFrame(cells), labels=1)
 
 
@@ -203,9 +210,17 @@ def _block(heading: str, grid: Sequence[Sequence[str]]) -> Block:
 
 
 def _job(path: Path, step: str) -> dict[str, Any]:
-    """A job's seconds and MB; Snakemake writes NA for a job too short to be measured."""
-    rows = pd.read_csv(path, sep="\t")[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce")
-    return {"step": step, "wall": rows["s"].sum(), "cpu": rows["cpu_time"].sum(), "memory": rows["max_rss"].max()}
+    """A job's seconds (on a GPU: of each one) and MB; Snakemake writes NA for a job too short to be measured."""
+    table = pd.read_csv(path, sep="\t")
+    rows = table[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce")
+    gpus = table["resources"].map(lambda text: gpus_asked(ast.literal_eval(text))) if "resources" in table else 0
+    return {
+        "step": step,
+        "wall": rows["s"].sum(),
+        "cpu": rows["cpu_time"].sum(),
+        "gpu": (rows["s"] * gpus).sum(),
+        "memory": rows["max_rss"].max(),
+    }
 
 
 def _step(path: Path, names: Iterable[str]) -> str:
