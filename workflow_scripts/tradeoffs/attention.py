@@ -64,10 +64,11 @@ class _Recorder:
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
         heads = (attn.heads, -1)
-        query = attn.to_q(hidden_states).unflatten(-1, heads).transpose(1, 2).float()
-        key = attn.to_k(encoder_hidden_states).unflatten(-1, heads).permute(0, 2, 3, 1).float()
+        query = attn.to_q(hidden_states).unflatten(-1, heads).transpose(1, 2)
+        key = attn.to_k(encoder_hidden_states).unflatten(-1, heads).permute(0, 2, 3, 1)
         value = attn.to_v(encoder_hidden_states).unflatten(-1, heads).transpose(1, 2)
-        probabilities = (query @ key * attn.scale).softmax(-1)
+        with torch.autocast(query.device.type, enabled=False):
+            probabilities = (query.float() @ key.float() * attn.scale).softmax(-1)
         self.record(self.layer, probabilities)
         attended = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
         return attn.to_out[1](attn.to_out[0](attended)) / attn.rescale_output_factor
@@ -179,8 +180,10 @@ def layer_maps(
 
 def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
     """Height and width of a layer with so many pixels: the latent's, halved (rounding up) some times."""
-    factor = round((latent[0] * latent[1] / pixels) ** 0.5)
-    return -(-latent[0] // factor), -(-latent[1] // factor)
+    height, width = latent
+    while height * width > pixels:
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
 
 
 def _forward(model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int) -> None:

@@ -1,0 +1,63 @@
+"""The streaming heat maps against the plain procedure that the benchmarks time: keep every map, upsample, average."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from benchmarks.heat_maps import plain_token_maps
+from tradeoffs.attention import Query, cross_attention_layers, token_heat_maps
+from tradeoffs.randomness import normal
+
+SEED, STEPS, KEEP = 3, 10, 3
+LAYOUTS = {
+    "Stable Diffusion 1.x": {"attention_head_dim": 4, "use_linear_projection": False},  # four heads at every level
+    "Stable Diffusion 2.x": {"attention_head_dim": (1, 2, 4), "use_linear_projection": True},  # heads 8 wide
+}
+SIZES = [(8, 8), (9, 7), (5, 12)]  # the last two are odd on some level
+
+
+def with_unet(model, layout):
+    """The tiny base with a U-Net of three levels: cross-attention at the latent's size, its half and its quarter."""
+    torch.manual_seed(1)
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 16, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        norm_num_groups=4,
+        cross_attention_dim=model.text_encoder.config.hidden_size,
+        **LAYOUTS[layout],
+    ).eval()
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if ".attn2.to_q." in name or ".attn2.to_k." in name:
+                weight.mul_(4)  # maps that are far from uniform
+    return replace(model, unet=unet)
+
+
+def queries_of(size):
+    texts = ["left pleural effusion", "no acute cardiopulmonary process and mild edema", "edema", "left pneumonia"]
+    latents = {name: normal((4, *size), "latent", name) for name in "abc"}
+    return [Query(f"{i}", "aabc"[i], text, latents["aabc"[i]]) for i, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_streaming_equals_keeping_every_map(tiny_model, layout, size):
+    model, queries = with_unet(tiny_model, layout), queries_of(size)
+    assert len(cross_attention_layers(model.unet)) == 7
+    expected = plain_token_maps(model, queries, SEED, STEPS, KEEP)
+    for batch_size, shards in [(1, 1), (2, 3), (3, 2), (64, 1)]:
+        found = {}
+        for shard in range(shards):
+            for maps in token_heat_maps(model, queries[shard::shards], SEED, STEPS, KEEP, batch_size):
+                found[maps.id] = maps.heat
+        for query, plain in zip(queries, expected, strict=True):
+            heat = found[query.id]
+            assert heat.shape == (heat.shape[0], *size) and plain.shape == (24, *size)
+            own = plain[1 : 1 + len(heat)].numpy()  # behind the start token
+            np.testing.assert_allclose(heat, own, rtol=0, atol=1e-5 * own.max())
+            assert own.std(axis=(1, 2)).min() > 100 * 1e-5 * own.max()  # a wrong place or step would show
