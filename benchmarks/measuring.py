@@ -1,5 +1,6 @@
 """CPU time and memory of a call, and the table that shows them."""
 
+import ctypes
 import multiprocessing
 import resource
 import time
@@ -32,16 +33,17 @@ class Row:
     met: bool | None = None
 
 
-def alone(function: Callable[..., Any], *arguments: object) -> Any:
-    """The function's result from a process of its own on one thread, so that no call finds another's memory."""
+def alone(function: Callable[..., Any], *arguments: object, threads: int = 1) -> Any:
+    """The function's result from a process of its own, so that no call finds another's memory."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def cost(function: Callable[[], object]) -> Cost:
     """What a call costs. CPU time rather than the clock's: on one thread they agree on an idle machine, and other
     work disturbs the first less."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what earlier calls freed counts as not there
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     start = time.process_time()
@@ -78,7 +80,7 @@ def at_most(quantity: str, plain: float, ours: float, unit: str, target: float) 
     )
 
 
-def within(quantity: str, value: float, unit: str, target: float) -> Row:
+def at_most_value(quantity: str, value: float, unit: str, target: float) -> Row:
     """A row without a plain counterpart: a value of at most `target`."""
     return Row(quantity, "", f"{value:.3g} {unit}", "", f"at most {target:g} {unit}", value <= target)
 
@@ -90,3 +92,8 @@ def markdown(rows: list[Row]) -> str:
         met = {None: "", True: "yes", False: "**no**"}[row.met]
         lines.append(f"| {row.what} | {row.plain} | {row.ours} | {row.ratio} | {row.target} | {met} |")
     return "\n".join(lines)
+
+
+def only_shown(quantity: str, value: str) -> Row:
+    """A row without a target."""
+    return Row(quantity, "", value, "")

@@ -1,0 +1,48 @@
+"""What the benchmarks compare gives equal numbers, and their instruments measure."""
+
+import numpy as np
+import torch
+
+from benchmarks import fine_tuning, localisation
+from benchmarks.measuring import at_least, at_most, cost, markdown
+from tradeoffs.models.latents import Latents, save_latents
+from tradeoffs.randomness import normal
+
+# Heat maps: test_equivalence.py
+
+
+def test_localisation_scores_equal_the_plain_ones():
+    pairs = localisation.examples(count=8, resolution=128)
+    assert localisation.largest_difference(pairs) < 1e-6
+    plain = [localisation.plain_scores(*pair) for pair in pairs]
+    for name in ("auc_roc", "cnr", "iou", "miou", "box_iou", "box_miou", "distance"):
+        assert np.std([scores[name] for scores in plain]) > 1e-3  # the examples differ, so a wrong score would show
+
+
+def test_plain_fine_tuning_trains_the_unet_only(tiny_model, tmp_path):
+    save_latents(
+        tmp_path / "l.safetensors", list(map(str, range(32))), normal((32, 4, 8, 8), 1), torch.ones(32, 4, 8, 8)
+    )
+    before = {name: [p.clone() for p in part.parameters()] for name, part in tiny_model.networks.items()}
+    latents = Latents([tmp_path / "latents.safetensors"], 1.0)
+    fine_tuning.plain_fine_tune(tiny_model, latents, batch_size=2, steps=2, lr=1e-3, recompute=True)
+    same = {
+        name: all(torch.equal(old, new) for old, new in zip(before[name], part.parameters(), strict=True))
+        for name, part in tiny_model.networks.items()
+    }
+    assert same == {"unet": False, "vae": True, "text_encoder": True}
+
+
+def test_cost_sees_the_peak_of_what_a_call_takes_and_gives_back():
+    spent = cost(lambda: float(torch.ones(50, 2**20).sum()))  # 200 MB
+    assert 190 < spent.megabytes < 260 and spent.seconds > 0
+    assert cost(lambda: None).megabytes < 10
+
+
+def test_targets_are_held_against_the_ratio():
+    rows = [at_least("a", 8, 2, "s", 4), at_least("b", 8, 2.1, "s", 4), at_most("c", 100, 11, "MB", 0.1)]
+    assert [row.met for row in rows] == [True, False, False]
+    assert markdown(rows).splitlines()[2:4] == [
+        "| a | 8 s | 2 s | 4.00 | at least 4 | yes |",
+        "| b | 8 s | 2.1 s | 3.81 | at least 4 | **no** |",
+    ]

@@ -1,0 +1,125 @@
+"""Stable Diffusion 2 at its true size with random weights, through every stage that runs a model.
+
+Not in the default run (about ten minutes, 20 GB of memory and of disk): python -m pytest -m full_size -s
+Each stage has a process of its own, as a job has.
+"""
+
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from test_ldm import OpenClipText, checkpoint
+
+from benchmarks.measuring import alone
+from tradeoffs.attention import Query, token_heat_maps
+from tradeoffs.config import resolve
+from tradeoffs.models import ldm
+from tradeoffs.models.checkpoints import load, save_with
+from tradeoffs.models.latents import Latents, encode_images, save_latents
+from tradeoffs.randomness import normal
+from tradeoffs.resuming import RunFolder
+from tradeoffs.sampling import draw_samples
+from tradeoffs.training import Pairs, TrainingSettings, fine_tune
+
+PRESETS = Path(__file__).parents[1] / "config" / "presets"
+TEXT = "Large left pleural effusion with adjacent atelectasis."
+
+
+def write_checkpoint(folder):
+    """A single file in the LDM code's names, half precision; its numbers of parameters."""
+    with init_empty_weights():
+        unet = UNet2DConditionModel(
+            attention_head_dim=(5, 10, 20, 20), cross_attention_dim=1024, use_linear_projection=True
+        )
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=4,
+        )
+        text_encoder = OpenClipText(49408, 1024, layers=24, heads=16)
+    rng = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, weight in checkpoint(unet, vae, text_encoder).items():
+        if weight.is_meta:
+            spread = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.02
+            weights[name] = (torch.randn(weight.shape, generator=rng) * spread + (weight.ndim == 1)).half()
+    save_file(weights, folder / "model.safetensors")
+    return [sum(p.numel() for p in network.parameters()) for network in (unet, vae, text_encoder)]
+
+
+def convert(folder):
+    ldm.convert(folder / "model.safetensors", folder / "base")
+    (folder / "model.safetensors").unlink()
+
+
+def encode_image(folder):
+    model = load(folder / "base")
+    pixels = np.random.default_rng(0).integers(0, 256, (640, 512), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    save_latents(folder / "train.safetensors", ["a"], *encode_images(model.vae, [folder / "a.png"], 512, 1))
+
+
+def finetune(folder):
+    one = {"steps": 1, "milestones": [], "batch_size": 1, "micro_batch_size": 1, "precision": "fp32"}
+    settings = TrainingSettings(**resolve({"preset": "paper", "training": one}, PRESETS).training_of("cxr"))
+    model = load(folder / "base")
+    pairs, latents = Pairs(["a"], lambda row, rng: TEXT), Latents([folder / "train.safetensors"], 0.18215)
+    run = RunFolder(folder / "checkpoint", "full size")
+    outcome = fine_tune(model, pairs, latents, False, settings, 0, run, lambda step: None)
+    save_with(folder / "base", folder / "final", {"unet": model.unet})
+    return outcome.losses["loss"].tolist()
+
+
+def heat_map(folder):
+    model = load(folder / "final")
+    latents = Latents([folder / "train.safetensors"], 0.18215)
+    query = Query("a", "a", TEXT, latents.sample("a", normal(latents.shape, 0, "a")))
+    (maps,) = token_heat_maps(model, [query], seed=0, steps=50, keep=4, batch_size=2)
+    return maps
+
+
+def sample(folder):
+    rows = pd.DataFrame([{"image_id": "0", "text": TEXT}])
+    ((_, image),) = draw_samples(folder / "final", rows, 0, guidance=4.0, steps=2, scheduler="plms", batch_size=1)
+    return image.size
+
+
+def measured(stage, folder):
+    start = time.perf_counter()
+    result = stage(folder)
+    seconds, gigabytes = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{stage.__name__}: {seconds:.0f} s, at most {gigabytes:.1f} GB", flush=True)
+    assert gigabytes < 24
+    return result
+
+
+@pytest.mark.full_size
+def test_stable_diffusion_2_at_its_true_size(tmp_path):
+    def run(stage):
+        return alone(measured, stage, tmp_path, threads=2)
+
+    assert [round(count / 1e6) for count in run(write_checkpoint)] == [866, 84, 354]
+    run(convert)
+    run(encode_image)
+    (loss,) = run(finetune)
+    assert np.isfinite(loss)
+    name = "unet/diffusion_pytorch_model.safetensors"
+    base, tuned = (load_file(tmp_path / folder / name) for folder in ("base", "final"))
+    changed = [name for name in base if not torch.equal(base[name], tuned[name])]
+    assert len(changed) > 0.95 * len(base)
+    del base, tuned
+    maps = run(heat_map)
+    assert maps.heat.shape == (len(maps.tokens), 64, 64) and len(maps.tokens) > 5
+    assert maps.heat.min() > 0 and maps.heat.sum(axis=0).max() < 1
+    assert maps.heat.std(axis=(1, 2)).min() > 0
+    assert run(sample) == (512, 512)
