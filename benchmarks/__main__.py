@@ -1,4 +1,5 @@
-"""Measures and prints the ratios; with all parts, also writes them to results.md beside this file."""
+"""Measures the workflow against plain implementations of the original's procedures and prints the ratios; a run of all
+parts also writes them to results.md beside this file."""
 
 import argparse
 import os
@@ -10,22 +11,24 @@ from benchmarks import dag, fine_tuning, heat_maps, localisation
 from benchmarks.measuring import markdown
 from tradeoffs.provenance import commit
 
-PARTS = {"dag": dag, "localisation": localisation, "fine_tuning": fine_tuning, "heat_maps": heat_maps}
+PARTS = {"localisation": localisation, "fine_tuning": fine_tuning, "heat_maps": heat_maps, "dag": dag}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
-    parts = parser.parse_args().parts or list(PARTS)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"some of {', '.join(PARTS)}; default: all")
+    chosen = parser.parse_args().parts
+    unknown = set(chosen) - set(PARTS)
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     rows = []
-    for part in parts:
+    for part in chosen or PARTS:
         rows += PARTS[part].rows()
-        print(markdown(rows[-1:]) if part != parts[-1] else "", flush=True)
     machine = f"{os.cpu_count()} x {platform.machine()}, torch {version('torch')}, commit {commit()}"
-    results = f"{markdown(rows)}\n\nMachine: {machine}. One thread, CPU time.\n"
+    results = f"{markdown(rows)}\n\nCPU time on one thread; {machine}.\n"
     print(results)
-    if parts == list(PARTS):
-        Path(__file__).with_name("results.md").write_text(f"# Results\n\n{results}")
+    if not chosen:
+        Path(__file__).with_name("results.md").write_text(f"# Results of `python -m benchmarks`\n\n{results}")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _costs(name: str) -> dict[str, list[Cost]]:
     times = evenly_spaced_steps(1000, STEPS, KEEP)
     calls = {
         "bare": lambda: bare_passes(model, queries, times, case.pairs),
-        "ours": lambda: token_heat_maps(model, queries, SEED, STEPS, KEEP, case.pairs),
+        "ours": lambda: list(token_heat_maps(model, queries, SEED, STEPS, KEEP, case.pairs)),
         "bare passes of plain": lambda: bare_passes(model, queries, times[:1], case.batch_size),
         "plain": lambda: plain_token_maps(model, queries, SEED, STEPS, KEEP, case.batch_size),
     }
