@@ -20,9 +20,8 @@ def test_localisation_scores_equal_the_plain_ones():
 
 
 def test_plain_fine_tuning_trains_the_unet_only(tiny_model, tmp_path):
-    save_latents(
-        tmp_path / "l.safetensors", list(map(str, range(32))), normal((32, 4, 8, 8), 1), torch.ones(32, 4, 8, 8)
-    )
+    names, shape = list(map(str, range(32))), (32, 4, 8, 8)
+    save_latents(tmp_path / "latents.safetensors", names, normal(shape, "mean"), torch.ones(shape))
     before = {name: [p.clone() for p in part.parameters()] for name, part in tiny_model.networks.items()}
     latents = Latents([tmp_path / "latents.safetensors"], 1.0)
     fine_tuning.plain_fine_tune(tiny_model, latents, batch_size=2, steps=2, lr=1e-3, recompute=True)

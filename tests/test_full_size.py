@@ -66,7 +66,8 @@ def encode_image(folder):
     model = load(folder / "base")
     pixels = np.random.default_rng(0).integers(0, 256, (640, 512), np.uint8)
     Image.fromarray(pixels).save(folder / "a.png")
-    save_latents(folder / "train.safetensors", ["a"], *encode_images(model.vae, [folder / "a.png"], 512, 1))
+    mean, std, _ = encode_images(model.vae, [folder / "a.png"], 512, 1)
+    save_latents(folder / "train.safetensors", ["a"], mean, std)
 
 
 def finetune(folder):
