@@ -3,12 +3,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, save_classifier
-from tradeoffs.evaluation.features import ImageFiles, build_extractor, extract
+from tradeoffs.evaluation.features import build_extractor, extract
 
 
 class FirstPixel(torch.nn.Module):
@@ -78,26 +77,6 @@ def test_extract_keeps_the_order_and_the_last_short_batch():
     features = extract(FirstPixel(), images, batch_size=2)
     assert features.dtype == np.float32
     np.testing.assert_array_equal(features, [[10, 0, 0], [20, 0, 0], [30, 0, 0], [40, 0, 0], [50, 0, 0]])
-
-
-def test_image_files_give_the_pixels_of_the_file(tmp_path):
-    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    Image.fromarray(pixels).save(tmp_path / "grey.png")
-    colour = np.stack([pixels, pixels.T, 255 - pixels], axis=-1)
-    Image.fromarray(colour).save(tmp_path / "colour.png")
-    files = ImageFiles([tmp_path / "grey.png", tmp_path / "colour.png"], resolution=16)
-    grey, rgb = list(files)
-    assert len(files) == 2 and rgb.dtype == torch.uint8
-    np.testing.assert_array_equal(grey, np.stack([pixels] * 3))
-    np.testing.assert_array_equal(rgb, colour.transpose(2, 0, 1))
-
-
-def test_image_files_share_one_size(tmp_path):
-    Image.new("L", (40, 60), 200).save(tmp_path / "portrait.png")
-    Image.new("L", (9, 7), 100).save(tmp_path / "small.png")
-    images = torch.stack(list(ImageFiles([tmp_path / "portrait.png", tmp_path / "small.png"], resolution=20)))
-    assert images.shape == (2, 3, 20, 20)
-    assert images[0].unique().tolist() == [200] and images[1].unique().tolist() == [100]
 
 
 # --- Inception, for which a small network of the same interface stands ----------------------------------------------

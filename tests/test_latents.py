@@ -26,19 +26,21 @@ def test_posterior_of_each_image(tiny_model, tmp_path):
         )  # moments: mean, log variance
 
 
-def test_unreadable_images_are_left_out_up_to_a_share(tiny_model, tmp_path, caplog):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_images_are_left_out_up_to_a_share(tiny_model, tmp_path, caplog, workers):
     paths = [str(tmp_path / f"{i}.png") for i in range(5)]
     for i, path in enumerate(paths):
         Image.new("L", (64, 64), 50 * i).save(path)
     whole, _, _ = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2)
     for i in (2, 3):  # a whole batch
         (tmp_path / f"{i}.png").write_bytes(b"damaged")
-    mean, std, rows = encode_images(tiny_model.vae, paths, resolution=64, batch_size=2, max_missing=0.4)
+    settings = {"resolution": 64, "batch_size": 2, "workers": workers}
+    mean, std, rows = encode_images(tiny_model.vae, paths, **settings, max_missing=0.4)
     assert rows == [0, 1, 4] and mean.shape == std.shape == (3, 4, 8, 8)
     torch.testing.assert_close(mean, whole[rows])
     assert caplog.text.count("left out: ") == 2 and "2.png: cannot be read" in caplog.text
     with pytest.raises(InputError, match=r"3\.png: cannot be read as an image"):
-        encode_images(tiny_model.vae, paths, resolution=64, batch_size=2, max_missing=0.39)
+        encode_images(tiny_model.vae, paths, **settings, max_missing=0.39)
 
 
 def test_draw_from_the_posterior(tmp_path):

@@ -13,6 +13,7 @@ with job(snakemake):
     images = images[images["split"] == wildcards.subset]
     images = images.iloc[rows_of_shard(len(images), params.batch_size, int(wildcards.shard), params.shards)]
     vae = load(snakemake.input.base).vae.to(default_device())
-    paths = images["path"].tolist()
-    mean, std, rows = encode_images(vae, paths, params.resolution, params.batch_size, params.max_missing)
+    mean, std, rows = encode_images(
+        vae, images["path"].tolist(), params.resolution, params.batch_size, params.max_missing, snakemake.threads - 1
+    )
     save_latents(snakemake.output.latents, images["sample_id"].iloc[rows].tolist(), mean, std)

@@ -2,16 +2,17 @@
 
 import numpy as np
 
+from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import read_images
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.features import ImageFiles, build_extractor, extract
+from tradeoffs.evaluation.features import build_extractor, extract
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs import job
 from tradeoffs.randomness import seed_of
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
-    source = inputs.images
+    source, workers = inputs.images, snakemake.threads - 1
     images = read_images(source)
     images = images[images["split"] == params.split]
     if images.empty:
@@ -22,6 +23,6 @@ with job(snakemake):
     files = ImageFiles(images["path"], params.resolution)
     features = {}
     for kind, name in params.extractors.items():
-        features[kind] = extract(build_extractor(name, inputs.get(kind)), files, params.batch_size)
+        features[kind] = extract(build_extractor(name, inputs.get(kind)), files, params.batch_size, workers)
     with atomic_path(snakemake.output[0]) as temporary, open(temporary, "wb") as file:
         np.savez(file, id=images["sample_id"].to_numpy(dtype=np.str_), **features)

@@ -4,19 +4,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import read_samples, write_table
 from tradeoffs.evaluation.classifier import label_scores
-from tradeoffs.evaluation.features import CLASSIFIERS, ImageFiles, build_extractor, extract
+from tradeoffs.evaluation.features import CLASSIFIERS, build_extractor, extract
 from tradeoffs.evaluation.fidelity import distances, diversity
 from tradeoffs.jobs import job
 
 with job(snakemake):
-    inputs, params = snakemake.input, snakemake.params
+    inputs, params, workers = snakemake.input, snakemake.params, snakemake.threads - 1
     samples = read_samples(inputs.samples)
     once = samples[samples["repeat"] == 0]
     files = ImageFiles(once["path"], params.resolution)
     fake = {
-        kind: extract(build_extractor(name, inputs.get(kind)), files, params.batch_size)
+        kind: extract(build_extractor(name, inputs.get(kind)), files, params.batch_size, workers)
         for kind, name in params.extractors.items()
     }
     with np.load(inputs.real) as stored:
@@ -31,7 +32,7 @@ with job(snakemake):
     domain = params.extractors.get("domain")
     if domain:
         model = CLASSIFIERS[domain](inputs.domain)
-        logits = extract(model, files, params.batch_size)
+        logits = extract(model, files, params.batch_size, workers)
         scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, model.labels)
 
     table = pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])

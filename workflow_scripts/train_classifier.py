@@ -2,14 +2,16 @@
 
 import pandas as pd
 
+from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import read_images, write_counts, write_table
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import LABELS, label_matrix, label_scores, save_classifier, train_classifier
-from tradeoffs.evaluation.features import ImageFiles, extract
+from tradeoffs.evaluation.features import extract
 from tradeoffs.jobs import job
 
 with job(snakemake):
     source, params, output = snakemake.input.images, snakemake.params, snakemake.output
+    workers = snakemake.threads - 1
     images = read_images(source)
     images = images[images["split"].isin(["train", "val"])]
     labelled = images[images["Finding Labels"] != ""]
@@ -26,8 +28,9 @@ with job(snakemake):
         batch_size=params.batch_size,
         learning_rate=params.learning_rate,
         seed=params.seed,
+        workers=workers,
     )
-    logits = extract(model, ImageFiles(val["path"], params.resolution), params.batch_size)
+    logits = extract(model, ImageFiles(val["path"], params.resolution), params.batch_size, workers)
     scores = label_scores("val_auc", list(val["Finding Labels"]), logits, LABELS)
 
     training = {k: params[k] for k in ("resolution", "epochs", "batch_size", "learning_rate", "seed")}

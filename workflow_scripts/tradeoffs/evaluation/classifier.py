@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
+from tradeoffs.data.image_files import batches
 from tradeoffs.devices import default_device
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
@@ -64,6 +65,10 @@ def prepare(images: Tensor) -> Tensor:
     return grey
 
 
+def _prepared(images: list[Tensor]) -> Tensor:
+    return prepare(torch.stack(images))
+
+
 def label_matrix(finding_labels: Sequence[str], labels: Sequence[str]) -> np.ndarray:
     """Bool array (n, labels) from texts like "Edema|Pneumonia"; labels that are not asked for are ignored."""
     return np.array([[label in text.split("|") for label in labels] for text in finding_labels], dtype=bool)
@@ -97,13 +102,15 @@ def train_classifier(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    workers: int = 0,
 ) -> FindingsClassifier:
     """Trains for a fixed number of epochs: AdamW, cosine schedule, random shifts of up to 4 px.
 
-    images: n uint8 images (3, H, W) of one size; targets: bool (n, labels).
+    images: n uint8 images (3, H, W) of one size; targets: bool (n, labels); workers: processes that decode images
+    beside this one
     Chests are not mirrored, since that would swap left and right. No epoch is chosen, so no image beside these is used.
     """
-    inputs = torch.cat([prepare(batch) for batch in tqdm(DataLoader(images, batch_size=64), desc="decoding")])
+    inputs = torch.cat(list(batches(images, 64, workers, "decoding", _prepared)))
     size = inputs.shape[-1]
     padded = F.pad(inputs, [MAX_SHIFT] * 4, mode="replicate")
     wanted = torch.from_numpy(targets).float()
@@ -113,14 +120,14 @@ def train_classifier(
     device = default_device()
     model.train().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
-    batches = -(-len(inputs) // batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    steps = -(-len(inputs) // batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
     progress = tqdm(range(epochs), desc="classifier", unit="epoch")
     for epoch in progress:
         order = torch.randperm(len(inputs), generator=torch_rng(seed, "order", epoch))
         corners = numpy_rng(seed, "shift", epoch).integers(0, 2 * MAX_SHIFT + 1, size=(len(inputs), 2))
         total = 0.0
-        for rows in order.tensor_split(batches):
+        for rows in order.tensor_split(steps):
             shifted = [padded[i, :, y : y + size, x : x + size] for i in rows for y, x in [corners[i]]]
             logits = model.head(model.body(torch.stack(shifted).to(device)))
             loss = F.binary_cross_entropy_with_logits(logits, wanted[rows].to(device))

@@ -3,39 +3,20 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
-from tradeoffs.data.images import load_image
+from tradeoffs.data.image_files import batches
 from tradeoffs.devices import default_device
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
 from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet
-
-
-class ImageFiles(Dataset):
-    """Image files as uint8 tensors (3, resolution, resolution), decoded when asked for.
-
-    Real and generated images both come through here, so that they share one geometry and one rounding.
-    """
-
-    def __init__(self, paths: Sequence[str | Path], resolution: int):
-        self.paths = list(paths)
-        self.resolution = resolution
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Tensor:
-        image = load_image(self.paths[index], self.resolution)
-        return ((image + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 class EfficientNetLite0(nn.Module):
@@ -133,10 +114,17 @@ def build_extractor(name: str, weights: str | Path = "") -> nn.Module:
     return others[name]().eval()
 
 
-def extract(extractor: nn.Module, images: Dataset | Tensor, batch_size: int) -> np.ndarray:
-    """Float32 array (n, d): what `extractor` (or a classifier) returns for n uint8 images (3, H, W) of one size."""
+def extract(extractor: nn.Module, images: Dataset | Tensor, batch_size: int, workers: int = 0) -> np.ndarray:
+    """Float32 array (n, d): what `extractor` (or a classifier) returns for n uint8 images (3, H, W) of one size.
+
+    workers: processes that decode images beside this one
+    """
     device = default_device()
     extractor = extractor.to(device)
-    batches = tqdm(DataLoader(images, batch_size=batch_size), desc=type(extractor).__name__, unit="batch")
     with torch.inference_mode():
-        return np.concatenate([extractor(batch.to(device)).cpu().numpy() for batch in batches])
+        return np.concatenate(
+            [
+                extractor(batch.to(device)).cpu().numpy()
+                for batch in batches(images, batch_size, workers, type(extractor).__name__)
+            ]
+        )

@@ -4,13 +4,15 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
+from tradeoffs.data.image_files import batches
 from tradeoffs.data.images import load_image
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
@@ -20,33 +22,59 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def encode_images(
-    vae: AutoencoderKL, paths: Sequence[str], resolution: int, batch_size: int, max_missing: float = 0.0
+    vae: AutoencoderKL,
+    paths: Sequence[str],
+    resolution: int,
+    batch_size: int,
+    max_missing: float = 0.0,
+    workers: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """Posterior mean and standard deviation of the images, both (n, c, resolution/f, resolution/f), unscaled.
 
     max_missing: share of the images that may turn out to be unreadable; these are logged and left out
+    workers: processes that decode images beside this one
     Returns them with the numbers of the images in `paths`. Raises InputError for an image too many.
     """
     size = resolution >> len(vae.config.block_out_channels) - 1
     none = torch.empty(0, vae.config.latent_channels, size, size)
     means, deviations = [none], [none]
     rows: list[int] = []
-    for start in tqdm(range(0, len(paths), batch_size), desc="latents", unit="batch"):
-        images = {}
-        for row in range(start, min(start + batch_size, len(paths))):
-            try:
-                images[row] = load_image(paths[row], resolution)
-            except InputError as error:
-                if row + 1 - len(rows) - len(images) > max_missing * len(paths):
-                    raise
-                logger.warning("left out: %s", error)
-        if images:
-            pixels = torch.stack(list(images.values()))
-            posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
+    unreadable = 0
+    for readable, images, errors in batches(_Loaded(paths, resolution), batch_size, workers, "latents", _sorted_out):
+        for error in errors:
+            unreadable += 1
+            if unreadable > max_missing * len(paths):
+                raise error
+            logger.warning("left out: %s", error)
+        if readable:
+            posterior = vae.encode(images.to(vae.device, vae.dtype)).latent_dist
             means.append(posterior.mean.float().cpu())
             deviations.append(posterior.std.float().cpu())
-            rows += images
+            rows += readable
     return torch.cat(means), torch.cat(deviations), rows
+
+
+class _Loaded(Dataset):
+    """Number of an image, and the image (3, r, r) in [-1, 1] or the error of one that cannot be read."""
+
+    def __init__(self, paths: Sequence[str], resolution: int):
+        self.paths, self.resolution = paths, resolution
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> tuple[int, torch.Tensor | InputError]:
+        try:
+            return row, load_image(self.paths[row], self.resolution)
+        except InputError as error:
+            return row, error
+
+
+def _sorted_out(loaded: list[tuple[int, Any]]) -> tuple[list[int], torch.Tensor, list[InputError]]:
+    """Numbers of the readable images, these in one tensor, and the errors of the others."""
+    images = {row: image for row, image in loaded if isinstance(image, torch.Tensor)}
+    errors = [error for row, error in loaded if row not in images]
+    return list(images), torch.stack(list(images.values())) if images else torch.empty(0), errors
 
 
 def save_latents(path: str | Path, ids: Sequence[str], mean: torch.Tensor, std: torch.Tensor) -> None:
