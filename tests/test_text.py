@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from tradeoffs.models.text import CachedTextEncoder, encode, tokenize
+from tradeoffs.models.text import CachedTextEncoder, TextEncoder, tokenize
 
 TEXTS = ["left pleural effusion", "mild edema", ""]
 
@@ -17,7 +17,9 @@ def encoder(tiny_model):
 def encodings(tiny_model):
     """The number of texts in each pass of the text encoder."""
     passes = []
-    tiny_model.text_encoder.register_forward_hook(lambda _module, inputs, _output: passes.append(len(inputs[0])))
+    tiny_model.text_encoder.register_forward_hook(
+        lambda _module, _arguments, inputs, _output: passes.append(len(inputs["input_ids"])), with_kwargs=True
+    )
     return passes
 
 
@@ -74,7 +76,7 @@ def test_cache_equals_direct_encoding(tiny_model, encoder):
         ids = torch.tensor([tiny_model.tokenizer(text, padding="max_length", max_length=24)["input_ids"]])
         expected = tiny_model.text_encoder(ids).last_hidden_state[0]
         assert embedding.shape == (24, 16) and torch.equal(embedding, expected)
-        assert torch.equal(encode(tiny_model.text_encoder, ids)[0], expected)
+        assert torch.equal(TextEncoder(*tiny_model.text_side)([text])[0], expected)
 
 
 def test_embedding_does_not_depend_on_its_batch(tiny_model, encoder):

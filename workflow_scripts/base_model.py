@@ -2,9 +2,9 @@
 
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs import job
-from tradeoffs.models.sources import materialise
+from tradeoffs.models.sources import materialise_base
 
 with job(snakemake):
     params = snakemake.params
     with atomic_path(snakemake.output.base) as temporary:
-        materialise(params.kind, params.source, params.revision, temporary)
+        materialise_base(params.kind, params.source, params.revision, temporary)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 from accelerate import PartialState
 
@@ -10,14 +11,20 @@ from tradeoffs.data.tables import read_images, write_counts, write_table
 from tradeoffs.distributed import launch, launched
 from tradeoffs.files import atomic_path, sha256
 from tradeoffs.jobs import job
-from tradeoffs.models.checkpoints import load, save_with
+from tradeoffs.models.checkpoints import load, save_with, with_encoder
 from tradeoffs.models.latents import Latents
+from tradeoffs.models.lora import merged, with_adapters
 from tradeoffs.resuming import RunFolder
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 
 def main(inputs, output, params, seed: int) -> None:
+    text_encoder = params.variant["text_encoder"]
     model = load(inputs.base)
+    if inputs.encoder:
+        model = with_encoder(model, inputs.encoder, seed)
+    if text_encoder == "lora":
+        model = replace(model, text_encoder=with_adapters(model.text_encoder, params.variant["lora_rank"], seed))
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     images = read_images(inputs.images)
     images = images[images["split"] == "train"]
@@ -28,20 +35,22 @@ def main(inputs, output, params, seed: int) -> None:
         captions=read_captions(inputs.captions) if inputs.captions else None,
         sentences=read_sentences(inputs.sentences) if inputs.sentences else None,
     )
-    learnable = params.variant["text_encoder"] == "learnable"
-    trained = {"unet": model.unet} | ({"text_encoder": model.text_encoder} if learnable else {})
     identity = [params.variant, params.training, params.code, seed, sha256(*inputs)]
     run = RunFolder(params.checkpoints, hashlib.sha256(json.dumps(identity).encode()).hexdigest())
 
     def save(folder: str) -> None:
+        parts = {"unet": model.unet}
+        if inputs.encoder or text_encoder != "frozen":
+            parts |= {"text_encoder": merged(model.text_encoder), "tokenizer": model.tokenizer}
+            parts["projection"] = model.projection
         with run.writing(folder) as temporary:
-            save_with(inputs.base, temporary, trained)
+            save_with(inputs.base, temporary, parts)
 
     outcome = fine_tune(
         model,
         Pairs(rows["sample_id"].tolist(), text),
         latents,
-        learnable,
+        text_encoder != "frozen",
         TrainingSettings(**params.training),
         seed,
         run,

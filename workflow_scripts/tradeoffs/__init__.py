@@ -3,9 +3,9 @@
 import os
 import sys
 
-# Jobs never go to the network: a hub model is downloaded by a rule of its own, which lifts this for its one command.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Jobs never go to the network: a hub model is downloaded by a local rule, which lifts this for its one command. Here,
+# because the Snakefile imports the package too, and jobs take over its environment.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 # Progress bars redraw ten times a second on a terminal; in a log that would be a line each time.
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_MININTERVAL", "10")

@@ -117,7 +117,7 @@ def token_heat_maps(
     `queries_at_once` queries are computed together, so the same group gives the same bits.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, keep)
-    encoder = CachedTextEncoder(model.tokenizer, model.text_encoder)
+    encoder = CachedTextEncoder(*model.text_side)
     group_size = queries_at_once(keep, batch_size)
     progress = tqdm(total=len(queries) * keep, desc="heat maps", unit="step")
     for start in range(0, len(queries), group_size):
@@ -157,7 +157,7 @@ def layer_maps(
     Queries, noise and steps are those of `token_heat_maps`.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, steps)
-    encoder = CachedTextEncoder(model.tokenizer, model.text_encoder)
+    encoder = CachedTextEncoder(*model.text_side)
     columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
     for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):
         columns[row, tokenize(model.tokenizer, query.text).positions] = of_tokens

@@ -27,8 +27,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticUndefined
 
 from tradeoffs.errors import InputError
+from tradeoffs.packages import package_folder
 
 LOCATION_PRIOR = "location_prior"  # the row of the tables that needs no model, so no variant may bear its name
 
@@ -81,6 +83,7 @@ Share = Annotated[Number, Ge(0), Le(1)]
 Text = Annotated[str, AfterValidator(_given)]
 PathText = Annotated[Text, AfterValidator(os.path.expanduser)]
 Seeds = Annotated[list[Seed], AfterValidator(_distinct)]
+Sets = Annotated[list[Literal["cxr", "coco"]], AfterValidator(_distinct)]
 Milestones = Annotated[list[Count], AfterValidator(_without_repeats)]
 
 
@@ -106,7 +109,7 @@ class Data(_Section):
     source: Literal["phantoms", "files"] = Field(
         "files", description="phantoms are generated in the same layouts; files reads the folders below"
     )
-    sets: Annotated[list[Literal["cxr", "coco"]], AfterValidator(_distinct)] = Field(
+    sets: Sets = Field(
         ["cxr", "coco"], description="data sets of the run: cxr is MIMIC-CXR with MS-CXR, coco is MS-COCO 2017"
     )
     mimic_cxr_jpg: PathText | None = Field(
@@ -162,26 +165,50 @@ class Base(_Section):
     revision: Text | None = Field(None, description="branch, tag or commit of a hub id")
 
 
+class Encoder(_Section):
+    """A text encoder that variants may use in place of the base's own."""
+
+    source: PathText = Field(
+        description="a folder in transformers' layout, a hub id owner/name, or package:name, the folder model that an "
+        "installed Python package ships"
+    )
+    revision: Text | None = Field(None, description="branch, tag or commit of a hub id")
+
+
 class Variant(_Section):
     """One way to fine-tune the base: a row of the tables."""
 
     finetune: bool = Field(True, description="false: the base as it is")
-    text_encoder: Literal["frozen", "learnable"] = Field(
-        "frozen", description="learnable: the text encoder is trained along with the U-Net"
+    encoder: Text | None = Field(
+        None, description="the text encoder, a name in the section encoders; null: the base's own"
     )
+    text_encoder: Literal["frozen", "learnable", "lora"] = Field(
+        "frozen",
+        description="learnable: the text encoder is trained along with the U-Net; lora: adapters of low rank in it are",
+    )
+    lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; alpha is the same")
     text: Literal["impression", "finding_labels", "sentences"] = Field(
         "impression",
         description="text that conditions fine-tuning and samples: the report's impression (in coco a caption), the "
         "finding labels shuffled at each use, or a language-model sentence for each finding; the last two in cxr only",
     )
+    sets: Sets | None = Field(None, description="data sets that have this variant; null: all that have its text")
     seeds: Seeds | None = Field(None, description="seeds of this variant; null: the run's seeds")
 
-    @field_validator("text_encoder")
+    @field_validator("encoder", "text_encoder")
     @classmethod
-    def _learnable_needs_training(cls, text_encoder: str, info: ValidationInfo) -> str:
-        if text_encoder == "learnable" and not info.data.get("finetune", True):
-            raise ValueError("learnable has no meaning with finetune: false; remove one of the two")
-        return text_encoder
+    def _needs_training(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value not in (None, "frozen") and not info.data.get("finetune", True):
+            raise ValueError(f"{value} has no meaning with finetune: false; remove one of the two")
+        return value
+
+    @field_validator("sets")
+    @classmethod
+    def _have_its_text(cls, sets: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        text = info.data.get("text", "impression")
+        if sets and "coco" in sets and text != "impression":
+            raise ValueError(f"coco has no {text}; leave coco out or change the variant's text")
+        return sets
 
 
 VARIANTS = {
@@ -362,6 +389,9 @@ class Config(_Section):
     data: Data = Field(Data(), description="images, reports and boxes")
     image: Image = Field(Image(), description="image geometry")
     base: Base = Field(Base(), description="the model that is fine-tuned")
+    encoders: dict[Annotated[str, AfterValidator(_folder_name)], Encoder] = Field(
+        {}, description="text encoders of any family by name, for variants to use in place of the base's own"
+    )
     variants: dict[Annotated[str, AfterValidator(_variant_name)], Variant] = Field(
         VARIANTS, description="rows of the tables by name; further ones are added, `name: false` leaves one out"
     )
@@ -391,6 +421,13 @@ class Config(_Section):
                 f"evaluation.kid_subset: {self.evaluation.kid_subset} is more than sampling.images "
                 f"({self.sampling.images}); lower it or sample more"
             )
+        for name, variant in self.variants.items():
+            if variant.encoder is not None and variant.encoder not in self.encoders:
+                known = ", ".join(self.encoders) or "none yet"
+                raise ValueError(
+                    f"variants.{name}.encoder: there is no encoder {variant.encoder}; add it to the section encoders "
+                    f"(there: {known})"
+                )
         for dataset in self.data.sets:
             if not self.variants_of(dataset):
                 raise ValueError(f"variants: none is left for {dataset}; keep one with text impression")
@@ -418,7 +455,11 @@ class Config(_Section):
 
     def variants_of(self, dataset: str) -> list[str]:
         """The variants that a data set has: coco has no finding labels and no sentences."""
-        return [name for name, variant in self.variants.items() if dataset == "cxr" or variant.text == "impression"]
+        return [
+            name
+            for name, variant in self.variants.items()
+            if (dataset == "cxr" or variant.text == "impression") and dataset in (variant.sets or self.data.sets)
+        ]
 
     @property
     def training_gpus(self) -> int:
@@ -637,11 +678,16 @@ def check_paths(config: Config) -> None:
     for key, file in files.items():
         if not Path(file).is_file():
             problems.append(f"{key}: there is no file {file}; correct the path or remove the key")
-    try:
-        if base_kind(config.base.source) != "hub" and config.base.revision:
-            problems.append("base.revision: only a hub id has revisions; remove the key")
-    except InputError as error:
-        problems.append(str(error))
+    used = {variant.encoder for variant in config.variants.values() if variant.encoder}
+    sources = {"base": (config.base, base_kind)} | {
+        f"encoders.{name}": (encoder, encoder_kind) for name, encoder in config.encoders.items() if name in used
+    }
+    for key, (section, kind_of) in sources.items():
+        try:
+            if kind_of(section.source) != "hub" and section.revision:
+                problems.append(f"{key}.revision: only a hub id has revisions; remove the key")
+        except InputError as error:
+            problems.append(f"{key}.source: {error}")
     if problems:
         raise _input_error(problems)
 
@@ -670,19 +716,37 @@ def base_kind(source: str) -> Literal["folder", "file", "hub"]:
     path = Path(source)
     if path.is_dir():
         if not (path / "model_index.json").is_file():
-            raise InputError(f"base.source: the folder {source} has no model_index.json; give a diffusers folder")
+            raise InputError(f"the folder {source} has no model_index.json; give a diffusers folder")
         return "folder"
     if path.suffix in (".ckpt", ".safetensors"):
         if not path.is_file():
-            raise InputError(f"base.source: there is no file {source}; correct the path")
+            raise InputError(f"there is no file {source}; correct the path")
         return "file"
-    # A path below an existing folder (resources/demo_bse) is a slip, not a hub id
-    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) and not path.parent.is_dir():
+    if _is_hub_id(source):
         return "hub"
     raise InputError(
-        f"base.source: {source} is neither a diffusers folder, nor a .ckpt or .safetensors file, nor a hub id "
-        "owner/name; correct it"
+        f"{source} is neither a diffusers folder, nor a .ckpt or .safetensors file, nor a hub id owner/name; correct it"
     )
+
+
+def encoder_kind(source: str) -> Literal["folder", "package", "hub"]:
+    """What an encoder's source is: a folder in transformers' layout, one in a Python package, or a hub id.
+
+    Raises InputError if it is none of them, or the package is not installed.
+    """
+    if source.startswith("package:"):
+        package_folder(source)
+        return "package"
+    if Path(source).is_dir():
+        return "folder"
+    if _is_hub_id(source):
+        return "hub"
+    raise InputError(f"{source} is neither a folder, nor a hub id owner/name, nor package:name; correct it")
+
+
+def _is_hub_id(source: str) -> bool:
+    # A path below an existing folder (resources/demo_bse) is a slip, not a hub id
+    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source)) and not Path(source).parent.is_dir()
 
 
 def describe() -> str:
@@ -692,5 +756,6 @@ def describe() -> str:
         if isinstance(default, dict):
             default = {name: value.model_dump(exclude_defaults=True) for name, value in default.items()}
         values = _expected(_type_at(key.split(".")))
-        rows.append(f"| `{key}` | {values} | `{json.dumps(default)}` | {description} |")
+        shown = "needed" if default is PydanticUndefined else f"`{json.dumps(default)}`"
+        rows.append(f"| `{key}` | {values} | {shown} | {description} |")
     return "\n".join(rows) + "\n"

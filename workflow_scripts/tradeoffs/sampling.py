@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.devices import default_device
+from tradeoffs.models.checkpoints import load
+from tradeoffs.models.text import CachedTextEncoder
 from tradeoffs.randomness import normal
 
 
@@ -53,11 +55,18 @@ def draw_samples(
     folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
     (seed, image id) only (docs/differences.md, row 1).
     """
-    device = default_device()
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        folder, safety_checker=None, feature_extractor=None, requires_safety_checker=False, local_files_only=True
-    ).to(device)
-    pipeline.scheduler = sampler(scheduler, pipeline.scheduler.config)
+    model = load(folder).to(default_device())
+    encoder = CachedTextEncoder(*model.text_side)
+    pipeline = StableDiffusionPipeline(
+        vae=model.vae,
+        text_encoder=None,  # which may be of any family, so texts are given as embeddings
+        tokenizer=None,
+        unet=model.unet,
+        scheduler=sampler(scheduler, model.schedule.config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipeline.set_progress_bar_config(disable=True)
     size = pipeline.unet.config.sample_size
     shape = (pipeline.unet.config.in_channels, size, size)
@@ -65,8 +74,9 @@ def draw_samples(
     for start in tqdm(range(0, len(records), batch_size), desc="samples", unit="batch"):
         batch = records[start : start + batch_size]
         images = pipeline(
-            [row["text"] for row in batch],
-            latents=torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch]).to(device),
+            prompt_embeds=encoder([row["text"] for row in batch]),
+            negative_prompt_embeds=encoder([""] * len(batch)),
+            latents=torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch]).to(pipeline.device),
             guidance_scale=guidance,
             num_inference_steps=steps,
             eta=0.0,

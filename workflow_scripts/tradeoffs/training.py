@@ -25,7 +25,8 @@ from torch.nn import functional
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.latents import Latents
-from tradeoffs.models.text import CachedTextEncoder, encode, tokenize
+from tradeoffs.models.lora import adapters
+from tradeoffs.models.text import CachedTextEncoder, TextEncoder
 from tradeoffs.randomness import numpy_rng, seed_of, torch_rng
 from tradeoffs.resuming import RunFolder, noted_signals
 
@@ -181,6 +182,24 @@ def accelerator_for(precision: str, learnable: bool) -> Accelerator:
     )
 
 
+def trained_parts(model: LatentDiffusion, learnable: bool) -> dict[str, torch.nn.Module]:
+    """The networks that learn, by name, with gradients for their weights and for no others.
+
+    Always the U-Net, and a projection behind the text encoder; with `learnable` the text encoder too, or its adapters
+    where it has some.
+    """
+    trained = {name: part for name, part in model.networks.items() if name in ("unet", "projection")}
+    if learnable:
+        trained["text_encoder"] = model.text_encoder
+    for name, network in model.networks.items():
+        network.requires_grad_(name in trained)
+    if learnable and (adapted := adapters(model.text_encoder)):
+        model.text_encoder.requires_grad_(False)
+        for weight in adapted:
+            weight.requires_grad_(True)
+    return trained
+
+
 def fine_tune(
     model: LatentDiffusion,
     pairs: Pairs,
@@ -191,12 +210,12 @@ def fine_tune(
     run: RunFolder,
     keep_milestone: Callable[[int], None],
 ) -> Outcome:
-    """Trains the U-Net, and with `learnable` the text encoder at the same rate, in place.
+    """Trains the `trained_parts`, all at the same rate, in place.
 
     keep_milestone: called in the main process with each step of `settings.milestones` when the model has come so far
     AdamW on the raw weights. With several processes (see tradeoffs.jobs.launch) each takes its part of every effective
     batch; draws belong to places in the batch, so results do not depend on the number of processes but for rounding.
-    Exception: a network with dropout of its own (BERT-like encoders, not Stable Diffusion) draws once a pass.
+    Exception: a network with dropout of its own (none that models.encoders loads) draws once a pass.
     `run` holds the last checkpoints; a run of the same identity continues from them, on one device bit for bit if the
     device computes deterministically, as CPUs do.
     Raises InputError if the device has no such precision, the processes outnumber the batch or the loss is not finite;
@@ -206,20 +225,18 @@ def fine_tune(
     passes = passes_of(
         accelerator.process_index, accelerator.num_processes, settings.batch_size, settings.micro_batch_size
     )
-    trained = {"unet": model.unet} | ({"text_encoder": model.text_encoder} if learnable else {})
-    for name, network in model.networks.items():
-        network.requires_grad_(name in trained)
+    trained = trained_parts(model, learnable)
     if settings.gradient_checkpointing:
-        for part in trained.values():
-            (getattr(part, "enable_gradient_checkpointing", None) or part.activation_checkpointing_enable)()
+        model.unet.enable_gradient_checkpointing()
+        if learnable:
+            model.text_encoder.activation_checkpointing_enable()
     model.to(accelerator.device)
     parameters = [p for part in trained.values() for p in part.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     *networks, optimizer = accelerator.prepare(*trained.values(), optimizer)
-    encoder = (
-        _Learnable(model.tokenizer, networks[1])
-        if learnable
-        else CachedTextEncoder(model.tokenizer, model.text_encoder)
+    prepared = model.networks | dict(zip(trained, networks, strict=True))
+    encoder = (TextEncoder if learnable else CachedTextEncoder)(
+        model.tokenizer, prepared["text_encoder"], prepared.get("projection")
     )
     ema = EMAModel(parameters, decay=settings.ema_decay) if settings.ema_decay else None
     if ema:
@@ -313,16 +330,6 @@ def fine_tune(
         | peak_memory(),
         use_ema=None if ema is None else lambda: ema.copy_to(parameters),
     )
-
-
-class _Learnable:
-    """Encodes texts with gradients; the counterpart of CachedTextEncoder."""
-
-    def __init__(self, tokenizer, text_encoder):
-        self.tokenizer, self.text_encoder = tokenizer, text_encoder
-
-    def __call__(self, texts: list[str]) -> torch.Tensor:
-        return encode(self.text_encoder, torch.stack([tokenize(self.tokenizer, text).ids for text in texts]))
 
 
 @dataclass

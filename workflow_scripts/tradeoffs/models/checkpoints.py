@@ -2,16 +2,23 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
 import transformers
 from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
+from tradeoffs.models.encoders import load_encoder, load_network
+from tradeoffs.models.weights import load_strictly
+from tradeoffs.randomness import torch_rng
 
+PROJECTION = "projection.safetensors"  # in the text encoder's folder
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
@@ -24,11 +31,18 @@ class LatentDiffusion:
     text_encoder: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerBase
     schedule: DDPMScheduler
+    projection: torch.nn.Linear | None = None  # behind a text encoder that is not the base's own
 
     @property
     def networks(self) -> dict[str, torch.nn.Module]:
         """The parts with weights, by name."""
-        return {"unet": self.unet, "vae": self.vae, "text_encoder": self.text_encoder}
+        networks = {"unet": self.unet, "vae": self.vae, "text_encoder": self.text_encoder}
+        return networks if self.projection is None else networks | {"projection": self.projection}
+
+    @property
+    def text_side(self) -> tuple:
+        """What TextEncoder and CachedTextEncoder are made of."""
+        return self.tokenizer, self.text_encoder, self.projection
 
     def to(self, device: torch.device | str) -> "LatentDiffusion":
         """Moves the networks to a device, in place."""
@@ -68,50 +82,87 @@ def check_folder(folder: str | Path) -> dict:
 def load(folder: str | Path) -> LatentDiffusion:
     """Loads a diffusers folder in float32 on the CPU.
 
-    Raises InputError if a weight is missing or unexpected (docs/differences.md, row 19: the original loads with
-    `strict=False`, so a wrong checkpoint runs).
+    Its text encoder may be of any family that `encoders.FAMILIES` knows, with a projection beside it.
+    Raises InputError if a weight is missing or unexpected, or the parts do not fit together.
     """
     folder = Path(folder)
     index = check_folder(folder)
-    text_class = getattr(transformers, index["text_encoder"][1])
     tokenizer_class = getattr(transformers, index["tokenizer"][1])
     schedule = DDPMScheduler.from_config(getattr(diffusers, index["scheduler"][1]).load_config(folder / "scheduler"))
-    return LatentDiffusion(
-        unet=_strict(UNet2DConditionModel, folder / "unet"),
-        vae=_strict(AutoencoderKL, folder / "vae"),
-        text_encoder=_strict(text_class, folder / "text_encoder"),
+    model = LatentDiffusion(
+        unet=load_strictly(UNet2DConditionModel, folder / "unet"),
+        vae=load_strictly(AutoencoderKL, folder / "vae"),
+        text_encoder=load_network(folder / "text_encoder"),
         tokenizer=tokenizer_class.from_pretrained(folder / "tokenizer"),
         schedule=schedule,
+        projection=_load_projection(folder / "text_encoder" / PROJECTION),
     )
+    _check_width(folder, model)
+    return model
 
 
-def _strict(model_class, folder: Path) -> torch.nn.Module:
+def with_encoder(model: LatentDiffusion, folder: str | Path, seed: int) -> LatentDiffusion:
+    """The model with another text encoder in place of the base's, and a new projection from its width to the U-Net's.
+
+    folder: of the text encoder and its tokenizer (see encoders.load_encoder)
+    There is a projection also where the widths are equal: the U-Net knows the base's context only. Texts are cut to
+    the base's context length, or the encoder's where that is shorter, so that variants see as much of a text.
+    """
+    network, tokenizer = load_encoder(folder)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.tokenizer.model_max_length)
+    width = network.config.hidden_size
+    projection = torch.nn.Linear(width, model.unet.config.cross_attention_dim)
+    torch.nn.init.normal_(projection.weight, std=width**-0.5, generator=torch_rng(seed, "projection"))
+    torch.nn.init.zeros_(projection.bias)
+    return replace(model, text_encoder=network, tokenizer=tokenizer, projection=projection)
+
+
+def _load_projection(file: Path) -> torch.nn.Linear | None:
+    if not file.is_file():
+        return None
+    weights = load_file(file)
     try:
-        model, info = model_class.from_pretrained(folder, output_loading_info=True, torch_dtype=torch.float32)
-    except (RuntimeError, ValueError, OSError) as error:
+        projection = torch.nn.Linear(*weights["weight"].shape[::-1])
+        projection.load_state_dict(weights)
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise InputError(f"{file}: not the projection of a text encoder ({error}); it is another model's") from error
+    return projection
+
+
+def _check_width(folder: Path, model: LatentDiffusion) -> None:
+    """Raises InputError unless the text encoder gives what its projection or the U-Net takes."""
+    width = model.text_encoder.config.hidden_size
+    if model.projection is not None:
+        if model.projection.in_features != width:
+            raise InputError(
+                f"{folder}: its projection takes a text encoder of width {model.projection.in_features}, its text "
+                f"encoder has {width}; they are of different models"
+            )
+        width = model.projection.out_features
+    if model.unet.config.cross_attention_dim != width:
         raise InputError(
-            f"{folder}: cannot be read as {model_class.__name__} ({error}); is it another model's?"
-        ) from error
-    # position_ids are a constant that older transformers saved
-    unexpected = [key for key in info["unexpected_keys"] if not key.endswith("position_ids")]
-    wrong = sorted(info["missing_keys"]) + sorted(unexpected) + sorted(map(str, info["mismatched_keys"]))
-    if wrong:
-        raise InputError(
-            f"{folder}: weights do not fit {model_class.__name__} ({len(wrong)} missing, unexpected or of another "
-            f"shape, such as {wrong[0]}); it is another model's"
+            f"{folder}: its U-Net takes text of width {model.unet.config.cross_attention_dim}, its text encoder gives "
+            f"{width}; they are of different models"
         )
-    return model.eval()
 
 
-def save_with(base: str | Path, folder: str | Path, networks: dict[str, torch.nn.Module]) -> None:
-    """Copies the base folder to `folder` with `networks` (by name, such as "unet") in place of the base's."""
-    check_folder(base)
-    for name in (*PARTS, "model_index.json"):
-        source, target = Path(base) / name, Path(folder) / name
-        if name in networks:
-            networks[name].save_pretrained(target)
-        elif source.is_dir():
-            shutil.copytree(source, target)
+def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) -> None:
+    """Copies the base folder to `folder` with `parts` by name, such as "unet", in place of the base's.
+
+    parts: networks, a tokenizer, and "projection", a linear layer that is saved beside the text encoder. What else
+    `model_index.json` may list, such as a safety checker, is left out.
+    """
+    index, folder = check_folder(base), Path(folder)
+    for name in PARTS:
+        if name in parts:
+            parts[name].save_pretrained(folder / name)
+            index[name] = [type(parts[name]).__module__.split(".")[0], type(parts[name]).__name__]
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            shutil.copytree(Path(base) / name, folder / name)
+    if parts.get("projection") is not None:
+        save_file(parts["projection"].state_dict(), folder / "text_encoder" / PROJECTION)
+    others = {name for name, value in index.items() if isinstance(value, list)} - set(PARTS)
+    index |= {name: [None, None] for name in others}
+    if "requires_safety_checker" in index:
+        index["requires_safety_checker"] = False
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")

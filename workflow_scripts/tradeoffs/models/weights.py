@@ -1,0 +1,45 @@
+"""Strict loading: every weight of a folder is used and every weight of the network is in the folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import transformers
+
+from tradeoffs.errors import InputError
+
+
+def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), **options) -> torch.nn.Module:
+    """A network of diffusers or transformers from its folder, float32 on the CPU, in evaluation mode.
+
+    extras: beginnings of the names of weights that the folder may hold besides, which are left out
+    options: for the class's `from_pretrained`
+    Raises InputError if a weight is missing, unexpected or of another shape (docs/differences.md, row 19: the original
+    loads with `strict=False`, so a wrong checkpoint runs).
+    """
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()  # its report of unexpected weights; they are judged here
+    try:
+        model, info = model_class.from_pretrained(
+            folder, output_loading_info=True, torch_dtype=torch.float32, local_files_only=True, **options
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"{folder}: cannot be read as {model_class.__name__} ({error}); is it another model's?"
+        ) from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+    # position_ids are a constant that older transformers saved
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    unexpected = [
+        key
+        for key in info["unexpected_keys"]
+        if not key.endswith("position_ids") and not key.removeprefix(prefix).startswith(tuple(extras))
+    ]
+    wrong = sorted(info["missing_keys"]) + sorted(unexpected) + sorted(map(str, info["mismatched_keys"]))
+    if wrong:
+        raise InputError(
+            f"{folder}: weights do not fit {model_class.__name__} ({len(wrong)} missing, unexpected or of another "
+            f"shape, such as {wrong[0]}); it is another model's"
+        )
+    return model.eval()
