@@ -18,6 +18,7 @@ include: "rules/sampling.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
 include: "rules/demo_base.smk"
+include: "rules/effects.smk"
 
 
 report: "report/workflow.rst"

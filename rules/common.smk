@@ -33,6 +33,7 @@ EVALUATION = f"{RUN}/evaluation/{{dataset}}"
 SCORES = f"{RUN}/evaluation/{CHECKPOINT}"
 SUMMARY = f"{EVALUATION}/{{variant}}/localisation_summary.csv"
 DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
+EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
 ENVIRONMENT = "../envs/environment.yaml"
@@ -64,6 +65,7 @@ wildcard_constraints:
     seed=r"\d+",
     checkpoint=r"final|step\d+",
     shard=r"\d+",
+    row=r"\d+",
     subset="train|mscxr|test",
 
 
@@ -139,6 +141,13 @@ def model_output(wildcards):
     """The output of a rule that holds the model's folder."""
     folder = model_folder(wildcards)
     return folder if wildcards.checkpoint == "final" else str(Path(folder).parent)
+
+
+def model_for_effect(wildcards):
+    """The folder of the run's own model for row 1, where only the noise differs; else of one trained for the row."""
+    if wildcards.row == "1":
+        return f"{MODEL}/final".format(**{**wildcards, "seed": CONFIG.seeds_of(wildcards.variant)[0]})
+    return f"{EFFECT}/{'ema' if wildcards.row == '13' else 'final'}".format(**wildcards)
 
 
 def domain_extractor(wildcards):

@@ -1,0 +1,140 @@
+"""What single rows of docs/differences.md do, by hand, and the page that shows it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tradeoffs.evaluation.effects import (
+    COLUMNS,
+    ScaledTwice,
+    measures,
+    mixed_sets,
+    scoring_effects,
+    top1_by_finding,
+)
+from tradeoffs.evaluation.features import EfficientNetLite0
+from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.paper.effects import cell, differences_page, read_effects
+from tradeoffs.randomness import numpy_rng
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def dump(name: str, text: str, **token_maps) -> dict[str, TokenHeatMaps]:
+    """One text's maps on an image of 4 x 4; a token's map is given by the value of each of its four columns."""
+    spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
+    heat = np.array([np.tile(columns, (4, 1)) for columns in token_maps.values()], np.float32)
+    return {name: TokenHeatMaps(name, text, list(token_maps), np.array(spans), heat, len(text))}
+
+
+@pytest.fixture
+def effects() -> pd.DataFrame:
+    """Effects on one image with two phrases of Edema, left and right, whose maps point to their own sides."""
+    image = {"sample_id": "a", "subject_id": "p", "category": "Edema", "text": "Edema.", "mask": ""}
+    image |= {"image_width": 4, "image_height": 4}
+    phrases = [
+        image | {"phrase_id": "a-1", "phrase": "left edema", "boxes": [[0, 0, 2, 4]]},
+        image | {"phrase_id": "a-2", "phrase": "right edemas", "boxes": [[3, 0, 1, 4]]},
+    ]
+    maps = dump("a-1", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
+    maps |= dump("a-2", "right edemas", right=[0, 0, 0, 1], edema=[1, 0, 0, 0], s=[0, 0, 0, 1])
+    table = pd.DataFrame(scoring_effects(pd.DataFrame(phrases), {"phrase": maps}, 4))
+    return table.set_index(["row", "score"])[["here", "original"]]
+
+
+def test_one_row_changes_only_what_it_is_about(effects):
+    # a-1 points to its box; in a-2 no whole word is "edema", so all tokens are the query: columns 1 0 0 2 of 3
+    assert effects.loc[(8, "samples")].tolist() == [2, 1]
+    assert effects.loc[(8, "auc_roc"), "here"] == 1
+    # the first phrase on both boxes: columns 2 1 and 0 against column 0: (1 + 1 + 1/2) / 3
+    assert effects.loc[(8, "auc_roc"), "original"] == pytest.approx(2.5 / 3)
+    # "edemas" contains "edema", so both its tokens are the query: columns 1 and 1 tie: 1 against 1 0 0
+    assert effects.loc[(9, "auc_roc")].tolist() == pytest.approx([1, (1 + 2.5 / 3) / 2])
+    assert effects.loc[(5, "excluded")].tolist() == [0, 0]
+    assert effects.loc[(7, "excluded")].tolist() == [0, 0]
+    assert effects.loc[(6, "empty_predictions"), "original"] == 0
+    assert np.isnan(effects.loc[(6, "empty_predictions"), "here"])
+    assert effects.loc[(4, "mask_pixels")].tolist() == [6, 6]  # boxes on whole pixels do not grow
+
+
+def test_short_boxes_change_the_box_iou_alone(effects):
+    here, original = effects.loc[(3, "box_iou")]
+    assert here > original
+
+
+def test_measures_are_macro_means_of_what_is_scored():
+    scores = pd.DataFrame(
+        [("Edema", 0.5, ""), ("Edema", 0.7, ""), ("Pneumonia", 1.0, ""), ("Pneumonia", np.nan, "no text")],
+        columns=["category", "auc_roc", "excluded"],
+    ).assign(iou=0.25, box_iou=0.5)
+    found = measures(scores)
+    assert found == pytest.approx({"auc_roc": 0.8, "iou": 0.25, "box_iou": 0.5, "samples": 3, "excluded": 1})
+
+
+def test_mixed_sets_hold_images_of_different_prompts():
+    sets = mixed_sets("abcdef", 20, 4, numpy_rng("x"))
+    assert len(sets) == 20 and all(len(set(some)) == 4 for some in sets)
+    assert sets == mixed_sets("abcdef", 20, 4, numpy_rng("x"))
+
+
+def test_scaled_twice_takes_the_range_from_minus_one_to_one_for_zero_to_one():
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    scale = EfficientNetLite0.scale
+    torch.testing.assert_close(ScaledTwice.scale(ScaledTwice.__new__(ScaledTwice), images), 2 * scale(None, images) - 1)
+
+
+def test_top1_by_hand():
+    labels = ["Edema", "Pleural Effusion", "No Finding"]
+    logits = np.array([[2.0, 1, 0], [0, 3, 1], [0, 1, 3], [5, 1, 0]])
+    shown = ["Edema|Pleural Effusion", "Edema", "No Finding", "Edema"]
+    assert top1_by_finding(shown, logits, labels) == pytest.approx({"Edema": 2 / 3, "Pleural Effusion": 0})
+
+
+def rows(*records) -> pd.DataFrame:
+    return pd.DataFrame(records, columns=list(COLUMNS))
+
+
+def test_a_cell_names_where_what_and_both_numbers():
+    by_variant = rows(
+        (2, "cxr", "phrase", "frozen", "iou", 0.25, 0.5, 9),
+        (2, "cxr", "phrase", "learnable", "iou", 0.125, 0.5, 9),
+        (2, "coco", "caption", "frozen", "iou", 0.25, 0.3, 9),
+    )
+    assert cell(by_variant) == (
+        "radiographs, phrase: IoU 0.250 → 0.500 (frozen), 0.125 → 0.500 (learnable); scenes, caption: IoU 0.250 → 0.300"
+    )
+    alike = rows((5, "cxr", "phrase", "frozen", "excluded", 1, 0, 9), (5, "cxr", "phrase", "x", "excluded", 1, 0, 9))
+    assert cell(alike) == "radiographs, phrase: excluded 1 → 0"
+
+
+def test_a_cell_shows_counts_and_ranges():
+    count = rows((21, "cxr", "", "", "training_images", np.nan, 12, 2400))
+    assert cell(count) == "radiographs: training images removed 12 of 2400"
+    none = rows((6, "coco", "caption", "frozen", "empty_predictions", np.nan, 0, 43))
+    assert cell(none) == "scenes, caption: empty predictions 0 of 43 (the demo shows no effect)"
+    noise = rows(*((1, "cxr", "phrase", "frozen", "auc_roc", 0.8, value, 9) for value in (0.79, 0.81, 0.8)))
+    assert cell(noise) == "radiographs, phrase: AUC-ROC 0.800 → 0.790 to 0.810"
+
+
+def test_the_page_of_differences_shows_the_measured_effects():
+    """If this fails after an edit of the template, write the page anew:
+
+    PYTHONPATH=workflow_scripts python -c "from tradeoffs.paper.effects import *;
+    print(differences_page(read_effects('docs/effects.csv')), end='')" > docs/differences.md
+    """
+    assert (DOCS / "differences.md").read_text() == differences_page(read_effects(DOCS / "effects.csv"))
+
+
+def test_every_row_has_an_effect_a_test_or_says_why_not():
+    page = (DOCS / "differences.md").read_text()
+    cells = {int(row[0]): row[3] for row in re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", page, re.M)}
+    assert list(cells) == list(range(1, 22))
+    measured = set(read_effects(DOCS / "effects.csv")["row"])
+    assert all(row in measured or text.startswith(("no number", "not measured")) for row, text in cells.items())
+    code = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", page):
+        assert f"def {name}(" in code, f"{name} is no test"

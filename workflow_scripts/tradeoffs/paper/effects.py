@@ -1,0 +1,67 @@
+"""docs/differences.md: its template, filled with what each row does on the demo (docs/effects.csv)."""
+
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATE = "differences.md.j2"
+WHERE = {"cxr": "radiographs", "coco": "scenes"}
+SCORES = {  # name and decimals
+    "auc_roc": ("AUC-ROC", 3),
+    "iou": ("IoU", 3),
+    "box_iou": ("box IoU", 3),
+    "mask_pixels": ("pixels of the ground truth", 0),
+    "excluded": ("excluded", 0),
+    "samples": ("samples", 0),
+    "empty_predictions": ("empty predictions", 0),
+    "training_texts": ("training texts that are “No Finding”", 0),
+    "training_images": ("training images removed", 0),
+    "ms_ssim": ("MS-SSIM", 3),
+    "fid_general": ("FID", 1),
+    "top1_effusion": ("top-1 of Pleural Effusion", 3),
+    "top1_all": ("top-1 of all", 3),
+}
+
+
+def read_effects(path: str | Path) -> pd.DataFrame:
+    """The table of effects (columns `tradeoffs.evaluation.effects.COLUMNS`); an empty text or variant is ""."""
+    return pd.read_csv(path).fillna({"text": "", "variant": ""})
+
+
+def differences_page(effects: pd.DataFrame) -> str:
+    """docs/differences.md; a row without an effect was not measured, which the page says."""
+    cells = dict.fromkeys(range(1, 22), "not measured yet")
+    cells |= {row: cell(rows) for row, rows in effects.groupby("row")}
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)
+    return environment.get_template(TEMPLATE).render(effect=cells)
+
+
+def cell(rows: pd.DataFrame) -> str:
+    """One row's effect as people read it: each score here → with this row as in the original, by variant.
+
+    A score that only the original has (NaN here) is a count out of n. Several values of one score are a range.
+    If nothing changes, the cell says so.
+    """
+    parts = []
+    for (dataset, text), of_text in rows.groupby(["dataset", "text"], sort=False):
+        scores = [_score(score, of_score) for score, of_score in of_text.groupby("score", sort=False)]
+        parts.append(f"{WHERE[dataset]}{f', {text}' if text else ''}: {', '.join(scores)}")
+    unchanged = (rows["original"] == rows["here"].fillna(0)).all()
+    return "; ".join(parts) + (" (the demo shows no effect)" if unchanged else "")
+
+
+def _score(score: str, rows: pd.DataFrame) -> str:
+    name, digits = SCORES[score]
+    by_variant = {variant: _change(of_variant, digits) for variant, of_variant in rows.groupby("variant", sort=False)}
+    if len(set(by_variant.values())) == 1:
+        return f"{name} {next(iter(by_variant.values()))}"
+    return f"{name} {', '.join(f'{change} ({variant})' for variant, change in by_variant.items())}"
+
+
+def _change(rows: pd.DataFrame, digits: int) -> str:
+    first, last = rows["original"].min(), rows["original"].max()
+    original = f"{first:.{digits}f}" + (f" to {last:.{digits}f}" if len(rows) > 1 else "")
+    here = rows["here"].iloc[0]
+    return f"{original} of {rows['n'].iloc[0]}" if pd.isna(here) else f"{here:.{digits}f} → {original}"
