@@ -28,6 +28,7 @@ rule heat_maps:
         steps=CONFIG.heat_maps.steps,
         keep=CONFIG.heat_maps.keep,
         batch_size=CONFIG.heat_maps.batch_size,
+        precision=CONFIG.heat_maps.precision,
         shards=CONFIG.heat_maps.shards,
         unfinished=f"{HEAT_MAPS}/unfinished_{{shard}}",
         code=code_digest("heat_maps.py"),
@@ -62,6 +63,7 @@ rule attention_profile:
         resolution=CONFIG.image.resolution,
         steps=CONFIG.heat_maps.steps,
         batch_size=CONFIG.heat_maps.batch_size,
+        precision=CONFIG.heat_maps.precision,
         code=code_digest("attention_profile.py"),
     script:
         "../workflow_scripts/attention_profile.py"

@@ -11,6 +11,7 @@ from tradeoffs.attention import (
     layer_maps,
     token_heat_maps,
 )
+from tradeoffs.errors import InputError
 from tradeoffs.randomness import normal
 
 SEED, STEPS, KEEP = 5, 10, 4
@@ -30,8 +31,8 @@ QUERIES = [
 TOKENS = {"a-1": 3, "b-1": 7, "a-2": 1}
 
 
-def run(model, queries=QUERIES, batch_size=8, seed=SEED):
-    return list(token_heat_maps(model, queries, seed, STEPS, KEEP, batch_size))
+def run(model, queries=QUERIES, batch_size=8, seed=SEED, precision="fp32"):
+    return list(token_heat_maps(model, queries, seed, STEPS, KEEP, batch_size, precision))
 
 
 @torch.no_grad()
@@ -152,6 +153,28 @@ def test_noise_belongs_to_seed_sample_and_step(tiny_model):
     other_sample = Query("a-1", "c", QUERIES[0].text, latent("a"))
     assert np.abs(run(tiny_model, [other_sample], batch_size=1)[0].heat - alone["a-1"]).max() > 1e-5
     assert np.abs(run(tiny_model, QUERIES[:1], batch_size=1, seed=6)[0].heat - alone["a-1"]).max() > 1e-5
+
+
+def test_half_precision_computes_the_unet_but_not_the_probabilities(tiny_model):
+    """Row 14: the softmax is taken in float32 under autocast too."""
+    exact, half = run(tiny_model)[1].heat, run(tiny_model, precision="bf16")[1].heat
+    scale = np.ptp(exact)
+    assert 1e-4 * scale < np.abs(half - exact).max() < 0.1 * scale
+    seen = []
+    context = normal((1, 24, 16), "context")
+    captured = captured_cross_attention(tiny_model.unet, lambda _layer, probabilities: seen.append(probabilities))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), captured:
+        tiny_model.unet(latent("a")[None], 1, context)
+    assert len(seen) == 4
+    for probabilities in seen:
+        assert probabilities.dtype == torch.float32
+        torch.testing.assert_close(probabilities.sum(-1), torch.ones(probabilities.shape[:-1]), rtol=0, atol=1e-6)
+        assert not torch.equal(probabilities, probabilities.bfloat16().float())
+
+
+def test_a_precision_that_the_device_lacks_is_an_error(tiny_model):
+    with pytest.raises(InputError, match="heat_maps.precision: fp16 needs a GPU"):
+        run(tiny_model, precision="fp16")
 
 
 def test_texts_without_tokens_and_beyond_the_context(tiny_model):

@@ -19,14 +19,14 @@ with job(snakemake):
     inputs, params, seed = snakemake.input, snakemake.params, int(snakemake.wildcards.seed)
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
-    maps = load_heat_maps(inputs.heat_maps, params.text)
+    dumps = load_heat_maps(inputs.heat_maps, params.text)
     rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)
     queries, weights, masks = [], [], []
     for place in numpy_rng("profile").permutation(len(rows))[: params.samples]:
         sample = rows[place]
         mask = sample.mask(CORRECTED)
         try:
-            of_tokens, _ = token_weights(maps[sample.id], query_words(sample.category, CORRECTED), CORRECTED)
+            of_tokens, _ = token_weights(dumps[sample.id], query_words(sample.category, CORRECTED), CORRECTED)
         except Excluded:
             continue  # the score table counts it with its reason
         if mask.any() and not mask.all():
@@ -35,7 +35,8 @@ with job(snakemake):
             weights.append(of_tokens)
             masks.append(mask)
     records = []
-    for row, time, layer, heat in layer_maps(model, queries, weights, seed, params.steps, params.batch_size):
+    maps = layer_maps(model, queries, weights, seed, params.steps, params.batch_size, params.precision)
+    for row, time, layer, heat in maps:
         records.append((layer, heat.shape[0], time, control_auc(heat, masks[row])))
     table = pd.DataFrame(records, columns=["layer", "resolution", "step", "auc_roc"])
     means = table.groupby(["layer", "resolution", "step"], sort=False)["auc_roc"].agg(["mean", "count"]).reset_index()

@@ -41,7 +41,9 @@ with job(snakemake):
         ]
         names = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
         done = unfinished.done(names)
-        maps = token_heat_maps(model, queries[done * group :], seed, params.steps, params.keep, params.batch_size)
+        maps = token_heat_maps(
+            model, queries[done * group :], seed, params.steps, params.keep, params.batch_size, params.precision
+        )
         for name in names[done:]:
             save_heat_maps(unfinished.folder / name, {dump: list(islice(maps, group))})
         finished[dump] = list(load_heat_maps([unfinished.folder / name for name in names], dump).values())

@@ -17,6 +17,7 @@ from diffusers.models.attention_processor import Attention
 from torch.nn import functional
 from tqdm import tqdm
 
+from tradeoffs.devices import check_precision
 from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.text import CachedTextEncoder, Tokens, tokenize
@@ -108,14 +109,23 @@ def queries_at_once(keep: int, batch_size: int) -> int:
 
 @torch.no_grad()
 def token_heat_maps(
-    model: LatentDiffusion, queries: Sequence[Query], seed: int, steps: int, keep: int, batch_size: int
+    model: LatentDiffusion,
+    queries: Sequence[Query],
+    seed: int,
+    steps: int,
+    keep: int,
+    batch_size: int,
+    precision: str = "fp32",
 ) -> Iterator[TokenHeatMaps]:
     """Yields the heat maps of every token of each query's text on its image (original: `compute_masks`, as a running
     mean), in order.
 
     batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1). Each
     `queries_at_once` queries are computed together, so the same group gives the same bits.
+    precision: of the U-Net's autocast, fp32, fp16 or bf16; probabilities and sums are float32 (row 14)
+    Raises InputError if the device does not have it.
     """
+    check_precision("heat_maps.precision", precision)
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, keep)
     encoder = CachedTextEncoder(*model.text_side)
     group_size = queries_at_once(keep, batch_size)
@@ -131,9 +141,8 @@ def token_heat_maps(
             for first in range(0, len(pairs), batch_size):
                 batch = pairs[first : first + batch_size]
                 sums.rows = torch.tensor([row for row, _ in batch])
-                _forward(
-                    model, [(group[row], time) for row, time in batch], context[sums.rows.to(context.device)], seed
-                )
+                of_batch = [(group[row], time) for row, time in batch]
+                _forward(model, of_batch, context[sums.rows.to(context.device)], seed, precision)
                 progress.update(len(batch))
         heat = sums.mean(len(cross_attention_layers(model.unet)), keep)
         for query, of_query, maps in zip(group, tokens, heat, strict=True):
@@ -149,13 +158,15 @@ def layer_maps(
     seed: int,
     steps: int,
     batch_size: int,
+    precision: str = "fp32",
 ) -> Iterator[tuple[int, int, str, np.ndarray]]:
     """Each layer's map of each query at each of `steps` evenly spaced time steps, before any mean over them.
 
     weights: for each query, how much each token of its text counts, (k,) with sum 1
     Yields the query's place in `queries`, the time, the layer's name and its map (h, w) at the layer's own size.
-    Queries, noise and steps are those of `token_heat_maps`.
+    Queries, noise, steps and precision are those of `token_heat_maps`.
     """
+    check_precision("heat_maps.precision", precision)
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, steps)
     encoder = CachedTextEncoder(*model.text_side)
     columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
@@ -171,7 +182,7 @@ def layer_maps(
 
         with captured_cross_attention(model.unet, keep):
             context = encoder([queries[row].text for row, _ in batch])
-            _forward(model, [(queries[row], time) for row, time in batch], context, seed)
+            _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
         for name, probabilities in layers.items():
             height, width = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
             for (row, time), of_image in zip(batch, probabilities.cpu(), strict=True):
@@ -186,11 +197,16 @@ def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _forward(model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int) -> None:
+def _forward(
+    model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int, precision: str
+) -> None:
     """One U-Net pass over (query, time) pairs; its output is of no use here."""
     noisy = torch.stack([_noised(model, query, time, seed) for query, time in pairs])
     device = model.unet.device
-    model.unet(noisy.to(device), torch.tensor([time for _, time in pairs], device=device), context)
+    times = torch.tensor([time for _, time in pairs], device=device)
+    half = torch.bfloat16 if precision == "bf16" else torch.float16
+    with torch.autocast(device.type, half, enabled=precision != "fp32"):
+        model.unet(noisy.to(device), times, context)
 
 
 def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:

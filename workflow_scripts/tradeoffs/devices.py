@@ -20,6 +20,21 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def check_precision(key: str, precision: str) -> None:
+    """Raises InputError, naming the configuration's key, for a precision (fp32, fp16, bf16) that the device does not
+    have: fp16 is for GPUs, bf16 for recent ones and CPUs."""
+    import torch
+
+    if precision == "fp16" and not torch.accelerator.is_available():
+        raise InputError(f"{key}: fp16 needs a GPU and there is none; use fp32, or bf16")
+    if (
+        precision == "bf16"
+        and torch.cuda.is_available()
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise InputError(f"{key}: this GPU has no bf16; use fp16 or fp32")
+
+
 def gpus_asked(resources: Mapping[str, int | str]) -> int:
     """How many GPUs a job asks for, in either of SLURM's dialects: gpu=1, or gres="gpu:1" or "gpu:a100:1"."""
     gres = re.fullmatch(r"gpu(:[A-Za-z][\w.]*)?(:(\d+))?", str(resources.get("gres", "")))

@@ -22,6 +22,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from diffusers.training_utils import EMAModel
 from torch.nn import functional
 
+from tradeoffs.devices import check_precision
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.latents import Latents
@@ -159,19 +160,11 @@ def passes_of(process: int, processes: int, batch_size: int, micro_batch_size: i
 def accelerator_for(precision: str, learnable: bool) -> Accelerator:
     """The device, or this process's among several, with autocast to `precision`.
 
-    Raises InputError for a precision that the device does not have: fp16 is for GPUs, bf16 for recent ones and CPUs.
+    Raises InputError for a precision that the device does not have.
     """
-    on_cpu = not torch.accelerator.is_available()
-    if precision == "fp16" and on_cpu:
-        raise InputError("training.precision: fp16 needs a GPU and there is none; use fp32, or bf16")
-    if (
-        precision == "bf16"
-        and torch.cuda.is_available()
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
-        raise InputError("training.precision: this GPU has no bf16; use fp16 or fp32")
+    check_precision("training.precision", precision)
     return Accelerator(
-        cpu=on_cpu,
+        cpu=not torch.accelerator.is_available(),
         mixed_precision="no" if precision == "fp32" else precision,
         kwargs_handlers=[
             # the others wait while the main process writes a checkpoint or a model
