@@ -161,6 +161,7 @@ rule real_features:
     """Extracts the features of real images that samples are compared with."""
     input:
         images=f"{DATA}/images.csv",
+        # the user's weights files are compared by date, as large inputs are
         general=CONFIG.evaluation.extractors.inception or [],
         domain=domain_extractor,
     output:

@@ -257,6 +257,21 @@ def test_an_external_method_becomes_rows_of_tables_2_and_7(finished, tmp_path):
         assert rows["auc_roc"].between(0.3, 0.7).all()
 
 
+def test_given_weights_take_the_place_of_our_classifier(finished, tmp_path):
+    weights = {"inception": tmp_path / "inception.pt", "xrv_densenet121_all": tmp_path / "xrv.pt"}
+    for file in weights.values():
+        file.touch()
+    given = ", ".join(f"{name}: {file}" for name, file in weights.items())
+    config = [f"evaluation={{extractors: {{{given}}}}}"]
+    run = snakemake(finished, "--cores", "2", "--dry-run", "--forceall", "table1", more_config=config)
+    assert run.returncode == 0, run.stdout + run.stderr
+    jobs = re.findall(r"^rule (\w+):\n    input: (.*)$", run.stdout + run.stderr, re.M)
+    assert "classifier" not in {rule for rule, _ in jobs}
+    readers = {rule for rule, files in jobs if str(weights["inception"]) in files}
+    assert readers == {rule for rule, files in jobs if str(weights["xrv_densenet121_all"]) in files}
+    assert readers == {"real_features", "fidelity"}
+
+
 def test_every_target_is_explained(finished):
     listed = snakemake(finished, "--list").stdout
     names = re.findall(r"^(\w+)(?: \((.+)\))?$", listed, re.M)
