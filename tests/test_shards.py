@@ -228,6 +228,7 @@ def dump(tiny_base, tmp_path, run_script):
                     "steps": 10,
                     "keep": 3,
                     "batch_size": 7,
+                    "precision": "fp32",
                     "shards": shards,
                     "unfinished": str(tmp_path / f"unfinished_{shard}"),
                 },

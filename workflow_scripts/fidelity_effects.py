@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import read_images, read_samples, write_table
 from tradeoffs.evaluation.classifier import load_classifier
 from tradeoffs.evaluation.effects import COLUMNS, ScaledTwice, mixed_sets, top1_by_finding
-from tradeoffs.evaluation.features import ImageFiles, extract
+from tradeoffs.evaluation.features import extract
 from tradeoffs.evaluation.fidelity import diversity, frechet_distance
 from tradeoffs.jobs import job
 from tradeoffs.randomness import numpy_rng
