@@ -3,7 +3,9 @@ MAIN = {dataset: variants_with_impressions(dataset) for dataset in DATASETS}
 ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 VARIANTS = {
-    name: variant.model_dump(include={"finetune", "text_encoder", "text"}) for name, variant in CONFIG.variants.items()
+    name: variant.model_dump(include={"finetune", "text_encoder", "text"})
+    | {"sets": [dataset for dataset in DATASETS if name in ALL[dataset]]}
+    for name, variant in CONFIG.variants.items()
 }
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
 FINE_TUNED = [label for label in repeats(ALL) if CONFIG.variants[label["variant"]].finetune]

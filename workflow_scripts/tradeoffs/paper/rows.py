@@ -39,12 +39,13 @@ def wide_scores(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return pd.DataFrame(columns).sort_index()
 
 
-def macro_rows(
-    summaries: pd.DataFrame, datasets: Mapping[str, str], names: Sequence[str], protocol: str
-) -> pd.DataFrame:
-    """Per data set, text and variant: the macro means, the micro mean of AUC-ROC and the number of categories."""
+def macro_rows(summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], protocol: str) -> pd.DataFrame:
+    """Per data set, text and variant: the macro means, the micro mean of AUC-ROC and the number of categories.
+
+    names: the variants of each data set
+    """
     scores = wide_scores(summaries, protocol)
-    keys = [(dataset, text, "all", name) for dataset in datasets for text in TEXTS[dataset] for name in names]
+    keys = [(dataset, text, "all", name) for dataset in names for text in TEXTS[dataset] for name in names[dataset]]
     rows = scores.xs(MACRO, level="group").loc[keys]
     micro = scores.xs(MICRO, level="group")
     for suffix in STATISTICS.values():
@@ -74,9 +75,10 @@ def ordered(rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str, labe
     return rows.astype({column: "Int64" for column in COUNTS if column in rows})
 
 
-def impression_variants(variants: Variants) -> list[str]:
-    """The base as it is and the variants trained on the impression (on coco the caption)."""
-    return [name for name, entry in variants.items() if not entry["finetune"] or entry["text"] == "impression"]
+def impression_variants(variants: Variants, dataset: str) -> list[str]:
+    """The base as it is and the data set's variants trained on the impression (on coco the caption)."""
+    own = {name: entry for name, entry in variants.items() if dataset in entry["sets"]}
+    return [name for name, entry in own.items() if not entry["finetune"] or entry["text"] == "impression"]
 
 
 def grounding_variants(
@@ -84,7 +86,7 @@ def grounding_variants(
 ) -> list[str]:
     """The rows per category: variants, external methods that have maps of this text, the location prior."""
     scored = [name for name in external if (dataset, text, "all", MICRO, name) in scores.index]
-    return [*impression_variants(variants), *scored, LOCATION_PRIOR]
+    return [*impression_variants(variants, dataset), *scored, LOCATION_PRIOR]
 
 
 def groups_of(scores: pd.DataFrame, dataset: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv with `variant` and `seed`,
 `differences` rows of differences.csv, each with `dataset` ("cxr" or "coco"); `datasets` maps those that the table
-shows to display names; `variants` maps names to their entries of the config, in the order of the rows; `protocol`
-chooses the rows.
+shows to display names; `variants` maps names to their entries of the config, in the order of the rows, with `sets` of
+the run; `protocol` chooses the rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,7 +82,7 @@ TRAINING_TEXTS = {
     "finding_labels": "finding labels",
     "sentences": "language-model sentences",
 }
-TEXT_ENCODERS = ("frozen", "learnable")
+TEXT_ENCODERS = ("frozen", "learnable", "lora")
 
 
 # --- the tables ---------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ def table1(
     Per data set and text: the variants trained on the impression (on coco the caption), then the location prior.
     extractors: names of the feature extractors, "general" and "domain"
     """
-    names = [*impression_variants(variants), LOCATION_PRIOR]
-    rows = with_fidelity(macro_rows(summaries, datasets, names, protocol), fidelity)
+    names = {dataset: [*impression_variants(variants, dataset), LOCATION_PRIOR] for dataset in datasets}
+    rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
     rows = ordered(rows, datasets, protocol, ["variant"])
     notes = [*score_notes(rows, variants), *fidelity_notes(fidelity, datasets, extractors)]
     return PaperTable(title, rows, _trade_off_blocks(rows, ["variant"]), notes)
@@ -148,15 +148,16 @@ def table3(
 
     The base as it is comes first and the location prior last, for reference. extractors: as in `table1`
     """
-    base = [name for name, entry in variants.items() if not entry["finetune"]]
+    base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
     trained = [
         name
         for text in TRAINING_TEXTS
         for encoder in TEXT_ENCODERS
         for name, entry in variants.items()
-        if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder)
+        if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and "cxr" in entry["sets"]
     ]
-    rows = with_fidelity(macro_rows(summaries, datasets, [*base, *trained, LOCATION_PRIOR], protocol), fidelity)
+    names = {"cxr": [*base, *trained, LOCATION_PRIOR]}
+    rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
     training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
     rows["training_text"] = rows["variant"].map(training_texts).fillna("")
     rows["text_encoder"] = rows["variant"].map({name: variants[name]["text_encoder"] for name in trained}).fillna("")
