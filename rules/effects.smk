@@ -9,7 +9,7 @@ TRAINING_CHANGES = {
 }
 EMA_DECAY = 0.9999  # the original's; the average changes nothing about the weights themselves
 EFFECT_REPEATS = [label | {"row": 1, "seed": seed} for label in CXR_TUNED[:1] for seed in NOISE_SEEDS]
-EFFECT_REPEATS += [label | {"row": row} for label in CXR_TUNED[:1] for row in TRAINING_CHANGES]
+EFFECT_REPEATS += [label | {"row": row} for label in CXR_TUNED[:1] for row in [14, *TRAINING_CHANGES]]
 
 
 use rule finetune as finetune_for_effect with:
@@ -47,6 +47,7 @@ use rule heat_maps as heat_maps_for_effect with:
         model=model_for_effect,
         texts=lambda wildcards: TEXTS[wildcards.dataset][:1],
         wrong_prompts=False,
+        precision=lambda wildcards: "bf16" if wildcards.row == "14" else CONFIG.heat_maps.precision,
         unfinished=f"{EFFECT}/unfinished_{{shard}}",
 
 
