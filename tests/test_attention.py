@@ -172,7 +172,8 @@ def test_half_precision_computes_the_unet_but_not_the_probabilities(tiny_model):
         assert not torch.equal(probabilities, probabilities.bfloat16().float())
 
 
-def test_a_precision_that_the_device_lacks_is_an_error(tiny_model):
+def test_a_precision_that_the_device_lacks_is_an_error(tiny_model, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     with pytest.raises(InputError, match="heat_maps.precision: fp16 needs a GPU"):
         run(tiny_model, precision="fp16")
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 
+from tradeoffs.errors import InputError
 from tradeoffs.models.checkpoints import noise_schedule
 from tradeoffs.sampling import draw_samples, sample_list, sampler
 
@@ -15,8 +17,8 @@ PROMPTS = pd.DataFrame(
 )
 
 
-def draw(folder, rows, seed=0, guidance=4.0, steps=3, scheduler="ddim", batch_size=2):
-    drawn = draw_samples(folder, rows, seed, guidance, steps, scheduler, batch_size)
+def draw(folder, rows, seed=0, guidance=4.0, steps=3, scheduler="ddim", batch_size=2, precision="fp32"):
+    drawn = draw_samples(folder, rows, seed, guidance, steps, scheduler, batch_size, precision)
     return {row["image_id"]: np.asarray(image).astype(int) for row, image in drawn}
 
 
@@ -57,6 +59,15 @@ def test_noise_belongs_to_the_image(tiny_base, scheduler):
         assert all(np.abs(images[name] - other[name]).max() <= 1 for name in images)  # a rounding of 8 bits
     assert np.abs(images["00000-0"] - images["00000-1"]).max() > 5  # same text, other noise
     assert np.abs(images["00000-0"] - draw(tiny_base, rows[:1], seed=1, scheduler=scheduler)["00000-0"]).max() > 5
+
+
+def test_precision(tiny_base, monkeypatch):
+    rows = sample_list(PROMPTS, repeated=0, repeats=1)
+    exact, half = (draw(tiny_base, rows, precision=precision)["00000-0"] for precision in ("fp32", "bf16"))
+    assert 0 < np.abs(exact - half).mean() < 10  # of 255
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(InputError, match="sampling.precision: fp16 needs a GPU"):
+        draw(tiny_base, rows, precision="fp16")
 
 
 def test_guidance_weighs_the_text(tiny_base):

@@ -17,7 +17,7 @@ from diffusers.models.attention_processor import Attention
 from torch.nn import functional
 from tqdm import tqdm
 
-from tradeoffs.devices import check_precision
+from tradeoffs.devices import autocast
 from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.text import CachedTextEncoder, Tokens, tokenize
@@ -125,7 +125,6 @@ def token_heat_maps(
     precision: of the U-Net's autocast, fp32, fp16 or bf16; probabilities and sums are float32 (row 14)
     Raises InputError if the device does not have it.
     """
-    check_precision("heat_maps.precision", precision)
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, keep)
     encoder = CachedTextEncoder(*model.text_side)
     group_size = queries_at_once(keep, batch_size)
@@ -166,7 +165,6 @@ def layer_maps(
     Yields the query's place in `queries`, the time, the layer's name and its map (h, w) at the layer's own size.
     Queries, noise, steps and precision are those of `token_heat_maps`.
     """
-    check_precision("heat_maps.precision", precision)
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, steps)
     encoder = CachedTextEncoder(*model.text_side)
     columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
@@ -204,8 +202,7 @@ def _forward(
     noisy = torch.stack([_noised(model, query, time, seed) for query, time in pairs])
     device = model.unet.device
     times = torch.tensor([time for _, time in pairs], device=device)
-    half = torch.bfloat16 if precision == "bf16" else torch.float16
-    with torch.autocast(device.type, half, enabled=precision != "fp32"):
+    with autocast("heat_maps.precision", precision):
         model.unet(noisy.to(device), times, context)
 
 

@@ -295,6 +295,7 @@ class Sampling(_Section):
     steps: Annotated[Count, Le(1000)] = Field(75, description="steps of the scheduler")
     scheduler: Literal["plms", "ddim", "dpm"] = Field("plms", description="sampler; dpm is DPM-Solver++")
     batch_size: Count = Field(8, description="images sampled at once")
+    precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")
     shards: Count = Field(10, description="jobs (and folders) into which the images of a variant and seed are divided")
 
 

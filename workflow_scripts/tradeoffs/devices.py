@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from tradeoffs.errors import InputError
 
@@ -33,6 +33,15 @@ def check_precision(key: str, precision: str) -> None:
         and not torch.cuda.is_bf16_supported(including_emulation=False)
     ):
         raise InputError(f"{key}: this GPU has no bf16; use fp16 or fp32")
+
+
+def autocast(key: str, precision: str) -> AbstractContextManager:
+    """A block in which models on the default device compute in `precision`; raises like `check_precision`."""
+    import torch
+
+    check_precision(key, precision)
+    half = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(default_device(), half, enabled=precision != "fp32")
 
 
 def gpus_asked(resources: Mapping[str, int | str]) -> int:

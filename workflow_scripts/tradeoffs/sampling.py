@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tradeoffs.data.tables import SAMPLE_COLUMNS
-from tradeoffs.devices import default_device
+from tradeoffs.devices import autocast, default_device
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.text import CachedTextEncoder
 from tradeoffs.randomness import normal
@@ -48,12 +48,20 @@ def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFr
 
 
 def draw_samples(
-    folder: str | Path, rows: pd.DataFrame, seed: int, guidance: float, steps: int, scheduler: str, batch_size: int
+    folder: str | Path,
+    rows: pd.DataFrame,
+    seed: int,
+    guidance: float,
+    steps: int,
+    scheduler: str,
+    batch_size: int,
+    precision: str = "fp32",
 ) -> Iterator[tuple[dict, Image.Image]]:
     """Yields each row of the sample list with its image (PIL, RGB).
 
     folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
     (seed, image id) only (docs/differences.md, row 1).
+    precision: of autocast, fp32, fp16 or bf16; raises InputError if the device does not have it
     """
     model = load(folder).to(default_device())
     encoder = CachedTextEncoder(*model.text_side)
@@ -73,12 +81,14 @@ def draw_samples(
     records = rows.to_dict("records")
     for start in tqdm(range(0, len(records), batch_size), desc="samples", unit="batch"):
         batch = records[start : start + batch_size]
-        images = pipeline(
-            prompt_embeds=encoder([row["text"] for row in batch]),
-            negative_prompt_embeds=encoder([""] * len(batch)),
-            latents=torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch]).to(pipeline.device),
-            guidance_scale=guidance,
-            num_inference_steps=steps,
-            eta=0.0,
-        ).images
+        noise = torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch])
+        with autocast("sampling.precision", precision):
+            images = pipeline(
+                prompt_embeds=encoder([row["text"] for row in batch]),
+                negative_prompt_embeds=encoder([""] * len(batch)),
+                latents=noise.to(pipeline.device),
+                guidance_scale=guidance,
+                num_inference_steps=steps,
+                eta=0.0,
+            ).images
         yield from zip(batch, images, strict=True)
