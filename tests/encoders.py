@@ -100,6 +100,20 @@ def save_cxr_bert(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def save_biomed_clip(folder: Path) -> None:
+    """As BiomedCLIP is published: OpenCLIP's file, in which the text encoder is a BERT."""
+    save_bert(folder)
+    bert = {
+        name: weight for name, weight in load_file(folder / "model.safetensors").items() if name.startswith("bert.")
+    }
+    weights = {f"text.transformer.{name.removeprefix('bert.')}": weight for name, weight in bert.items()}
+    weights |= {"text.proj.0.weight": torch.zeros(4, WIDTH), "visual.trunk.cls_token": torch.zeros(1, 1, 4)}
+    torch.save(weights | {"logit_scale": torch.ones(())}, folder / "open_clip_pytorch_model.bin")
+    _change(folder / "config.json", model_cfg={"text_cfg": {"context_length": 256}})
+    (folder / "config.json").rename(folder / "open_clip_config.json")
+    (folder / "model.safetensors").unlink()
+
+
 def _change(file: Path, **changes) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
@@ -140,6 +154,7 @@ def save_clip(folder: Path) -> None:
 SAVE: dict[str, Callable[[Path], None]] = {
     "bert": save_bert,
     "cxr_bert": save_cxr_bert,
+    "biomed_clip": save_biomed_clip,
     "roberta": save_roberta,
     "mpnet": save_mpnet,
     "distilbert": save_distilbert,

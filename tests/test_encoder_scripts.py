@@ -70,6 +70,7 @@ def heat_maps(run_script, data, model):
             "model": model,
             "texts": ["phrase"],
             "wrong_prompts": False,
+            "precision": "fp32",
             **{"steps": 2, "keep": 2, "batch_size": 2, "shards": 1, "unfinished": data / "unfinished"},
         },
         output={"heat_maps": data / "maps.npz"},

@@ -49,7 +49,16 @@ def pieces(folder, text):
 @pytest.mark.parametrize(
     ("kind", "longest"),
     # RoBERTa and MPNet count positions from the padding token's id on; T5 has no limit
-    [("bert", 20), ("cxr_bert", 20), ("roberta", 18), ("mpnet", 19), ("distilbert", 16), ("clip", 16), ("t5", 10**30)],
+    [
+        ("bert", 20),
+        ("cxr_bert", 20),
+        ("biomed_clip", 20),
+        ("roberta", 18),
+        ("mpnet", 19),
+        ("distilbert", 16),
+        ("clip", 16),
+        ("t5", 10**30),
+    ],
 )
 @torch.no_grad()
 def test_each_family_takes_texts_of_its_own_length(folders, kind, longest):
@@ -109,6 +118,30 @@ def test_strange_weights_and_other_kinds_are_refused(folders, tmp_path):
     (folder / "config.json").unlink()
     with pytest.raises(InputError, match="no config.json"):
         load_encoder(folder)
+
+
+def test_strange_weights_in_an_open_clip_file_are_refused(folders, tmp_path):
+    folder = shutil.copytree(folders["biomed_clip"], tmp_path / "model")
+    file = folder / "open_clip_pytorch_model.bin"
+    weights = torch.load(file)
+    torch.save(weights | {"text.transformer.more": torch.zeros(1)}, file)
+    with pytest.raises(InputError, match=r"cannot be read as a BERT .*more"):
+        load_encoder(folder)
+    del weights["text.transformer.embeddings.word_embeddings.weight"]
+    torch.save(weights, file)
+    with pytest.raises(InputError, match=r"cannot be read as a BERT .*word_embeddings"):
+        load_encoder(folder)
+    file.unlink()
+    with pytest.raises(InputError, match=r"has none of open_clip_model.safetensors, open_clip_pytorch_model.bin"):
+        load_encoder(folder)
+
+
+def test_open_clips_bert_is_the_bert_that_it_was(folders):
+    """With one head: BERT's heads are 64 wide, this one is narrower."""
+    network, tokenizer = load_encoder(folders["biomed_clip"])
+    assert network.config.num_attention_heads == 1 and network.config.num_hidden_layers == 2
+    original, _ = load_encoder(folders["bert"])
+    assert all(torch.equal(weight, original.state_dict()[name]) for name, weight in network.state_dict().items())
 
 
 def test_tokenizers_that_do_not_fit_are_refused(folders, tmp_path):

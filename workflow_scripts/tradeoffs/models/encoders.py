@@ -10,6 +10,7 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tradeoffs.errors import InputError
+from tradeoffs.models import open_clip
 from tradeoffs.models.weights import load_strictly
 
 
@@ -115,7 +116,8 @@ def load_encoder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     where in the text its tokens stand.
     """
     folder = Path(folder)
-    network, tokenizer = load_network(folder), _load_tokenizer(folder)
+    network = open_clip.load_bert(folder) if (folder / open_clip.CONFIG).is_file() else load_network(folder)
+    tokenizer = _load_tokenizer(folder, FAMILIES[network.config.model_type])
     if len(tokenizer) > network.config.vocab_size:
         raise InputError(
             f"{folder}: its tokenizer has {len(tokenizer)} tokens, its text encoder knows {network.config.vocab_size}; "
@@ -142,8 +144,7 @@ def _described(folder: Path) -> tuple[Family, dict[str, Any]]:
     return FAMILIES[kind], config.get("text_config") or config
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    family, _ = _described(folder)
+def _load_tokenizer(folder: Path, family: Family) -> PreTrainedTokenizerFast:
     # tokenizer.json holds all that a tokenizer does; its class would build it anew from the vocabulary alone
     name = "PreTrainedTokenizerFast" if (folder / "tokenizer.json").is_file() else family.tokenizer
     try:

@@ -1,0 +1,148 @@
+"""Base models as the hub has them: written by older libraries, the same weights several times, and more than needed."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+
+from tradeoffs.models.checkpoints import load, save_with
+from tradeoffs.models.sources import BASE_FILES, NOT_ASKED_FOR, materialise_base
+from tradeoffs.models.text import CachedTextEncoder
+from tradeoffs.sampling import sampler
+
+UNET, TEXT = "diffusion_pytorch_model.safetensors", "model.safetensors"
+OLD_ATTENTION = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
+
+
+def rename(file, renamed, **more):
+    """Gives the weights of a file other names, and adds some."""
+    weights = {renamed(name): weight for name, weight in load_file(file).items()}
+    save_file(weights | more, file, {"format": "pt"})
+
+
+def change(file, **values):
+    content = json.loads(file.read_text()) if file.is_file() else {}
+    file.write_text(json.dumps(content | values))
+
+
+@pytest.fixture
+def published(tiny_base, tmp_path):
+    """Stable Diffusion's folders as they were published in 2022, around the tiny base's weights."""
+    folder = shutil.copytree(tiny_base, tmp_path / "published")
+    torch.manual_seed(3)
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(4, 4, 4, 8),
+        layers_per_block=1,
+        norm_num_groups=2,
+        sample_size=64,
+    )
+    vae.save_pretrained(folder / "vae")  # with attention in the middle, whose weights had other names
+
+    def old_attention(name):
+        for new, old in OLD_ATTENTION.items():
+            name = name.replace(f"attentions.0.{new}", f"attentions.0.{old}")
+        return name
+
+    rename(folder / "vae" / UNET, old_attention)
+    rename(
+        folder / "text_encoder" / TEXT,
+        lambda name: f"text_model.{name}",
+        **{"text_model.embeddings.position_ids": torch.arange(24)[None]},
+    )
+    for part, file in (("unet", UNET), ("vae", UNET), ("text_encoder", TEXT)):
+        weights = load_file(folder / part / file)
+        other = {name: torch.zeros_like(weight) for name, weight in weights.items()}  # must not be read
+        stem, suffix = file.split(".")
+        save_file(other, folder / part / f"{stem}.fp16.{suffix}", {"format": "pt"})
+        torch.save(other, folder / part / ("pytorch_model.bin" if part == "text_encoder" else f"{stem}.bin"))
+    save_file(other, folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors")
+
+    backend = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+    change(folder / "tokenizer" / "vocab.json", **backend["model"]["vocab"])
+    merges = "\n".join(" ".join(merge) for merge in backend["model"]["merges"])
+    (folder / "tokenizer" / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    end = {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": False, "normalized": True, "rstrip": False}
+    change(
+        folder / "tokenizer" / "tokenizer_config.json",
+        **{"add_prefix_space": False, "do_lower_case": True, "errors": "replace", "model_max_length": 24},
+        **{"pad_token": "<|endoftext|>", "unk_token": end | {"single_word": False}, "tokenizer_class": "CLIPTokenizer"},
+    )
+    (folder / "scheduler" / "scheduler_config.json").unlink()
+    change(
+        folder / "scheduler" / "scheduler_config.json",
+        **{"_class_name": "PNDMScheduler", "_diffusers_version": "0.8.0", "beta_start": 0.00085, "beta_end": 0.012},
+        **{"beta_schedule": "scaled_linear", "clip_sample": False, "num_train_timesteps": 1000, "steps_offset": 1},
+        **{"set_alpha_to_one": False, "skip_prk_steps": True, "trained_betas": None},
+        prediction_type="v_prediction",
+    )
+    change(
+        folder / "model_index.json",
+        **{"_diffusers_version": "0.8.0", "feature_extractor": ["transformers", "CLIPImageProcessor"]},
+        **{"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"], "requires_safety_checker": True},
+        scheduler=["diffusers", "PNDMScheduler"],
+    )
+    (folder / "safety_checker").mkdir()
+    (folder / "feature_extractor").mkdir()
+    return folder, vae
+
+
+def test_a_folder_as_published_becomes_a_plain_one(published, tiny_model, tmp_path):
+    folder, vae = published
+    materialise_base("folder", str(folder), None, tmp_path / "base")
+    model = load(tmp_path / "base")
+    for found, expected in (
+        (model.unet, tiny_model.unet),
+        (model.vae, vae),
+        (model.text_encoder, tiny_model.text_encoder),
+    ):
+        weights = expected.state_dict()
+        assert found.state_dict().keys() == weights.keys()
+        assert all(torch.equal(weight, weights[name]) for name, weight in found.state_dict().items())
+    text = "mild edema"
+    expected = CachedTextEncoder(*tiny_model.text_side)([text])
+    assert torch.equal(CachedTextEncoder(*model.text_side)([text]), expected)
+    # what the checkpoint predicts reaches training and samples
+    assert model.schedule.config.prediction_type == "v_prediction"
+    assert sampler("plms", model.schedule.config).config.prediction_type == "v_prediction"
+
+    save_with(tmp_path / "base", tmp_path / "tuned", {"unet": model.unet})
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "tuned", local_files_only=True)
+    assert pipeline.safety_checker is None and pipeline.feature_extractor is None
+    assert pipeline(text, num_inference_steps=2, output_type="np").images.shape == (1, 64, 64, 3)
+
+
+def test_pickles_are_read_where_there_is_nothing_else(published, tiny_model, tmp_path):
+    folder, _ = published
+    for file in folder.rglob("*.safetensors"):
+        if file.name in (UNET, TEXT):
+            weights = load_file(file)
+            name = "pytorch_model.bin" if file.parent.name == "text_encoder" else "diffusion_pytorch_model.bin"
+            torch.save(weights, file.parent / name)
+        file.unlink()
+    materialise_base("folder", str(folder), None, tmp_path / "base")
+    weights = load(tmp_path / "base").unet.state_dict()
+    assert all(torch.equal(weights[name], weight) for name, weight in tiny_model.unet.state_dict().items())
+
+
+def test_the_hub_is_asked_for_what_is_needed_and_no_more(published):
+    from huggingface_hub.utils import filter_repo_objects
+
+    folder, _ = published
+    (folder / "512-base-ema.safetensors").touch()
+    (folder / "safety_checker" / TEXT).touch()
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    asked = set(filter_repo_objects(files, allow_patterns=BASE_FILES, ignore_patterns=NOT_ASKED_FOR))
+    assert asked == {
+        "model_index.json",
+        *(f"{part}/{file}" for part in ("unet", "vae") for file in ("config.json", UNET)),
+        *(f"text_encoder/{file}" for file in ("config.json", TEXT)),
+        *(f"tokenizer/{file}" for file in ("vocab.json", "merges.txt", "tokenizer_config.json")),
+        "scheduler/scheduler_config.json",
+    }
