@@ -120,6 +120,34 @@ def test_a_cell_shows_counts_and_ranges():
     assert cell(noise) == "radiographs, phrase: AUC-ROC 0.800 → 0.790 to 0.810"
 
 
+def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_script):
+    rows((2, "cxr", "phrase", "frozen", "iou", 0.25, 0.5, 2)).to_csv(tmp_path / "scoring.csv", index=False)
+    rows((16, "cxr", "", "frozen", "ms_ssim", 0.25, 0.5, 2)).to_csv(tmp_path / "fidelity.csv", index=False)
+    for name, values in {"here": (0.8, 0.6), "row20": (0.9, 0.7)}.items():
+        scores = pd.DataFrame({"category": ["Edema", "Pneumonia"], "auc_roc": values, "excluded": ""})
+        scores = scores.assign(variant="frozen", protocol="corrected", text="phrase", iou=0.5, box_iou=0.5)
+        other = scores.assign(protocol="published", auc_roc=0.0)
+        pd.concat([scores, other]).to_csv(tmp_path / f"{name}.csv", index=False)
+    images = {"sample_id": ["a", "b"], "split": ["train", "p19"], "text": "No Finding", "Finding Labels": ""}
+    pd.DataFrame(images).assign(subject_id="1", study_id="2", path="x.jpg").to_csv(tmp_path / "images.csv", index=False)
+    (tmp_path / "counts.csv").write_text("reason,count\nsubject has an MS-CXR image,3\n")
+    run_script(
+        "effects",
+        input={
+            **{kind: [tmp_path / f"{kind}.csv"] for kind in ("scoring", "fidelity", "here")},
+            **{"repeats": [tmp_path / "row20.csv"], "images": tmp_path / "images.csv"},
+            "images_counts": tmp_path / "counts.csv",
+        },
+        output={"csv": tmp_path / "effects.csv", "page": tmp_path / "page.md"},
+        params={"rows": [20]},
+    )
+    found = read_effects(tmp_path / "effects.csv").set_index("row")
+    assert found.index.tolist() == [2, 12, 16, 20, 21]
+    assert found.loc[20, ["here", "original", "n"]].tolist() == pytest.approx([0.7, 0.8, 2])
+    assert found.loc[[12, 21], "original"].tolist() == [1, 3] and found.loc[[12, 21], "n"].tolist() == [1, 4]
+    assert "AUC-ROC 0.700 → 0.800" in (tmp_path / "page.md").read_text()
+
+
 def test_the_page_of_differences_shows_the_measured_effects():
     """If this fails after an edit of the template, write the page anew:
 

@@ -242,6 +242,11 @@ def test_another_seed_runs_only_what_it_needs(finished):
     assert not [outputs for outputs in made if "seed0/" in outputs or "/data/" in outputs or "latents" in outputs]
 
 
+def test_measuring_the_differences_takes_a_finished_run_and_nothing_twice(finished):
+    again = {"finetune_for_effect", "heat_maps_for_effect", "localise_for_effect"}
+    assert rules_to_run(finished, "--force", "effects") == again | {"scoring_effects", "fidelity_effects", "effects"}
+
+
 def test_an_external_method_becomes_rows_of_tables_2_and_7(finished, tmp_path):
     again = tmp_path / "external"
     shutil.copytree(finished, again, symlinks=True)

@@ -71,7 +71,7 @@ def scoring_effects(
 
 def measures(scores: pd.DataFrame) -> dict[str, float]:
     """Macro means of a score table's scores, and how many samples are scored and excluded."""
-    kept = scores[scores["excluded"].fillna("") == ""]
+    kept = scores[scores["excluded"].isin(["", np.nan])]
     means = kept.groupby("category")[["auc_roc", "iou", "box_iou"]].mean().mean()
     return {**means, "samples": len(kept), "excluded": len(scores) - len(kept)}
 

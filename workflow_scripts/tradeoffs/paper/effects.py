@@ -26,7 +26,7 @@ SCORES = {  # name and decimals
 
 def read_effects(path: str | Path) -> pd.DataFrame:
     """The table of effects (columns `tradeoffs.evaluation.effects.COLUMNS`); an empty text or variant is ""."""
-    return pd.read_csv(path).fillna({"text": "", "variant": ""})
+    return pd.read_csv(path, keep_default_na=False, na_values={"here": ""})
 
 
 def differences_page(effects: pd.DataFrame) -> str:
