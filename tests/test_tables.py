@@ -194,9 +194,11 @@ def test_wrong_grounding_rows_are_named(tmp_path, change, message):
 
 
 def test_prompts_are_read(tmp_path):
-    path = csv(tmp_path / "p.csv", {"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema", "more": "x"})
+    path = csv(
+        tmp_path / "p.csv", {"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema |No Finding ", "more": "x"}
+    )
     table = read_prompts(path)
-    assert table.to_dict("records") == [{"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema"}]
+    assert table.to_dict("records") == [{"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema|No Finding"}]
 
 
 def test_prompts_may_have_the_structure_of_the_image_table(tmp_path):
@@ -220,7 +222,7 @@ def test_prompts_may_have_the_structure_of_the_originals_table(tmp_path):
     ("content", "message"),
     [
         ("prompt_id,text\na,b\n", "has no column 'Finding Labels'"),
-        ("prompt_id,Finding Labels\na,b\n", "has no column 'text'; a prompt list needs"),
+        ("prompt_id,Finding Labels\na,b\n", "has no column 'text'; give it the columns"),
         ("text,Finding Labels\nx,\n ,Edema\n", "row 3: text is empty"),
         ("impression,Finding Labels\nx,\n,Edema\n,Edema\n", r"row 3: text is empty; correct it \(such rows: 2\)"),
         ("prompt_id,text,Finding Labels\na,x,\na,y,\n", "row 3: prompt_id occurs"),

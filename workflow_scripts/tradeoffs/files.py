@@ -3,10 +3,12 @@
 import hashlib
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+from zipfile import BadZipFile
 
 from tqdm.contrib.concurrent import thread_map
 
@@ -14,6 +16,10 @@ _IO_THREADS = 16  # the file system is waited for, not the processor
 _CHUNK = 256  # a task for each of 400,000 files takes longer than their reading, and half a GB
 
 Result = TypeVar("Result")
+
+# What numpy.load raises for damaged files, for pickles (ValueError), and for arrays that would not fit into memory;
+# RuntimeError stands for encryption, NotImplementedError for an unknown compression
+UNREADABLE_NPZ = (ValueError, KeyError, OSError, EOFError, MemoryError, RuntimeError, BadZipFile, zlib.error)
 
 
 @contextmanager

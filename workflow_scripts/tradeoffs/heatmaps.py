@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from tradeoffs.errors import InputError
-from tradeoffs.files import atomic_path
+from tradeoffs.files import UNREADABLE_NPZ, atomic_path
 
 _ARRAYS = ("dump", "id", "text", "truncated_at", "count", "token", "span", "heat")
 
@@ -60,7 +59,7 @@ def load_heat_maps(paths: str | Path | Iterable[str | Path], dump: str) -> dict[
         try:
             with np.load(path, allow_pickle=False) as stored:
                 data = {key: stored[key] for key in _ARRAYS}
-        except (KeyError, ValueError, OSError, EOFError, BadZipFile) as error:
+        except UNREADABLE_NPZ as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
         ends = np.cumsum(data["count"])
         for i in np.flatnonzero(data["dump"] == dump):

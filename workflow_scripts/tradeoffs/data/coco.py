@@ -247,7 +247,7 @@ def _read(path: Path, kinds: Kinds) -> dict[str, list[dict]]:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; {_REMEDY}") from error
-    except (OSError, ValueError) as error:  # ValueError: JSON's and encoding errors
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: JSON's and encoding errors
         raise InputError(f"{path}: cannot be read as JSON ({error}); {_REMEDY}") from error
     for kind, keys in kinds.items():
         entries = content.get(kind) if isinstance(content, dict) else None

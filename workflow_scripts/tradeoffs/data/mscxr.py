@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tradeoffs.data.findings import MSCXR_FINDINGS
@@ -29,7 +30,7 @@ def read_mscxr(path: str | Path) -> pd.DataFrame:
     reject_rows(path, table["dicom_id"] == "", "dicom_id is empty")
     for column in _NUMBERS:
         numbers = pd.to_numeric(table[column], errors="coerce")
-        reject_rows(path, numbers.isna() & (table[column].str.strip() != ""), f"{column} is not a number")
+        reject_rows(path, ~np.isfinite(numbers) & (table[column].str.strip() != ""), f"{column} is not a number")
         table[column] = numbers.astype(float)
     for column in ("image_width", "image_height"):
         reject_rows(path, ~(table[column] >= 1), f"{column} is not a positive number")

@@ -51,7 +51,8 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; {remedy}") from error
     except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: pandas' parser and encoding errors too
-        raise InputError(f"{path}: cannot be read as CSV ({error}); {remedy}") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as CSV ({reason}); {remedy}") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first cell for the row's name
         raise InputError(f"{path}: its rows have more cells than its header; put texts with a comma in double quotes")
     table.columns = table.columns.str.strip()  # the original's own table has a column "Finding Labels "
@@ -101,7 +102,7 @@ def read_grounding(path: str | Path) -> pd.DataFrame:
     known = table["category"].isin([*MSCXR_FINDINGS, *COCO_NAMES])
     reject_rows(path, ~known, f"category is none of {', '.join(MSCXR_FINDINGS)}, and no class of COCO")
     for column in ("image_width", "image_height"):
-        reject_rows(path, ~table[column].str.fullmatch("0*[1-9][0-9]*"), f"{column} is not a positive whole number")
+        reject_rows(path, ~table[column].str.fullmatch("0*[1-9][0-9]{,8}"), f"{column} is not a positive whole number")
         table[column] = table[column].astype("int64")
     sizes = zip(table["boxes"], table["image_width"], table["image_height"], strict=True)
     boxes = [_parse_boxes(*row) for row in sizes]
@@ -124,7 +125,7 @@ def read_prompts(path: str | Path) -> pd.DataFrame:
     Without a column prompt_id the ids are the row numbers 00000, 00001, ...
     Raises InputError for a missing column, an empty text, or an id that is no file name or occurs twice.
     """
-    remedy = "a prompt list needs the columns text (or impression) and Finding Labels (its cells may be empty)"
+    remedy = "give it the columns text (or impression) and Finding Labels (its cells may be empty)"
     table = read_csv(path, ["Finding Labels"], remedy)
     if "text" not in table.columns:
         if "impression" not in table.columns:
@@ -133,11 +134,12 @@ def read_prompts(path: str | Path) -> pd.DataFrame:
     if "prompt_id" not in table.columns:
         table["prompt_id"] = [f"{i:05d}" for i in range(len(table))]
     table = table[PROMPT_COLUMNS]
+    table["Finding Labels"] = table["Finding Labels"].str.replace(r"\s*\|\s*", "|", regex=True).str.strip()
     if table.empty:
         raise InputError(f"{path}: has no rows; a prompt list needs at least one text")
     _reject_bad_ids(path, table["prompt_id"])
-    no_file_name = ~table["prompt_id"].str.fullmatch(r"[\w.-]+")  # generated images are named after their prompt
-    reject_rows(path, no_file_name, "prompt_id has characters other than letters, digits and _ . -")
+    no_file_name = ~table["prompt_id"].str.fullmatch(r"\w[\w.-]*")  # generated images are named after their prompt
+    reject_rows(path, no_file_name, "prompt_id has characters other than letters, digits and, not in front, . and -")
     reject_rows(path, table["text"].str.strip() == "", "text is empty")
     return table
 
@@ -181,7 +183,7 @@ def _reject_bad_ids(path: str | Path, ids: pd.Series) -> None:
 def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None:
     try:
         boxes = [[float(value) for value in box] for box in json.loads(cell)]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
     for box in boxes:
         if len(box) != 4 or not all(map(math.isfinite, box)):
@@ -198,5 +200,5 @@ def _is_mask(cell: str, width: int, height: int) -> bool:
         # pycocotools reads run lengths of another sum as rubbish, which shows when they are written again
         decoded = coco_mask.decode(mask)
         return mask["size"] == [height, width] and coco_mask.encode(decoded)["counts"].decode() == mask["counts"]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return False

@@ -1,16 +1,16 @@
 """Heat maps of other methods (BioViL and the like), which are scored like the attention maps."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 import numpy as np
 import pandas as pd
 
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.localisation import Sample
+from tradeoffs.files import UNREADABLE_NPZ
 
 _REMEDY = (
     "write it with numpy.savez(path, id=numpy.array(ids, dtype=str), heat=heat), heat being n maps of numbers, "
@@ -78,11 +78,13 @@ def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             data = {name: stored[name] for name in ("id", "heat", "method") if name in stored.files}
-    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:  # ValueError: a pickle
+    except UNREADABLE_NPZ as error:
         raise InputError(f"{path}: cannot be read ({error}); {_REMEDY}") from error
     for name in ("id", "heat"):
         if name not in data:
             raise InputError(f"{path}: has no array {name!r}; {_REMEDY}")
+        if not isinstance(data[name], np.ndarray):
+            raise InputError(f"{path}: {name} is damaged; {_REMEDY}")
     return data
 
 

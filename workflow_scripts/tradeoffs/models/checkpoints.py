@@ -70,12 +70,23 @@ def check_folder(folder: str | Path) -> dict:
     index_file = folder / "model_index.json"
     if not index_file.is_file():
         raise InputError(
-            f"{folder}: no model_index.json; base.source must be a Stable Diffusion model in diffusers layout"
+            f"{folder}: no model_index.json; give a Stable Diffusion model in diffusers layout as base.source"
         )
-    index = json.loads(index_file.read_text())
+    try:
+        index = json.loads(index_file.read_bytes())
+    except ValueError as error:  # JSON's and encoding errors
+        raise InputError(f"{index_file}: cannot be read as JSON ({error}); download the model again") from error
+    libraries = {"transformers": transformers, "diffusers": diffusers}
+    for part in PARTS:
+        entry = index.get(part) if isinstance(index, dict) else None
+        if entry and not (len(entry) == 2 and hasattr(libraries.get(entry[0]), str(entry[1]))):
+            raise InputError(
+                f"{index_file}: {part} is {entry!r}, which is no class of diffusers or transformers; give a Stable "
+                "Diffusion model"
+            )
     missing = [part for part in PARTS if part not in index or not (folder / part).is_dir()]
     if missing:
-        raise InputError(f"{folder}: without {', '.join(missing)}; base.source must be a complete diffusers folder")
+        raise InputError(f"{folder}: without {', '.join(missing)}; give a complete diffusers folder as base.source")
     return index
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.utils.data import Dataset
 
@@ -93,9 +93,13 @@ class Latents:
         self.places: dict[str, tuple[int, int]] = {}
         self.shards = []
         for number, path in enumerate(paths):
-            shard = safe_open(path, framework="pt")
-            self.shards.append((shard.get_slice("mean"), shard.get_slice("std")))
-            for row, name in enumerate(json.loads(shard.metadata()["ids"])):
+            try:
+                shard = safe_open(path, framework="pt")
+                self.shards.append((shard.get_slice("mean"), shard.get_slice("std")))
+                names = json.loads(shard.metadata()["ids"])
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{path}: not a shard of latents ({error}); delete it and run again") from error
+            for row, name in enumerate(names):
                 if name in self.places:
                     raise InputError(
                         f"{path}: sample {name} is in another shard of latents too; delete both and run again"

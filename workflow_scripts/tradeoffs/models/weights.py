@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import transformers
@@ -23,9 +24,11 @@ def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), *
         model, info = model_class.from_pretrained(
             folder, output_loading_info=True, torch_dtype=torch.float32, local_files_only=True, **options
         )
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, UnpicklingError) as error:  # pickles that would run code are not read
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"{folder}: cannot be read as {model_class.__name__} ({error}); is it another model's?"
+            f"{folder}: cannot be read as {model_class.__name__} ({reason}); give the folder of that network, best "
+            "with its weights as .safetensors"
         ) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
