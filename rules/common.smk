@@ -131,9 +131,12 @@ def pairs_of_variants():
 
 def model_folder(wildcards):
     """The model's folder: the base as it is, the fine-tuned model, or one kept on the way there."""
-    if not CONFIG.variants[wildcards.variant].finetune:
+    variant = CONFIG.variants[wildcards.variant]
+    if not variant.finetune:
         return f"{RUN}/model/base"
-    folder = MODEL.format(**wildcards)
+    folder = MODEL.format(**dict(wildcards, variant=CONFIG.trained_as(wildcards.variant)))
+    if variant.weights == "ema":
+        return f"{folder}/ema"
     return f"{folder}/final" if wildcards.checkpoint == "final" else f"{folder}/milestones/{wildcards.checkpoint}"
 
 
@@ -248,12 +251,13 @@ def samples_shown(wildcards):
 
 
 def checkpoints(variants):
-    """As `repeats`, with the models on the way and with the step of each; the base is at step 0."""
+    """As `repeats`, with the models on the way (raw weights) and with the step of each; the base is at step 0."""
     labels = []
     for label in repeats(variants):
         if CONFIG.variants[label["variant"]].finetune:
             training = CONFIG.training_of(label["dataset"])
-            labels += [label | {"checkpoint": f"step{step}", "step": step} for step in training["milestones"]]
+            if CONFIG.has_training(label["variant"]):
+                labels += [label | {"checkpoint": f"step{step}", "step": step} for step in training["milestones"]]
             labels.append(label | {"step": training["steps"]})
         else:
             labels.append(label | {"step": 0})

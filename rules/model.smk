@@ -122,7 +122,7 @@ rule finetune:
         mem_mb=growing(CONFIG.resources.mem_mb * TRAINING_PROCESSES),
         runtime=runtime,
     params:
-        variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"sets", "seeds"}),
+        variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"weights", "sets", "seeds"}),
         training=lambda wildcards: CONFIG.training_of(wildcards.dataset),
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("finetune.py"),

@@ -8,7 +8,7 @@ VARIANTS = {
     for name, variant in CONFIG.variants.items()
 }
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
-FINE_TUNED = [label for label in repeats(ALL) if CONFIG.variants[label["variant"]].finetune]
+FINE_TUNED = [label for label in repeats(ALL) if CONFIG.has_training(label["variant"])]
 EXTERNAL = external_of("cxr")
 COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding")]
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]

@@ -72,6 +72,14 @@ def test_values_from_the_command_line_are_typed():
     assert (config.data.sets, config.external, config.training.milestones) == (["coco"], {"biovil": "maps.npz"}, [3, 5])
 
 
+def test_an_average_comes_from_the_fine_tuning_of_the_variant_alike():
+    variants = {"labels_ema": {"text": "finding_labels", "weights": "ema", "seeds": [7]}}
+    config = resolve({"variants": variants, "training": {"ema_decay": 0.9}}, PRESETS)
+    assert config.trained_as("labels_ema") == "labels_frozen"
+    trained = [name for name in config.variants if config.has_training(name)]
+    assert trained == [name for name in config.variants if name not in ("pretrained", "labels_ema")]
+
+
 def test_demo_is_the_preset_of_an_empty_configuration_and_names_the_run():
     config = resolve({}, PRESETS)
     assert (config.preset, config.run) == ("demo", "demo")
@@ -208,7 +216,7 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         (
             {"variants": {"lernable": False}},
             "variants.lernable: expected a section with the keys finetune, encoder, text_encoder, lora_rank, text, "
-            "sets, seeds, given false",
+            "weights, sets, seeds, given false",
         ),
         ({"run": 2024}, "run: expected null or text, given 2024; put it in quotes"),
         (
@@ -288,6 +296,19 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ({"training": {"milestones": [5, 5]}}, "training.milestones: the list [5, 5] repeats a value; give each once"),
         ({"training": {"milestones": [5, 0]}}, "training.milestones.1: expected a whole number >= 1, given 0"),
         ({"training": {"milestones": 5}}, "training.milestones: expected a list, each a whole number >= 1, given 5"),
+        (
+            {"variants": {"frozen_ema": {"weights": "ema"}}},
+            "variants.frozen_ema.weights: ema needs training.ema_decay, such as 0.999; set it",
+        ),
+        (
+            {"training": {"ema_decay": 0.9}, "variants": {"mine": {"weights": "ema"}, "frozen": False}},
+            "variants.mine.weights: ema needs a variant that is alike but for `weights: raw`, whose fine-tuning keeps "
+            "the average; add one",
+        ),
+        (
+            {"variants": {"pretrained": {"weights": "ema"}}},
+            "variants.pretrained.weights: ema has no meaning with finetune: false; remove one of the two",
+        ),
         ({"training": {"ema_decay": 1}}, "training.ema_decay: expected null or a number > 0 and < 1, given 1"),
         (
             {"evaluation": {"kid_subset": 5001}},

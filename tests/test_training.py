@@ -1,5 +1,8 @@
+import os
+import signal
 from collections import Counter
 from dataclasses import fields, replace
+from functools import partial
 from itertools import count
 from math import cos, pi, sqrt
 from types import SimpleNamespace
@@ -8,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from diffusers import DDPMScheduler
 from diffusers.models.resnet import ResnetBlock2D
 from transformers.models.clip.modeling_clip import CLIPMLP
 
 from tradeoffs import training
 from tradeoffs.config import Config
-from tradeoffs.errors import InputError
+from tradeoffs.errors import InputError, Stopped
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
@@ -62,6 +67,13 @@ def any_text(row, rng):
     return TEXTS[rng.integers(6)]
 
 
+@pytest.fixture(autouse=True)
+def forget_precision():
+    """Accelerate keeps the first precision for the whole process."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory):
     path = tmp_path_factory.mktemp("latents") / "train_0.safetensors"
@@ -71,7 +83,10 @@ def latents(tmp_path_factory):
 
 @pytest.fixture
 def train(tiny_base, latents, tmp_path):
-    """Trains a fresh copy of the tiny base, by default with a new checkpoint folder; returns the model and loss log."""
+    """Trains a fresh copy of the tiny base, by default with a new checkpoint folder; returns the model and loss log.
+
+    `train.record` is the record of the last run.
+    """
     numbers = count()
 
     def run(
@@ -82,6 +97,7 @@ def train(tiny_base, latents, tmp_path):
         folder=None,
         identity="this run",
         keep_milestone=lambda step, model: None,
+        use_ema=False,
     ):
         model = load(tiny_base)
         outcome = fine_tune(
@@ -94,6 +110,9 @@ def train(tiny_base, latents, tmp_path):
             RunFolder(tmp_path / (folder or f"checkpoint-{next(numbers)}"), identity),
             lambda step: keep_milestone(step, model),
         )
+        if use_ema:
+            outcome.use_ema()
+        run.record = outcome.record
         return model, outcome.losses
 
     return run
@@ -107,16 +126,16 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def interrupt_at(monkeypatch, call):
+def interrupt_at(monkeypatch, call, loss=diffusion_loss):
     """Has the loss raise when it is computed for the `call`th time (from 0)."""
     calls = count()
 
-    def loss(*arguments):
+    def interrupted_loss(*arguments):
         if next(calls) == call:
             raise KeyboardInterrupt
-        return diffusion_loss(*arguments)
+        return loss(*arguments)
 
-    monkeypatch.setattr(training, "diffusion_loss", loss)
+    monkeypatch.setattr(training, "diffusion_loss", interrupted_loss)
 
 
 @pytest.mark.parametrize("dataset", ["cxr", "coco"])
@@ -246,20 +265,144 @@ def test_loss_falls(train):
     assert log["loss"].iloc[-1] < 0.9 * log["loss"].iloc[0]
 
 
-@pytest.mark.parametrize("learnable", [False, True])
-def test_resumed_run_is_the_undisturbed_run(train, tmp_path, monkeypatch, learnable):
-    undisturbed, log = train(learnable=learnable, text=any_text)
+@pytest.mark.parametrize(("learnable", "ema_decay"), [(False, None), (True, None), (False, 0.5)])
+def test_resumed_run_is_the_undisturbed_run(train, tmp_path, monkeypatch, learnable, ema_decay):
+    settings = replace(SETTINGS, ema_decay=ema_decay)
+    run = partial(train, settings, learnable=learnable, text=any_text)
+    undisturbed, log = run(use_ema=ema_decay is not None)
     with monkeypatch.context() as patch:
         interrupt_at(patch, 3)
         with pytest.raises(KeyboardInterrupt):
-            train(learnable=learnable, text=any_text, folder="checkpoint")
+            run(folder="checkpoint")
     assert (tmp_path / "checkpoint").is_dir()
     calls = []
     monkeypatch.setattr(training, "diffusion_loss", lambda *a: calls.append(1) or diffusion_loss(*a))
-    resumed, resumed_log = train(learnable=learnable, text=any_text, folder="checkpoint")
+    resumed, resumed_log = run(folder="checkpoint", use_ema=ema_decay is not None)
     assert len(calls) == 3  # of five steps, two were done
     assert same(weights(resumed, "unet", "text_encoder"), weights(undisturbed, "unet", "text_encoder"))
     pd.testing.assert_frame_equal(resumed_log, log, check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(train, tmp_path, monkeypatch, name):
+    settings = replace(SETTINGS, checkpoint_every=100)
+    undisturbed, log = train(settings)
+    handler = signal.getsignal(signal.Signals[name])
+    calls = count()
+
+    def loss(*arguments):
+        if next(calls) == 2:
+            os.kill(os.getpid(), signal.Signals[name])
+            os.kill(os.getpid(), signal.Signals[name])  # often it comes twice, to the job and to its process group
+        return diffusion_loss(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "diffusion_loss", loss)
+        with pytest.raises(Stopped, match=f"stopped by {name} after step 3 of 5; the checkpoint is written, run again"):
+            train(settings, folder="checkpoint")
+    assert signal.getsignal(signal.Signals[name]) == handler
+    assert next(calls) == 3
+    resumed, resumed_log = train(settings, folder="checkpoint")
+    assert same(weights(resumed, "unet"), weights(undisturbed, "unet"))
+    pd.testing.assert_frame_equal(resumed_log, log, check_exact=True)
+
+
+def test_a_run_whose_folder_was_taken_over_stops_before_its_next_step(train, tmp_path, monkeypatch):
+    calls = count()
+
+    def loss(*arguments):
+        if next(calls) == 3:
+            RunFolder(tmp_path / "checkpoint", "this run").claim()
+        return diffusion_loss(*arguments)
+
+    monkeypatch.setattr(training, "diffusion_loss", loss)
+    with pytest.raises(Stopped, match="was taken over by process"):
+        train(folder="checkpoint")
+    assert next(calls) == 4
+    assert [path.name for path in (tmp_path / "checkpoint").glob("step*")] == ["step00000002"]
+
+
+def test_moving_average_follows_the_weights(train):
+    settings, raw = replace(SETTINGS, ema_decay=0.6, milestones=[1, 2, 3, 4]), {}
+    model, _ = train(settings, keep_milestone=lambda step, model: raw.update({step: weights(model, "unet")}))
+    raw[5] = weights(model, "unet")
+    averaged = weights(train(settings, use_ema=True)[0], "unet")
+    assert not same(averaged, raw[5])
+    for name, found in averaged.items():
+        expected = raw[1][name].double()
+        for step in (2, 3, 4, 5):
+            decay = min(0.6, step / (step + 9))  # diffusers' warm-up: (1 + n) / (10 + n), n averaged before
+            expected = decay * expected + (1 - decay) * raw[step][name]
+        torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=1e-6)
+    assert same(raw[5], weights(train()[0], "unet"))  # the raw weights are as they are without it
+
+
+def test_bf16_trains_fp32_weights_nearly_alike(train):
+    model, log = train(replace(SETTINGS, precision="bf16"), learnable=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    _, exact = train(learnable=True)
+    assert not log["loss"].equals(exact["loss"])
+    assert log["loss"].to_numpy() == pytest.approx(exact["loss"].to_numpy(), rel=0.02)
+    assert {value.dtype for value in weights(model, "unet", "text_encoder").values()} == {torch.float32}
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="fp16 is refused without a GPU")
+def test_a_precision_that_the_device_lacks_is_refused(train):
+    with pytest.raises(InputError, match="training.precision: fp16 needs a GPU and there is none; use fp32, or bf16"):
+        train(replace(SETTINGS, precision="fp16"))
+
+
+@pytest.fixture
+def scale_gradients(monkeypatch):
+    """Has training scale gradients as with fp16, of which a CPU has the scaler only; 2**127 overflows at first."""
+
+    def scale(exponent):
+        def accelerator(precision, learnable):
+            made = Accelerator(cpu=True)
+            made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**exponent)
+            return made
+
+        monkeypatch.setattr(training, "accelerator_for", accelerator)
+
+    return scale
+
+
+def test_scaled_gradients_give_the_same_weights_and_the_same_logged_loss(train, scale_gradients):
+    exact, log = train()
+    scale_gradients(10)
+    scaled, scaled_log = train()
+    assert same(weights(scaled, "unet"), weights(exact, "unet"))
+    pd.testing.assert_frame_equal(scaled_log, log, check_exact=True)
+    assert train.record["skipped_steps"] == 0
+
+
+def test_steps_whose_gradients_overflow_are_left_out_and_counted(train, scale_gradients, tiny_model, monkeypatch):
+    def large_loss(*arguments):
+        return 64 * diffusion_loss(*arguments)
+
+    monkeypatch.setattr(training, "diffusion_loss", large_loss)
+    scale_gradients(127)
+    first, _ = train(replace(SETTINGS, steps=1, ema_decay=0.5), use_ema=True)
+    assert train.record["skipped_steps"] == 1
+    assert same(weights(first, "unet"), weights(tiny_model, "unet"))
+
+    settings = replace(SETTINGS, steps=14, checkpoint_every=2)
+    undisturbed, log = train(settings)
+    skipped = train.record["skipped_steps"]
+    assert 2 < skipped < 12 and log["loss"].between(1, 1000).all()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 13, large_loss)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, folder="checkpoint")
+    resumed, _ = train(settings, folder="checkpoint")  # with the scale of the checkpoint, not anew with 2**127
+    assert train.record["skipped_steps"] == skipped
+    assert same(weights(resumed, "unet"), weights(undisturbed, "unet"))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(train, monkeypatch):
+    monkeypatch.setattr(training, "diffusion_loss", lambda *a: diffusion_loss(*a) * float("inf"))
+    with pytest.raises(InputError, match="the loss of step 1 is inf; lower training.learning_rate"):
+        train()
 
 
 def test_resumed_log_where_checkpoints_fall_between_its_rows(train, monkeypatch):

@@ -192,13 +192,18 @@ class Variant(_Section):
         description="text that conditions fine-tuning and samples: the report's impression (in coco a caption), the "
         "finding labels shuffled at each use, or a language-model sentence for each finding; the last two in cxr only",
     )
+    weights: Literal["raw", "ema"] = Field(
+        "raw",
+        description="which weights are evaluated: the last ones, or their moving average (training.ema_decay), which "
+        "the fine-tuning of the variant that is alike but for its raw weights has kept",
+    )
     sets: Sets | None = Field(None, description="data sets that have this variant; null: all that have its text")
     seeds: Seeds | None = Field(None, description="seeds of this variant; null: the run's seeds")
 
-    @field_validator("encoder", "text_encoder")
+    @field_validator("encoder", "text_encoder", "weights")
     @classmethod
     def _needs_training(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value not in (None, "frozen") and not info.data.get("finetune", True):
+        if value not in (None, "frozen", "raw") and not info.data.get("finetune", True):
             raise ValueError(f"{value} has no meaning with finetune: false; remove one of the two")
         return value
 
@@ -433,6 +438,14 @@ class Config(_Section):
         for dataset in self.data.sets:
             if not self.variants_of(dataset):
                 raise ValueError(f"variants: none is left for {dataset}; keep one with text impression")
+        for name, variant in self.variants.items():
+            if variant.weights == "ema" and self.training.ema_decay is None:
+                raise ValueError(f"variants.{name}.weights: ema needs training.ema_decay, such as 0.999; set it")
+            if self._trained_as(name) is None:
+                raise ValueError(
+                    f"variants.{name}.weights: ema needs a variant that is alike but for `weights: raw`, whose "
+                    "fine-tuning keeps the average; add one"
+                )
         if self.base_training.selection_seed == self.data.phantoms.seed:
             raise ValueError(
                 f"base_training.selection_seed: {self.base_training.selection_seed} is data.phantoms.seed too, so the "
@@ -454,6 +467,27 @@ class Config(_Section):
     def seeds_of(self, variant: str) -> list[int]:
         """The seeds of a variant: its own or the run's."""
         return self.variants[variant].seeds or self.seeds
+
+    def has_training(self, variant: str) -> bool:
+        """Whether a variant has a fine-tuning of its own."""
+        return self.variants[variant].finetune and self.trained_as(variant) == variant
+
+    def trained_as(self, variant: str) -> str:
+        """The variant whose fine-tuning makes the weights of a variant: itself, or for an average the one alike."""
+        name = self._trained_as(variant)
+        assert name is not None  # as validated
+        return name
+
+    def _trained_as(self, variant: str) -> str | None:
+        if self.variants[variant].weights == "raw":
+            return variant
+        trained = {
+            name: other.model_copy(update={"weights": "ema", "sets": None, "seeds": None})
+            for name, other in self.variants.items()
+            if other.weights == "raw"
+        }
+        own = self.variants[variant].model_copy(update={"sets": None, "seeds": None})
+        return next((name for name, other in trained.items() if other == own), None)
 
     def variants_of(self, dataset: str) -> list[str]:
         """The variants that a data set has: coco has no finding labels and no sentences."""

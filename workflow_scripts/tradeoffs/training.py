@@ -278,12 +278,11 @@ def fine_tune(
                 raise InputError(
                     f"the loss of step {step + 1} is {loss}; lower training.learning_rate, or take another precision"
                 )
-            optimizer.step()
-            optimizer.zero_grad()
+            stepped = _optimizer_step(accelerator, optimizer)
             progress.step += 1
             progress.losses.append(loss)
-            progress.skipped_steps += accelerator.optimizer_step_was_skipped
-            if ema and not accelerator.optimizer_step_was_skipped:
+            progress.skipped_steps += not stepped
+            if ema and stepped:
                 ema.step(parameters)
             if progress.step % settings.log_every == 0 or progress.step == settings.steps:
                 progress.log.append(
@@ -358,6 +357,15 @@ def _save(accelerator: Accelerator, run: RunFolder, progress: _Progress) -> None
     if accelerator.is_main_process:
         run.save(progress.step, lambda folder: accelerator.save_state(str(folder)), asdict(progress))
     accelerator.wait_for_everyone()
+
+
+def _optimizer_step(accelerator: Accelerator, optimizer: torch.optim.Optimizer) -> bool:
+    """Takes the optimiser's step and clears the gradients; False if fp16's scaler left it out and lowered its scale."""
+    scaler = accelerator.scaler  # accelerate's own flag does not see what a fused optimiser leaves out
+    scale = scaler.get_scale() if scaler else 1.0
+    optimizer.step()
+    optimizer.zero_grad()
+    return scaler is None or scaler.get_scale() >= scale
 
 
 def _sum_over_processes(accelerator: Accelerator, *values: float | torch.Tensor) -> list[float]:
