@@ -117,8 +117,6 @@ rule finetune:
     threads: THREADS * TRAINING_PROCESSES
     resources:
         gpu=CONFIG.training_gpus,
-        # not a param: their number does not change the result
-        processes=TRAINING_PROCESSES,
         mem_mb=growing(CONFIG.resources.mem_mb * TRAINING_PROCESSES),
         runtime=runtime,
     params:

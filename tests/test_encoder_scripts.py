@@ -53,7 +53,6 @@ def fine_tune(run_script, data, base, variant, encoder):
         },
         output={name: data / name for name in ("model", "milestones", "losses", "record", "counts")},
         wildcards={"seed": "0"},
-        resources={"processes": 1},
     )
     return data / "model", data / "milestones" / "step2"
 

@@ -1,7 +1,12 @@
+import json
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 from tradeoffs.errors import InputError
 from tradeoffs.models.latents import Latents, encode_images, save_latents
@@ -62,3 +67,37 @@ def test_shards_may_not_share_samples(tmp_path):
         save_latents(tmp_path / f"{shard}.safetensors", ["a"], torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))
     with pytest.raises(InputError, match=r"1\.safetensors: sample a is in another shard"):
         Latents([tmp_path / "0.safetensors", tmp_path / "1.safetensors"], 1.0)
+
+
+def test_memory_does_not_grow_with_the_shards(tmp_path):
+    paths, n, shape = [], 4000, (4, 64, 64)
+    for shard in range(3):  # 1.5 GB each, without a byte on the disk
+        header = {"__metadata__": {"ids": json.dumps([f"{shard}-{row}" for row in range(n)])}}
+        size = n * 4 * 64 * 64 * 4
+        for number, name in enumerate(("mean", "std")):
+            offsets = [number * size, (number + 1) * size]
+            header[name] = {"dtype": "F32", "shape": [n, *shape], "data_offsets": offsets}
+        encoded = json.dumps(header).encode()
+        paths.append(tmp_path / f"train_{shard}.safetensors")
+        with paths[-1].open("wb") as file:
+            file.write(len(encoded).to_bytes(8, "little") + encoded)
+            file.truncate(8 + len(encoded) + 2 * size)
+    with safe_open(paths[0], framework="pt") as shard:  # it is what the library reads
+        assert shard.get_slice("std").get_shape() == [n, *shape]
+
+    def memory():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    latents, noise = Latents(paths, 1.0), torch.ones(shape)
+    before = memory()
+    for name in list(latents.places)[::10]:
+        latents.sample(name, noise)
+    assert memory() - before < 20e6  # 160 MB were read
+
+
+def test_a_shard_that_is_cut_short_is_refused(tmp_path):
+    path = tmp_path / "train_0.safetensors"
+    save_latents(path, ["a"], torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"train_0\.safetensors: not a shard of latents .*; delete it and run again"):
+        Latents([path], 1.0)

@@ -1,6 +1,5 @@
 """Fine-tunes the base for one variant and seed, with several GPUs in one process each."""
 
-import hashlib
 import json
 from dataclasses import replace
 
@@ -8,9 +7,10 @@ from accelerate import PartialState
 
 from tradeoffs.conditioning import conditioning, read_captions, read_sentences
 from tradeoffs.data.tables import read_images, write_counts, write_table
-from tradeoffs.distributed import launch, launched
-from tradeoffs.files import atomic_path, sha256
-from tradeoffs.jobs import job
+from tradeoffs.devices import gpus_asked
+from tradeoffs.distributed import launch
+from tradeoffs.files import atomic_path
+from tradeoffs.jobs import identity, job, launched
 from tradeoffs.models.checkpoints import load, save_with, with_encoder
 from tradeoffs.models.latents import Latents
 from tradeoffs.models.lora import merged, with_adapters
@@ -18,7 +18,8 @@ from tradeoffs.resuming import RunFolder
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 
-def main(inputs, output, params, seed: int) -> None:
+def main() -> None:
+    inputs, params, output, seed = snakemake.input, snakemake.params, snakemake.output, int(snakemake.wildcards.seed)
     text_encoder = params.variant["text_encoder"]
     model = load(inputs.base)
     if inputs.encoder:
@@ -35,8 +36,7 @@ def main(inputs, output, params, seed: int) -> None:
         captions=read_captions(inputs.captions) if inputs.captions else None,
         sentences=read_sentences(inputs.sentences) if inputs.sentences else None,
     )
-    identity = [params.variant, params.training, params.code, seed, sha256(*inputs)]
-    run = RunFolder(params.checkpoints, hashlib.sha256(json.dumps(identity).encode()).hexdigest())
+    run = RunFolder(params.checkpoints, identity(snakemake))
 
     def save(folder: str) -> None:
         parts = {"unet": model.unet}
@@ -72,8 +72,8 @@ def main(inputs, output, params, seed: int) -> None:
 
 
 with job(snakemake):
-    processes = snakemake.resources.processes
+    processes = gpus_asked(snakemake.resources)
     if processes > 1 and not launched():
         launch(processes)
     else:
-        main(snakemake.input, snakemake.output, snakemake.params, int(snakemake.wildcards.seed))
+        main()

@@ -1,16 +1,14 @@
 """One job in several processes, one a GPU, on one node."""
 
 import logging
-import os
 import sys
 from uuid import uuid4
 
-import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from tradeoffs.errors import InputError, Stopped
+from tradeoffs.errors import Stopped
 from tradeoffs.resuming import STOP_SIGNALS
 
 logger = logging.getLogger("tradeoffs")
@@ -18,20 +16,12 @@ logger = logging.getLogger("tradeoffs")
 PATIENCE = 600  # seconds for the processes to finish their step and write a checkpoint before they are killed
 
 
-def launched() -> bool:
-    """Whether this process is one of those that `launch` or torchrun started."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
 def launch(processes: int) -> None:
     """Runs the script that is running, anew in each of `processes` processes, as `torchrun --standalone` would.
 
     STOP_SIGNALS are passed on to the processes. If one of them fails, the others are ended and so is this one.
-    Raises InputError if there are GPUs, but fewer than processes; Stopped after a signal, when all have ended.
+    Raises Stopped after a signal, when all have ended.
     """
-    gpus = torch.cuda.device_count()
-    if 0 < gpus < processes:
-        raise InputError(f"resources.training_gpus: {processes} GPUs are wanted and {gpus} visible; lower it")
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -48,6 +48,11 @@ def _keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
+def launched() -> bool:
+    """Whether this is one of the processes of a job, started by tradeoffs.distributed or torchrun."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 @contextmanager
 def job(snakemake) -> Iterator[None]:
     """Runs a script's body with its stderr copied to `snakemake.log[0]`, with at most `snakemake.threads` threads and
@@ -61,7 +66,7 @@ def job(snakemake) -> Iterator[None]:
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
     threads = max(1, snakemake.threads // processes)
     os.makedirs(os.path.dirname(snakemake.log[0]) or ".", exist_ok=True)
-    if processes == 1:
+    if not launched():
         open(snakemake.log[0], "w").close()
     with open(snakemake.log[0], "a", buffering=1) as log:
         sys.stderr = _Tee(terminal, log)
@@ -71,7 +76,7 @@ def job(snakemake) -> Iterator[None]:
         try:
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(threads)
-            cards = held_cards(gpus_asked(snakemake.resources)) if processes == 1 else nullcontext()
+            cards = held_cards(gpus_asked(snakemake.resources)) if not launched() else nullcontext()
             with threadpool_limits(threads), cards:
                 yield
         except (InputError, Stopped) as error:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,33 +87,50 @@ def save_latents(path: str | Path, ids: Sequence[str], mean: torch.Tensor, std: 
 
 
 class Latents:
-    """Read access to shards of latents by sample id; tensors are read row by row from memory-mapped files."""
+    """Read access to shards of latents by sample id.
+
+    A latent is read from its place in the file when it is asked for, so a job needs no more memory for larger shards.
+    (Neither would a memory map, but pages once touched count as the job's memory where SLURM polls for it.)
+    """
 
     def __init__(self, paths: Iterable[str | Path], scaling_factor: float):
+        """Raises InputError for a file that is no whole shard, or a sample that is in two of them."""
         self.scaling_factor = scaling_factor
         self.places: dict[str, tuple[int, int]] = {}
-        self.shards = []
-        for number, path in enumerate(paths):
-            try:
-                shard = safe_open(path, framework="pt")
-                self.shards.append((shard.get_slice("mean"), shard.get_slice("std")))
-                names = json.loads(shard.metadata()["ids"])
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{path}: not a shard of latents ({error}); delete it and run again") from error
-            for row, name in enumerate(names):
+        self.shards = [_Shard(path) for path in paths]
+        self.shape = self.shards[0].shape  # (c, h, w) of one latent
+        for number, shard in enumerate(self.shards):
+            for row, name in enumerate(shard.ids):
                 if name in self.places:
                     raise InputError(
-                        f"{path}: sample {name} is in another shard of latents too; delete both and run again"
+                        f"{shard.path}: sample {name} is in another shard of latents too; delete both and run again"
                     )
                 self.places[name] = (number, row)
 
     def sample(self, name: str, noise: torch.Tensor) -> torch.Tensor:
         """The draw from the posterior that standard normal `noise` (c, h, w) stands for, scaled for the U-Net."""
         number, row = self.places[name]
-        mean, std = (part[row : row + 1][0] for part in self.shards[number])
+        mean, std = (self.shards[number].row(part, row) for part in ("mean", "std"))
         return (mean + std * noise) * self.scaling_factor
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(c, h, w) of one latent."""
-        return tuple(self.shards[0][0].get_shape()[1:])
+
+class _Shard:
+    """One file of latents: ids, and rows of its float32 tensors, which its own library would map or read whole."""
+
+    def __init__(self, path: str | Path):
+        self.path = path
+        try:
+            with safe_open(path, framework="pt") as shard:  # checks the whole layout
+                self.shape = tuple(shard.get_slice("mean").get_shape()[1:])
+                self.ids = json.loads(shard.metadata()["ids"])
+            self.file = open(path, "rb")  # noqa: SIM115 (open as long as the shard is in use)
+            length = int.from_bytes(self.file.read(8), "little")
+            header = json.loads(self.file.read(length))
+            self.starts = {name: 8 + length + header[name]["data_offsets"][0] for name in ("mean", "std")}
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: not a shard of latents ({error}); delete it and run again") from error
+
+    def row(self, name: str, row: int) -> torch.Tensor:
+        values = torch.empty(self.shape)
+        os.preadv(self.file.fileno(), [values.numpy()], self.starts[name] + row * values.nbytes)
+        return values
