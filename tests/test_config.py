@@ -683,7 +683,7 @@ def test_the_examples_in_config_yaml_are_valid():
     lines = (CONFIG / "config.yaml").read_text().splitlines()
     examples = [line.removeprefix("# ") for line in lines if re.match(r"# +[a-z_]+:", line)]
     user = yaml.safe_load("\n".join(examples))
-    assert set(user) == {"run", "seeds", "data", "base", "variants", "evaluation", "external"}
+    assert set(user) == {"run", "seeds", "data", "base", "encoders", "variants", "evaluation", "external"}
     config = resolve(user, PRESETS)
     assert config.variants["my_variant"].text == "finding_labels" and config.external and config.data.coco
 
