@@ -7,11 +7,17 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import dag, fine_tuning, heat_maps, localisation
+from benchmarks import dag, fine_tuning, heat_maps, localisation, prepare_mimic
 from benchmarks.measuring import markdown
 from tradeoffs.provenance import commit
 
-PARTS = {"localisation": localisation, "fine_tuning": fine_tuning, "heat_maps": heat_maps, "dag": dag}
+PARTS = {
+    "localisation": localisation,
+    "fine_tuning": fine_tuning,
+    "heat_maps": heat_maps,
+    "dag": dag,
+    "prepare_mimic": prepare_mimic,
+}
 
 
 def main() -> None:
