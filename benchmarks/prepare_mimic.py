@@ -1,6 +1,6 @@
 """Reading and preparing the tables and reports of MIMIC-CXR, on generated files of its size and layout.
 
-About 4 GB of small files and folders are written to the temporary folder and deleted. Texts are put together from a few
+960,000 small files and folders are written to the temporary folder and deleted. Texts are put together from a few
 phrases; images are hard links to a few grey JPEGs, of which preparation reads header and end.
 """
 
@@ -71,7 +71,7 @@ def write_files(folder: Path, images: int, studies: int, subjects: int) -> None:
     splits = metadata[["dicom_id", "study_id", "subject_id"]].assign(split=split)
     splits.to_csv(jpg / "mimic-cxr-2.0.0-split.csv.gz", index=False)
 
-    boxed = metadata.iloc[np.sort(rng.choice(images, BOXED_IMAGES, replace=False))]
+    boxed = metadata.iloc[np.sort(rng.choice(images, min(BOXED_IMAGES, images // 10), replace=False))]
     boxes = pd.DataFrame(
         {
             "category_name": rng.choice(MSCXR_FINDINGS, len(boxed)),

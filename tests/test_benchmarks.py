@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from benchmarks import fine_tuning, localisation
+from benchmarks import fine_tuning, localisation, prepare_mimic
 from benchmarks.measuring import at_least, at_most, cost, markdown
+from tradeoffs.data import mimic, mscxr
 from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
 
@@ -45,3 +46,13 @@ def test_targets_are_held_against_the_ratio():
         "| a | 8 s | 2 s | 4.00 | at least 4 | yes |",
         "| b | 8 s | 2.1 s | 3.81 | at least 4 | **no** |",
     ]
+
+
+def test_generated_files_are_prepared_as_mimics_are(tmp_path):
+    prepare_mimic.write_files(tmp_path, images=300, studies=180, subjects=90)
+    folders = [tmp_path / name for name in ("mimic-cxr-jpg", "mimic-cxr", "ms-cxr")]
+    images, counts = mimic.prepare_images(*folders, ["PA", "AP"], 0.0)
+    assert counts["read"] == 300 == sum(counts.values()) - counts["read"]
+    assert set(images["split"]) >= {"mscxr", "p19", "train"} and counts["no impression in the report"] > 0
+    grounding, _ = mscxr.prepare_grounding(folders[2], images)
+    assert len(grounding) == 30
