@@ -30,9 +30,9 @@ def main() -> None:
     rows = []
     for part in chosen or PARTS:
         rows += PARTS[part].rows()
+        print(markdown(rows), flush=True)  # as they come; a full run takes long
     machine = f"{os.cpu_count()} x {platform.machine()}, torch {version('torch')}, commit {commit()}"
     results = f"{markdown(rows)}\n\nCPU time on one thread; {machine}.\n"
-    print(results)
     if not chosen:
         Path(__file__).with_name("results.md").write_text(f"# Results of `python -m benchmarks`\n\n{results}")
 
