@@ -102,6 +102,8 @@ def _measured() -> tuple[float, float, float]:
 def rows() -> list[Row]:
     plain, ours, difference = alone(_measured)
     return [
-        at_least(f"time a sample, {len(SCORES)} scores, 64 x 64 map, 512 px", 1e3 * plain, 1e3 * ours, "ms", 5),
-        at_most_value("largest difference of a score", difference, "", 1e-6),
+        at_least(
+            f"localisation: time a sample, {len(SCORES)} scores, 64 x 64 map, 512 px", 1e3 * plain, 1e3 * ours, "ms", 5
+        ),
+        at_most_value("localisation: largest difference of a score", difference, "", 1e-6),
     ]

@@ -1,6 +1,6 @@
 """Stable Diffusion 2 at its true size with random weights, through every stage that runs a model.
 
-Not in the default run (about ten minutes, 20 GB of memory and of disk): python -m pytest -m full_size -s
+Not in the default run (some 15 minutes, 15 GB of memory and of disk): python -m pytest -m full_size -s
 Each stage has a process of its own, as a job has.
 """
 
