@@ -11,12 +11,14 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/check.smk"
 include: "rules/data.smk"
 include: "rules/model.smk"
 include: "rules/attention.smk"
 include: "rules/sampling.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
+include: "rules/provenance.smk"
 include: "rules/demo_base.smk"
 include: "rules/effects.smk"
 
@@ -34,6 +36,7 @@ onerror:
 
 # On a cluster these run beside snakemake itself: each takes seconds.
 localrules:
+    check,
     prepare_grounding,
     prepare_prompts,
     prepare_coco_prompts,
@@ -55,6 +58,8 @@ localrules:
     losses,
     data_sheet,
     report,
+    provenance,
+    verify,
 
 
 rule all:
@@ -64,3 +69,4 @@ rule all:
         expand("results/{table}.{format}", table=TABLES, format=["csv", "md", "tex", "json"]),
         rules.figures.input,
         rules.report.output,
+        rules.provenance.output,

@@ -4,11 +4,12 @@
 # results/table1.csv, results/figures/..., results/report.html.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
+import sys
 from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, encoder_kind, resolve
+from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, encoder_kind, missing_paths, resolve
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
@@ -16,10 +17,13 @@ from tradeoffs.provenance import code_digest
 
 try:
     CONFIG = resolve(config, Path(workflow.basedir, "config", "presets"))
-    check_paths(CONFIG)
+    if "check" not in sys.argv:  # the target that tells what is missing; targets are not known yet
+        check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+MISSING = missing_paths(CONFIG)
+BASE_KIND = None if MISSING else base_kind(CONFIG.base.source)
 RUN = f"results/{CONFIG.run}"
 DATA = f"{RUN}/data/{{dataset}}"
 CXR, COCO = f"{RUN}/data/cxr", f"{RUN}/data/coco"
@@ -51,6 +55,7 @@ TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else {
 TITLES = {dataset: TITLES[dataset] for dataset in DATASETS}
 TABLE_TITLES = {dataset: f"Demo: {title}" if DEMO else title for dataset, title in TITLES.items()}
 NOTE = "Demo: phantoms and a small model, not the paper's data or numbers." if DEMO else ""
+IMAGE_NOTES = {"cxr": NOTE or "Credentialed data of patients: do not share.", "coco": NOTE}  # of figures with images
 # heat maps have the size of the latents: 8 px a latent pixel in Stable Diffusion and in the demo's base
 MAP_SIZE = CONFIG.image.resolution // 8
 

@@ -5,7 +5,7 @@ rule base_model:
     """Brings the base model (folder, hub id or single file) into one diffusers folder."""
     input:
         # a checkpoint file of some GB is compared by date, a folder by content
-        checkpoint=CONFIG.base.source if base_kind(CONFIG.base.source) == "file" else [],
+        checkpoint=CONFIG.base.source if BASE_KIND == "file" else [],
     output:
         base=directory(f"{RUN}/model/base"),
     log:
@@ -18,7 +18,7 @@ rule base_model:
         mem_mb=memory,
         runtime=growing(120),
     params:
-        kind=base_kind(CONFIG.base.source),
+        kind=BASE_KIND,
         source=CONFIG.base.source,
         revision=CONFIG.base.revision,
         content=sha256(CONFIG.base.source) if Path(CONFIG.base.source).is_dir() else None,
@@ -27,7 +27,7 @@ rule base_model:
         "../workflow_scripts/base_model.py"
 
 
-if base_kind(CONFIG.base.source) == "hub":  # the login node has a way out, compute nodes often have none
+if BASE_KIND == "hub":  # the login node has a way out, compute nodes often have none
 
     localrules:
         base_model,
@@ -106,6 +106,7 @@ rule finetune:
         losses=f"{MODEL}/losses.csv",
         record=f"{MODEL}/training.json",
         counts=f"{MODEL}/training_counts.csv",
+        provenance=f"{MODEL}/provenance.json",
     log:
         f"{LOGS}/model/{REPEAT}/finetune.log",
     benchmark:

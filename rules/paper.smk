@@ -348,7 +348,7 @@ rule overlays:
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
         protocol=CONFIG.evaluation.protocol,
         resolution=CONFIG.image.resolution,
-        note=NOTE,
+        note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
         code=code_digest("plot_overlays.py"),
     script:
         "../workflow_scripts/plot_overlays.py"
@@ -376,7 +376,7 @@ rule samples_figure:
         variants=lambda wildcards: ALL[wildcards.dataset],
         split=lambda wildcards: POPULATION[wildcards.dataset],
         resolution=CONFIG.image.resolution,
-        note=NOTE,
+        note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
         code=code_digest("plot_samples.py"),
     script:
         "../workflow_scripts/plot_samples.py"
@@ -457,7 +457,7 @@ rule data_sheet:
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
         rows=lambda wildcards: {"cxr": 8, "coco": 5}[wildcards.dataset],
         resolution=CONFIG.image.resolution,
-        note=NOTE,
+        note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
         code=code_digest("plot_data.py"),
     script:
         "../workflow_scripts/plot_data.py"

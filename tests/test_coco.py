@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from tradeoffs.data.coco import prepare_grounding, prepare_images, read_prepared
+from tradeoffs.data.coco import count_images, prepare_grounding, prepare_images, read_prepared
 from tradeoffs.data.coco_categories import COCO_CATEGORIES, COCO_NAMES, query_words
 from tradeoffs.data.prompts import caption_prompts
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts, write_table
@@ -171,6 +171,15 @@ def test_images_and_captions(coco):
     }
     assert counts["read"] == counts["kept"] == 3
     assert dropped(counts) == {"no annotated object (kept)": 1}
+
+
+def test_listed_images_are_counted(coco, tmp_path):
+    coco.image("train", 7, "A carrot.", file=False)
+    coco.write()
+    assert count_images(coco.folder) == {"train": 2, "test": 1}
+    table = tmp_path / "prepared.csv"
+    table.write_text("path,captions,split\ntrain2017/000000000009.jpg,A car.,1\ntrain2017/a.jpg,A car.,2\n")
+    assert count_images(coco.folder, table) == {"train": 1, "test": 1}
 
 
 def test_the_originals_table_stands_for_the_training_annotations(coco, tmp_path):

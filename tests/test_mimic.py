@@ -10,6 +10,7 @@ from tradeoffs.data.findings import CHEXPERT_LABELS
 from tradeoffs.data.mimic import (
     cut_impression,
     finding_labels,
+    list_images,
     prepare_images,
     read_chexpert,
     read_metadata,
@@ -191,6 +192,18 @@ def test_images_and_what_is_left_out(raw):
     assert images["subject_id"].is_monotonic_increasing
     assert images["path"][1] == f"{raw.jpg}/files/p10/p10000002/s51/train.jpg"
     assert all(Path(path).is_file() for path in images["path"])
+
+
+def test_images_are_listed_without_their_files(raw):
+    raw.add("train", "10000002", "51", report=None, file=False)
+    raw.add("p19", "19000001", "54", file=False)
+    raw.add("box", "12000001", "59", box=True, file=False)
+    raw.add("same-subject", "12000001", "60", file=False)
+    raw.write()
+    listed, counts = list_images(raw.jpg, raw.reports, raw.ms_cxr, ["PA", "AP"])
+    assert listed["sample_id"].tolist() == ["train", "box", "p19"]
+    assert listed["split"].tolist() == ["train", "mscxr", "p19"]
+    assert counts["read"] == 4 and counts["subject has an MS-CXR image"] == 1
 
 
 def test_prepared_table_can_be_read_back(raw, tmp_path):

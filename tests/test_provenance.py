@@ -1,12 +1,11 @@
 import ast
 import json
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tradeoffs import provenance
+from tradeoffs import provenance, records
 
 TREE = {
     "train.py": "import tradeoffs.training\nimport numpy\n",
@@ -81,36 +80,15 @@ def test_no_import_escapes_the_digest():
             )
 
 
-def git(folder, *command):
-    subprocess.run(
-        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *command], cwd=folder, check=True, capture_output=True
-    )
-
-
-def test_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert provenance.commit() == "unknown"
-    git(tmp_path, "init")
-    assert provenance.commit() == "unknown"  # no commit yet
-    (tmp_path / "tracked").write_text("1")
-    git(tmp_path, "add", "tracked")
-    git(tmp_path, "commit", "-m", "first")
-    git(tmp_path, "tag", "-a", "v1", "-m", "a tag")
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
-    (tmp_path / "untracked").write_text("1")
-    assert len(head) == 40 and provenance.commit() == head
-    (tmp_path / "tracked").write_text("2")
-    assert provenance.commit() == f"{head}-dirty"
-
-
 def test_sidecar(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "commit", lambda: "abc")
-    config = {"seeds": [0, 1], "base": {"source": "folder"}}
+    monkeypatch.setattr(records, "commit", lambda: "abc")
+    variants = {"frozen": {"seeds": None}, "pretrained": {"seeds": [0]}}
+    config = {"seeds": [0, 1], "base": {"source": "folder"}, "variants": variants}
     for name in ("1.json", "2.json"):
         provenance.write_sidecar(tmp_path / name, config, {"images_counts": {"read": 5, "kept": 4}})
     content = json.loads((tmp_path / "1.json").read_text())
     assert content["config"] == config and content["commit"] == "abc"
+    assert content["seeds"] == {"frozen": [0, 1], "pretrained": [0]}
     assert content["counts"] == {"images_counts": {"read": 5, "kept": 4}}
     assert content["packages"]["torch"] == version("torch") and "diffusers" in content["packages"]
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()

@@ -1,89 +1,18 @@
-"""The workflow itself: the smoke preset from raw phantoms to Table 1, and what runs again after a change."""
+"""The workflow itself: the smoke preset from raw phantoms to the report."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from diffusers import StableDiffusionPipeline
+from project import PROJECT, copy_project, rules_to_run, snakemake
 
-PROJECT = Path(__file__).resolve().parent.parent
-EXECUTED = (
-    "config",
-    "docs",
-    "envs",
-    "profiles",
-    "report",
-    "resources",
-    "rules",
-    "slurm",
-    "workflow_scripts",
-    "Snakefile",
-)
-
-
-def copy_project(target: Path) -> Path:
-    target.mkdir()
-    for name in EXECUTED:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, target / name)
-    return target
-
-
-def snakemake(
-    folder: Path, *arguments: str, preset: str = "smoke", more_config: Sequence[str] = ()
-) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--config", f"preset={preset}", *more_config],
-        cwd=folder,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-    )
-
-
-def rules_to_run(folder: Path, *targets: str) -> set[str]:
-    """Names of the rules that a dry run would execute."""
-    run = snakemake(folder, "--cores", "2", "--dry-run", *targets)
-    assert run.returncode == 0, run.stdout + run.stderr
-    table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", run.stdout + run.stderr, re.S | re.M)
-    return {line.split()[0] for line in table.group(1).splitlines()} if table else set()
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A copy of the project in which the smoke preset has made everything."""
-    folder = copy_project(tmp_path_factory.mktemp("workflow") / "project")
-    run = snakemake(folder, "--cores", "8")
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
-    return folder
-
-
-@pytest.fixture
-def unchanged(finished):
-    """The finished project; what a test changes in a file, it changes through `edit`, which is undone."""
-    saved: dict[Path, bytes] = {}
-
-    def edit(name: str, old: str, new: str) -> None:
-        path = finished / name
-        saved.setdefault(path, path.read_bytes())
-        text = path.read_text()
-        assert old in text, f"{name} has no {old!r}"
-        path.write_text(text.replace(old, new, 1))
-
-    yield finished, edit
-    for path, content in saved.items():
-        path.write_bytes(content)
+pytestmark = pytest.mark.xdist_group("workflow")
 
 
 def test_table_1_has_every_row_with_its_scores(finished):
@@ -138,100 +67,6 @@ def test_fine_tuned_models_open_as_a_stable_diffusion_pipeline(finished):
 def test_every_rule_left_a_log_and_a_benchmark(finished):
     logs = {path.relative_to(finished / "logs/smoke").with_suffix("") for path in (finished / "logs").rglob("*.log")}
     assert len(logs) == len(list((finished / "results/smoke/benchmarks").rglob("*.tsv"))) > 20
-
-
-def test_nothing_runs_again_without_a_change(finished):
-    assert rules_to_run(finished) == set()
-
-
-def test_touched_files_run_nothing_again(finished):
-    for name in ("workflow_scripts/finetune.py", "workflow_scripts/tradeoffs/training.py", "config/config.yaml"):
-        (finished / name).touch()
-    assert rules_to_run(finished) == set()
-
-
-TABLES = {"table1", "category_table", "table2", "table3", "table7", "differences_table", "report", "all"}
-FIDELITY = {"fidelity", "table1", "table3", "tradeoff", "training_curves", "report", "all"}
-SAMPLED = {"samples", "samples_figure"} | FIDELITY
-SUMMARISED = {
-    "localisation_summary",
-    "differences",
-    "differences_figure",
-    "tradeoff",
-    "training_curves",
-    "findings",
-} | TABLES
-SCORED = {"localise"} | SUMMARISED
-ATTENDED = {"heat_maps", "attention_profile", "attention_profile_figure", "overlays"} | SCORED
-FINE_TUNED = {"finetune", "losses"} | ATTENDED | SAMPLED
-
-# every table's sidecar holds the whole config
-CONFIG_CHANGES = {
-    "learning rate": ("learning_rate: 1.0e-3", "learning_rate: 2.0e-3", FINE_TUNED),
-    "kept steps": ("keep: 4", "keep: 3", ATTENDED),
-    "samples of the profile": (
-        "profile_samples: 6",
-        "profile_samples: 5",
-        {"attention_profile", "attention_profile_figure"} | TABLES,
-    ),
-    "guidance": ("guidance: 4.0", "guidance: 3.0", SAMPLED | TABLES),
-    "shards of samples": ("batch_size: 6\n  shards: 1", "batch_size: 6\n  shards: 2", SAMPLED | TABLES),
-    "KID subset": ("kid_subset: 6", "kid_subset: 5", FIDELITY | TABLES),
-    "bootstrap": ("bootstrap: 50", "bootstrap: 40", SUMMARISED),
-    "classifier": ("epochs: 1", "epochs: 2", {"classifier", "real_features"} | FIDELITY | TABLES),
-    "base training": ("unet_steps: 3", "unet_steps: 4", TABLES),
-}
-
-
-@pytest.mark.parametrize("change", CONFIG_CHANGES)
-def test_a_changed_key_runs_exactly_the_rules_that_read_it(unchanged, change):
-    folder, edit = unchanged
-    old, new, expected = CONFIG_CHANGES[change]
-    edit("config/presets/smoke.yaml", old, new)
-    assert rules_to_run(folder) == expected
-
-
-CHARTS = {
-    "tradeoff",
-    "training_curves",
-    "findings",
-    "differences_figure",
-    "attention_profile_figure",
-    "losses",
-    "report",
-    "all",
-}
-PICTURES = {"overlays", "samples_figure", "data_sheet"}
-
-CODE_CHANGES = {
-    "workflow_scripts/tradeoffs/training.py": FINE_TUNED,
-    "workflow_scripts/tradeoffs/attention.py": ATTENDED,
-    "workflow_scripts/tradeoffs/sampling.py": SAMPLED,
-    "workflow_scripts/tradeoffs/conditioning.py": FINE_TUNED,
-    "workflow_scripts/tradeoffs/evaluation/queries.py": (
-        {"location_prior", "attention_profile", "attention_profile_figure"} | PICTURES | SCORED
-    ),
-    "workflow_scripts/tradeoffs/evaluation/statistics.py": SUMMARISED | CHARTS,
-    "workflow_scripts/tradeoffs/evaluation/fidelity.py": FIDELITY,
-    "workflow_scripts/tradeoffs/paper/tables.py": TABLES,
-    "workflow_scripts/tradeoffs/paper/figures.py": CHARTS,
-    "workflow_scripts/tradeoffs/paper/pictures.py": PICTURES | {"report", "all"},
-    "workflow_scripts/tradeoffs/paper/style.py": PICTURES | CHARTS,
-    "workflow_scripts/tradeoffs/paper/report.py": {"report", "all"},
-    "workflow_scripts/tradeoffs/paper/report.html.j2": {"report", "all"},
-    "workflow_scripts/draw_samples.py": SAMPLED,
-}
-
-
-@pytest.mark.parametrize("name", CODE_CHANGES)
-def test_changed_code_runs_exactly_its_users(unchanged, name):
-    folder, edit = unchanged
-    edit(name, "\n", "\n\n")
-    assert rules_to_run(folder) == CODE_CHANGES[name]
-
-
-def test_what_was_put_back_runs_nothing(finished):
-    assert rules_to_run(finished) == set()
 
 
 def test_another_seed_runs_only_what_it_needs(finished):
@@ -325,16 +160,6 @@ def test_a_mistake_in_the_config_is_one_readable_error(tmp_path, arguments, mess
     assert "Traceback" not in run.stdout + run.stderr
 
 
-def test_a_second_run_with_other_cores_gives_the_same_bytes(finished, tmp_path):
-    again = copy_project(tmp_path / "again")
-    run = snakemake(again, "--cores", "1", "table1", "table2", "table7")
-    assert run.returncode == 0, run.stderr[-3000:]
-    for name in ("table1", "table2", "table7"):
-        for suffix in ("csv", "md", "tex"):
-            path = f"results/{name}.{suffix}"
-            assert (again / path).read_bytes() == (finished / path).read_bytes()
-
-
 def test_tables_and_figures_made_again_are_the_same_bytes(finished, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(finished, again, symlinks=True)
@@ -346,3 +171,50 @@ def test_tables_and_figures_made_again_are_the_same_bytes(finished, tmp_path):
     run = snakemake(again, "--cores", "2", "--forcerun", "table1", "tradeoff", "overlays")
     assert run.returncode == 0, run.stderr[-3000:]
     assert {path: path.read_bytes() for path in made if path.exists()} == before
+
+
+def test_check_tells_what_there_is_to_do_and_what_it_took(finished):
+    run = snakemake(finished, "--cores", "1", "check")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "prepared tables of the run" in run.stderr
+    rows = re.findall(r"^\| (finetune|heat_maps|samples) +\|.*\| +(\d+) +\| [\d.]+ +\|$", run.stderr, re.M)
+    assert {rule for rule, _ in rows} == {"finetune", "heat_maps", "samples"}
+    assert all(int(jobs) > 0 for _, jobs in rows)
+    again = snakemake(finished, "--cores", "1", "check")
+    assert "Disk space" in again.stderr
+
+
+def test_check_lists_everything_that_is_missing(finished):
+    run = snakemake(finished, "--cores", "1", "check", preset="paper")
+    assert run.returncode != 0 and "Traceback" not in run.stderr
+    missing = re.findall(r"MISSING (\S+):", run.stderr)
+    assert missing == ["data.mimic_cxr_jpg", "data.mimic_cxr_reports", "data.ms_cxr", "data.coco"]
+    assert "base model and 126 fine-tuned ones" in run.stderr
+
+
+def test_the_tables_follow_from_the_files_beside_them(finished):
+    run = snakemake(finished, "--cores", "1", "verify")
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("follows from the files") == 6
+
+
+def test_a_score_that_was_changed_by_hand_is_found(finished):
+    scores = next((finished / "results/smoke/evaluation/cxr/frozen").glob("seed0/final/localisation.csv"))
+    content = scores.read_bytes()
+    try:
+        scores.write_bytes(content.replace(b"corrected", b"corrected ", 1))
+        run = snakemake(finished, "--cores", "1", "verify")
+    finally:
+        scores.write_bytes(content)
+    assert run.returncode != 0
+    assert "seed0/final/localisation.csv: is not what rule localise wrote" in run.stderr
+
+
+def test_the_account_of_the_results_joins_all_jobs(finished):
+    joined = json.loads((finished / "results" / "provenance.json").read_text())
+    assert joined["config"]["preset"] == "smoke" and joined["commits"] and joined["devices"]
+    assert {"finetune", "heat_maps", "fidelity", "table1", "tradeoff", "report"} < set(joined["wall_seconds"])
+    assert "results/smoke/model/cxr/frozen/seed0/final" in joined["files"]
+    assert not [path for path in joined["sources"] if path.startswith("results/")]
+    model = json.loads((finished / "results/smoke/model/cxr/frozen/seed0/provenance.json").read_text())
+    assert model["wildcards"]["seed"] == "0" and model["params"]["training"]["steps"] == 6

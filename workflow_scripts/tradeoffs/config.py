@@ -695,7 +695,17 @@ def _folders(data: Data) -> dict[str, list[str]]:
 
 
 def check_paths(config: Config) -> None:
-    """Raises InputError if a folder or file that the run needs is not there; looks only at what `data.source` needs."""
+    """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`)."""
+    problems = missing_paths(config)
+    if problems:
+        raise _input_error(problems)
+
+
+def missing_paths(config: Config) -> list[str]:
+    """The folders and files that the run needs and that are not there, as dotted key, what is wrong, remedy.
+
+    Of the raw data, looks only at what `data.source` and `data.sets` need.
+    """
     problems = []
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
@@ -724,8 +734,7 @@ def check_paths(config: Config) -> None:
                 problems.append(f"{key}.revision: only a hub id has revisions; remove the key")
         except InputError as error:
             problems.append(f"{key}.source: {error}")
-    if problems:
-        raise _input_error(problems)
+    return problems
 
 
 def _folder_problems(key: str, folder: str | None, contents: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from tradeoffs.devices import gpus_asked, held_cards
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.files import sha256
+from tradeoffs.records import record_job
 
 logger = logging.getLogger("tradeoffs")
 
@@ -58,7 +60,8 @@ def job(snakemake) -> Iterator[None]:
     """Runs a script's body with its stderr copied to `snakemake.log[0]`, with at most `snakemake.threads` threads and
     on as many GPUs as it asks for.
 
-    An `InputError` or `Stopped` is printed as one line without a traceback; any error ends the job with exit code 1.
+    A job that went through is recorded (see `record_job`). An `InputError` or `Stopped` is printed as one line without
+    a traceback; any error ends the job with exit code 1.
     The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
     _keep_freed_memory()
@@ -76,9 +79,13 @@ def job(snakemake) -> Iterator[None]:
         try:
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(threads)
+            started = time.monotonic()
             cards = held_cards(gpus_asked(snakemake.resources)) if not launched() else nullcontext()
             with threadpool_limits(threads), cards:
                 yield
+            # not a script run by hand, nor one of several processes: the one that launched them records the job
+            if snakemake.log[0].startswith("logs/") and snakemake.output and not launched():
+                record_job(snakemake, time.monotonic() - started)
         except (InputError, Stopped) as error:
             print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
             sys.exit(1)

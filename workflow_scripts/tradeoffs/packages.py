@@ -1,6 +1,6 @@
 """Models that come as Python packages."""
 
-import importlib.util
+from importlib.util import find_spec
 from pathlib import Path
 
 from tradeoffs.errors import InputError
@@ -9,7 +9,7 @@ from tradeoffs.errors import InputError
 def package_folder(source: str) -> Path:
     """The folder of `package:name`: model in the installed package. Raises InputError if it is not there."""
     name = source.removeprefix("package:")
-    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    spec = find_spec(name) if name.isidentifier() else None
     if spec is None or spec.origin is None:
         raise InputError(
             f"the Python package {name} is not installed; pip install --no-deps -r envs/requirements-no-deps.txt, or "

@@ -2,21 +2,15 @@
 
 import ast
 import hashlib
-import json
-import platform
-import subprocess
+from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tradeoffs.files import atomic_path
+from tradeoffs.records import code_and_versions, write_json
 
 PACKAGE = "tradeoffs"
 SCRIPTS = Path(__file__).resolve().parent.parent
-REPORTED_PACKAGES = (
-    "torch", "diffusers", "transformers", "accelerate", "torchmetrics", "scikit-learn", "numpy", "pandas", "snakemake",
-)  # fmt: skip
 
 
 @cache
@@ -27,22 +21,27 @@ def code_digest(script: str) -> str:
     has changed; Snakemake's own code trigger sees the script alone, by date.
     script: file name in workflow_scripts/
     """
+    digest = hashlib.sha256()
+    for file in sorted(files_of(script)):
+        digest.update(file.relative_to(SCRIPTS).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def files_of(script: str) -> set[Path]:
+    """A script of workflow_scripts/ and every module of the package that it imports, directly or not."""
     files, pending = set(), [SCRIPTS / script]
     while pending:
         file = pending.pop()
         if file not in files:
             files.add(file)
             pending.extend(_imported_files(file))
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(file.relative_to(SCRIPTS).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:16]
+    return files
 
 
 @cache
 def _imported_files(file: Path) -> list[Path]:
     names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in _statements(ast.parse(file.read_text()).body):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -55,26 +54,20 @@ def _imported_files(file: Path) -> list[Path]:
     return files
 
 
-def commit() -> str:
-    """The project's git commit, with "-dirty" where tracked files differ from it; "unknown" outside a repository."""
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=SCRIPTS, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return run.stdout.strip()
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Statements and those within them; `ast.walk`, which visits expressions too, made up half of Snakemake's start."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+            yield from _statements(getattr(node, part, ()))
 
 
 def write_sidecar(path: str | Path, config: dict[str, Any], counts: dict[str, Any]) -> None:
-    """Writes the JSON beside a table: resolved config, seeds, commit, versions, counts."""
+    """Writes the JSON beside a table: resolved config, seeds, commit, versions, counts (see `record_job` too)."""
     content = {
         "config": config,
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in REPORTED_PACKAGES},
+        "seeds": {name: variant["seeds"] or config["seeds"] for name, variant in config["variants"].items()},
+        **code_and_versions(),
         "counts": counts,
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_json(path, content)

@@ -85,6 +85,16 @@ def prepare_images(
     return images.assign(subject_id=images["sample_id"], study_id="")[IMAGE_COLUMNS], captions, counts
 
 
+def count_images(coco: str | Path, prepared: str | Path | None = None) -> dict[str, int]:
+    """Numbers of listed images by split (train, test); images and objects are not looked at.
+
+    coco, prepared: as in prepare_images, whose errors it raises
+    """
+    parts = [part for part in _SPLITS if not (prepared and part == "train2017")]
+    numbers = {_SPLITS[p]: len(_read(_captions_file(Path(coco), p), {"images": {"id": int}})["images"]) for p in parts}
+    return numbers | ({"train": int((read_prepared(prepared)["split"] == "train").sum())} if prepared else {})
+
+
 def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """Groups the objects of val2017 into one row per image and class that the image's text names.
 
@@ -174,7 +184,7 @@ def read_prepared(path: str | Path) -> pd.DataFrame:
 
 def _read_part(coco: Path, part: str, counts: dict[str, int]) -> pd.DataFrame:
     """All listed images of train2017 or val2017: columns as of read_prepared, and the classes as Finding Labels."""
-    path = coco / "annotations" / f"captions_{part}.json"
+    path = _captions_file(coco, part)
     content = _read(
         path,
         {"images": {"id": int, "file_name": str}, "annotations": {"id": int, "image_id": int, "caption": str}},
@@ -214,6 +224,10 @@ def _read_part(coco: Path, part: str, counts: dict[str, int]) -> pd.DataFrame:
             ],
         }
     )
+
+
+def _captions_file(coco: Path, part: str) -> Path:
+    return coco / "annotations" / f"captions_{part}.json"
 
 
 def _instances_file(coco: Path, part: str) -> Path:

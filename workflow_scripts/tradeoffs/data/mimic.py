@@ -104,19 +104,58 @@ def prepare_images(
     max_missing: float,
     prepared: str | Path | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Makes the image table of MIMIC-CXR.
+    """Makes the image table of MIMIC-CXR: the listed images (see list_images) that have their files and texts.
+
+    max_missing: share of the images, and of the reports, that may be missing or unreadable
+
+    Removed are images of train, val and test without an impression. Returns the table, sorted by subject, study and
+    image, and counts of images by reason.
+    Raises InputError as list_images does, or if too many files are missing, or nothing is left.
+    """
+    jpg = Path(mimic_cxr_jpg)
+    table, counts = list_images(mimic_cxr_jpg, mimic_reports, ms_cxr, views, prepared)
+
+    def drop(bad: pd.Series, reason: str) -> None:
+        nonlocal table
+        counts[reason] = int(bad.sum())
+        table = table[~bad]
+
+    if not prepared:
+        table = table.assign(text=_read_impressions(table["report"], max_missing))
+    needs_text = table["split"].isin(SPLITS_WITH_TEXT)
+    drop(needs_text & table["text"].isna(), "report file missing")
+    table = table.assign(text=table["text"].fillna("").astype(str))
+    drop(needs_text[table.index] & (table["text"] == ""), "no impression in the report")
+    table = table.assign(path=f"{jpg}/" + table["path"])
+    faults = pd.Series(check_image_files(table["path"].tolist(), max_missing), index=table.index, dtype=str)
+    drop(faults == "missing", "image file missing")
+    drop(faults[table.index] == "unreadable", "image file unreadable")
+    counts["kept"] = len(table)
+    if table.empty:
+        raise InputError(f"{prepared or jpg}: no image is left of {counts}; check the folders and the views")
+    return table[IMAGE_COLUMNS].reset_index(drop=True), counts
+
+
+def list_images(
+    mimic_cxr_jpg: str | Path,
+    mimic_reports: str | Path | None,
+    ms_cxr: str | Path,
+    views: Sequence[str],
+    prepared: str | Path | None = None,
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The images that MIMIC-CXR's CSV files list, by split; neither they nor the reports are opened.
 
     mimic_cxr_jpg: the folder with files/p10/... and, unless there is a prepared table, the CSV files
     mimic_reports: the folder with files/p10/... of reports, not read if there is a prepared table
     ms_cxr: MS-CXR's CSV or folder, whose images become the split mscxr (whatever their view)
     views: the view positions that are kept, such as PA and AP
-    max_missing: share of the images, and of the reports, that may be missing or unreadable
     prepared: the original's table (see read_prepared) in place of MIMIC's CSV files and reports
 
     The folder p19 becomes the split p19, other images keep their split. Removed are images outside mscxr whose subject
-    has an MS-CXR image (docs/differences.md, row 21), and images of train, val and test without an impression.
-    Returns the table, sorted by subject, study and image, and counts of images by reason.
-    Raises InputError if the files are not as their owners ship them, too many are missing, or nothing is left.
+    has an MS-CXR image (docs/differences.md, row 21).
+    Returns the columns of read_prepared (with `report`, its path, in place of the text if that is not prepared),
+    sorted by subject, study and image, and counts of images by reason.
+    Raises InputError if the files are not as their owners ship them.
     """
     jpg = Path(mimic_cxr_jpg)
     if prepared:
@@ -143,21 +182,7 @@ def prepare_images(
     drop((table["split"] != "mscxr") & table["subject_id"].isin(subjects), "subject has an MS-CXR image")
     drop(_in_an_earlier_split(table), "subject has an image of another split")
 
-    table = table.sort_values(["subject_id", "study_id", "sample_id"], ignore_index=True)
-    if not prepared:
-        table = table.assign(text=_read_impressions(table["report"], max_missing))
-    needs_text = table["split"].isin(SPLITS_WITH_TEXT)
-    drop(needs_text & table["text"].isna(), "report file missing")
-    table = table.assign(text=table["text"].fillna("").astype(str))
-    drop(needs_text[table.index] & (table["text"] == ""), "no impression in the report")
-    table = table.assign(path=f"{jpg}/" + table["path"])
-    faults = pd.Series(check_image_files(table["path"].tolist(), max_missing), index=table.index, dtype=str)
-    drop(faults == "missing", "image file missing")
-    drop(faults[table.index] == "unreadable", "image file unreadable")
-    counts["kept"] = len(table)
-    if table.empty:
-        raise InputError(f"{prepared or jpg}: no image is left of {counts}; check the folders and the views")
-    return table[IMAGE_COLUMNS].reset_index(drop=True), counts
+    return table.sort_values(["subject_id", "study_id", "sample_id"], ignore_index=True), counts
 
 
 def read_prepared(path: str | Path) -> pd.DataFrame:

@@ -1,0 +1,19 @@
+# What is there before a run.
+
+
+rule check:
+    """Says what is there, what is missing, and what the run will cost in passes, time and disk space; makes nothing."""
+
+    # no benchmark: Snakemake takes it for output, and would check only once
+    log:
+        f"{LOGS}/check.log",
+    conda:
+        ENVIRONMENT
+    params:
+        run=RUN,
+        config=CONFIG.dump(),
+        missing=MISSING,
+        folders={"cxr": ["data.mimic", "data.ms_cxr"], "coco": ["data.coco"]},
+        code=code_digest("check.py"),
+    script:
+        "../workflow_scripts/check.py"

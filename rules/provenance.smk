@@ -1,0 +1,38 @@
+# What the results were made from, and whether they still follow from it.
+
+
+rule provenance:
+    """Joins the records of all jobs behind the tables and figures: versions, checksums, wall times."""
+    input:
+        results=rules.report.input.tables + rules.report.input.figures + rules.report.output,
+    output:
+        joined="results/provenance.json",
+    log:
+        f"{LOGS}/paper/provenance.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/provenance.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        run=RUN,
+        config=CONFIG.dump(),
+        code=code_digest("join_provenance.py"),
+    script:
+        "../workflow_scripts/join_provenance.py"
+
+
+rule verify:
+    """Verifies that the tables in results/ follow from the files beside them; makes nothing."""
+
+    # no benchmark: Snakemake takes it for output, and would verify only once
+    log:
+        f"{LOGS}/paper/verify.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_digest("verify.py"),
+    script:
+        "../workflow_scripts/verify.py"

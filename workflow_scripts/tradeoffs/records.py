@@ -1,0 +1,96 @@
+"""The record of a finished job: what it was made from, by which code, on what and how long it took."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tradeoffs.files import atomic_path, sha256
+
+REPORTED_PACKAGES = (
+    "torch", "diffusers", "transformers", "accelerate", "torchmetrics", "scikit-learn", "numpy", "pandas", "snakemake",
+)  # fmt: skip
+
+
+def record_job(snakemake, seconds: float) -> None:
+    """Writes what a finished job was made from: params, checksums of input and output, commit, versions, device and
+    wall time.
+
+    The record is the job's output `provenance`, if its rule has one (beside a model), else it lies in
+    results/<run>/provenance as the log lies in logs/<run>.
+    A table's sidecar takes up what it lacks of it.
+    """
+    place = Path(snakemake.log[0]).with_suffix(".json").parts
+    inputs, outputs = _by_name(snakemake.input), _by_name(snakemake.output)
+    path = Path("results", place[1], "provenance", *place[2:])
+    if "provenance" in outputs:
+        path = Path(snakemake.output.provenance)
+        del outputs["provenance"]
+    record = {
+        "rule": snakemake.rule,
+        "wildcards": dict(snakemake.wildcards.items()),
+        "params": dict(snakemake.params.items()),
+        "input": inputs,
+        "output": outputs,
+        **code_and_versions(),
+        "device": _device(),
+        "seconds": round(seconds, 3),
+        "inputs": checksums(listed(inputs)),
+    }
+    if "sidecar" in outputs:
+        sidecar = Path(snakemake.output.sidecar)
+        more = {key: record[key] for key in ("device", "seconds", "inputs")}
+        write_json(sidecar, json.loads(sidecar.read_text()) | more)
+    write_json(path, record | {"outputs": checksums(listed(outputs))})
+
+
+def commit() -> str:
+    """The project's git commit, with "-dirty" where tracked files differ from it; "unknown" outside a repository."""
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return run.stdout.strip()
+
+
+def code_and_versions() -> dict[str, Any]:
+    """The project's commit, and the versions of Python and of the packages that matter."""
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in REPORTED_PACKAGES},
+    }
+
+
+def checksums(paths: Iterable[str]) -> dict[str, str]:
+    """Digest (see `sha256`) of each file and folder, by its path."""
+    return {path: sha256(path) for path in paths}
+
+
+def listed(files: Mapping[str, str | list[str]]) -> list[str]:
+    """All paths of a job's input or output, where a name stands for one or several."""
+    return [path for value in files.values() for path in ([value] if isinstance(value, str) else value)]
+
+
+def _by_name(files) -> dict[str, str | list[str]]:
+    """Snakemake's input or output as plain paths."""
+    return {name: str(value) if isinstance(value, str) else list(map(str, value)) for name, value in files.items()}
+
+
+def _device() -> str:
+    """The GPU that a job could use, by its name, or the CPU's architecture."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else f"CPU {platform.machine()}"
+
+
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
+    """Writes content as JSON with sorted keys."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
