@@ -66,3 +66,12 @@ def test_digest_tells_names_and_contents(tmp_path):
     (copy / "index").write_text("2")
     assert sha256(copy) == digests[-1]  # where the folder lies does not matter
     assert sha256(folder, copy) != sha256(folder)
+
+
+def test_digest_ignores_what_snakemake_adds_to_a_folder(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_text("1")
+    before = sha256(folder)
+    (folder / ".snakemake_timestamp").touch()
+    assert sha256(folder) == before

@@ -377,9 +377,15 @@ def test_a_table_is_read_as_it_was_written(files):
     assert table.notes == ["n < 10 & more", "a second note"]
 
 
-def test_a_file_without_a_table_is_refused(files):
-    (files / "bad.md").write_text("# Table 9\n\nnothing\n")
-    with pytest.raises(InputError, match="bad.md: has no title or no table"):
+def test_a_table_without_rows_is_its_notes(files):
+    (files / "differences.md").write_text("# Differences\n\n- No variant has a counterpart.\n")
+    table = read_table(files / "differences.md", {}, files / "report.html")
+    assert table.blocks == [] and table.notes == ["No variant has a counterpart."]
+
+
+def test_a_file_without_content_is_refused(files):
+    (files / "bad.md").write_text("# Table 9\n")
+    with pytest.raises(InputError, match="bad.md: has no title or no content"):
         read_table(files / "bad.md", {}, files / "report.html")
 
 

@@ -69,7 +69,14 @@ def chain(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("raw.txt").write_text("raw")
     of_model = "results/r/model/cxr/frozen/seed0/provenance.json"
-    run_job("images", "logs/r/data/images.log", {"raw": "raw.txt"}, {"images": "images.csv"}, views=["PA"])
+    run_job(
+        "images",
+        "logs/r/data/images.log",
+        {"raw": "raw.txt"},
+        {"images": "images.csv"},
+        views=["PA"],
+        order={"b": 1, "a": 2},
+    )
     run_job("finetune", "logs/r/model/f.log", {"images": "images.csv"}, {"model": "m", "provenance": of_model})
     for seed in "01":
         run_job("score", f"logs/r/scores/{seed}.log", {"images": "images.csv", "model": "m"}, {"scores": f"{seed}.csv"})
@@ -80,7 +87,8 @@ def chain(tmp_path, monkeypatch):
 
 def test_a_job_leaves_a_record_of_what_it_was_made_from(chain):
     record = json.loads(Path("results/r/provenance/data/images.json").read_text())
-    assert record["rule"] == "images" and record["wildcards"] == {"seed": "0"} and record["params"] == {"views": ["PA"]}
+    assert record["rule"] == "images" and record["wildcards"] == {"seed": "0"} and record["params"]["views"] == ["PA"]
+    assert list(record["params"]["order"]) == ["b", "a"]
     assert record["inputs"] == {"raw.txt": sha256("raw.txt")}
     assert record["outputs"] == {"images.csv": sha256("images.csv")}
     assert record["seconds"] >= 0 and record["device"] and record["packages"]["torch"] and record["commit"]

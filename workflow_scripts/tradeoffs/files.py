@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 from tqdm.contrib.concurrent import thread_map
 
+SNAKEMAKE_TIMESTAMP = ".snakemake_timestamp"
 _IO_THREADS = 16  # the file system is waited for, not the processor
 _CHUNK = 256  # a task for each of 400,000 files takes longer than their reading, and half a GB
 
@@ -44,10 +45,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def sha256(*paths: str | Path) -> str:
-    """Digest (hex) of the files' names and contents; folders count with every file below them."""
+    """Digest (hex) of the files' names and contents; folders count with every file below them.
+
+    But for the empty file that Snakemake puts into a folder after the job that made it.
+    """
     digest = hashlib.sha256()
     for path in map(Path, paths):
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        below = (p for p in path.rglob("*") if p.is_file() and p.name != SNAKEMAKE_TIMESTAMP)
+        files = sorted(below) if path.is_dir() else [path]
         for file in files:
             digest.update(file.relative_to(path.parent).as_posix().encode())
             with file.open("rb") as content:

@@ -91,6 +91,6 @@ def _device() -> str:
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Writes content as JSON with sorted keys."""
+    """Writes content as JSON; the order of keys, which is that of a table's rows in some params, stays."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
+        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")

@@ -101,7 +101,7 @@ def read_table(path: str | Path, captions: Mapping[str, tuple[str, str]], report
     """A table from the Markdown that `tradeoffs.paper.rendering` writes; its CSV has the same name.
 
     report: the file that will link to the CSV
-    Raises InputError for a file without a title or without a table.
+    Raises InputError for a file without a title, or with neither a table nor a note that says why.
     """
     path = Path(path)
     title, heading = "", ""
@@ -122,8 +122,8 @@ def read_table(path: str | Path, captions: Mapping[str, tuple[str, str]], report
             heading = line.strip("*")
         elif line:
             notes.append(line.removeprefix("- "))
-    if not title or not grids:
-        raise InputError(f"{path}: has no title or no table; delete the file to have it made again")
+    if not title or not (grids or notes):
+        raise InputError(f"{path}: has no title or no content; delete the file to have it made again")
     caption = captions.get(path.stem, ("", ""))[1]
     csv = Path(os.path.relpath(path.with_suffix(".csv"), Path(report).parent)).as_posix()
     return Table(path.stem, title, caption, [_block(*grid) for grid in grids], notes, csv)
