@@ -1,0 +1,174 @@
+"""The workflow on a real SLURM with two made-up GPUs, from the submission to the last table.
+
+The chest radiographs of the smoke preset, so that it takes minutes; jobs that got a GPU compute on the CPU.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from project import PROJECT, copy_project
+from slurm import command, jobs, wait_for
+
+RUN_A_MODEL = {
+    "latents",
+    "finetune",
+    "heat_maps",
+    "attention_profile",
+    "samples",
+    "classifier",
+    "real_features",
+    "fidelity",
+}
+ON_CPU_NODES = {"phantoms", "prepare_images", "base_model", "localise", "location_prior", "overlays"}
+FINE_TUNED = "results/smoke/model/cxr/frozen/seed0"
+CONFIG = [
+    "preset=smoke",
+    "data={sets: [cxr]}",
+    "variants={sentences_learnable: false}",
+    "training={steps: 60, checkpoint_every: 10}",
+    "heat_maps={shards: 2}",
+]
+ONE_GPU = "resources={gpus: 1}"
+
+
+def snakemake(folder: Path, *arguments: str, resources: str = ONE_GPU) -> subprocess.Popen:
+    """Starts the workflow with the profile as it is, without the accounting database that the tests do not have."""
+    waits = ["--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=2", "--latency-wait=20"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--profile", "slurm", *waits, *arguments, "--config", *CONFIG, resources],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(head: subprocess.Popen, seconds: float = 600) -> str:
+    """What a call of snakemake printed, when it has succeeded."""
+    try:
+        printed = head.communicate(timeout=seconds)[0]
+    finally:
+        head.kill()
+    assert head.returncode == 0, printed[-6000:]
+    return printed
+
+
+@pytest.fixture(scope="module")
+def finished(slurm, tmp_path_factory):
+    """A copy of the project in which everything was made on SLURM, what snakemake printed, and the SLURM jobs."""
+    folder = copy_project(tmp_path_factory.mktemp("cluster") / "project")
+    printed = finish(snakemake(folder, "all"))
+    return folder, printed, jobs()
+
+
+@pytest.fixture
+def without(finished, tmp_path):
+    """Makes copies of the finished project without a file or folder of its results."""
+
+    def copy(missing: str) -> Path:
+        folder = tmp_path / "project"
+        shutil.copytree(finished[0], folder, symlinks=True)
+        path = folder / missing
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return folder
+
+    return copy
+
+
+def test_everything_is_made(finished):
+    results = finished[0] / "results"
+    assert pd.read_csv(results / "table1.csv")["auc_roc"].notna().all()
+    assert (results / "report.html").is_file()
+
+
+def test_jobs_that_run_a_model_get_one_gpu_and_the_others_none(finished):
+    got = {(job["rule"], job["Partition"], job.get("TresPerJob")) for job in finished[2]}
+    assert got == {(rule, "gpu", "gres:gpu:1") for rule in RUN_A_MODEL} | {(rule, "cpu", None) for rule in ON_CPU_NODES}
+    for benchmark in (finished[0] / "results/smoke/benchmarks").rglob("*.tsv"):
+        name = benchmark.relative_to(finished[0] / "results/smoke/benchmarks").with_suffix(".log")
+        seen = re.findall("^GPUs: (.*)$", (finished[0] / "logs/smoke" / name).read_text(), re.M)
+        rule = pd.read_csv(benchmark, sep="\t").at[0, "rule_name"]
+        assert len(seen) == (rule in RUN_A_MODEL) and set(seen) <= {"0", "1"}, name
+
+
+def test_rules_ask_for_memory_and_time_themselves(finished):
+    asked = {job["rule"]: (job["MinMemoryNode"], job["TimeLimit"]) for job in finished[2]}
+    assert asked["localise"] == ("4000M", "02:00:00")
+    assert asked["finetune"] == ("2000M", "00:10:00")
+
+
+def test_shards_are_one_job_array(finished):
+    arrays = {(job["rule"], job["ArrayJobId"]) for job in finished[2] if "ArrayJobId" in job}
+    assert {rule for rule, _ in arrays} >= {"latents", "heat_maps"}
+
+
+def test_no_job_ran_twice_and_nothing_is_left_to_do(finished):
+    folder, _, done = finished
+    assert all(job["JobState"] == "COMPLETED" for job in done)
+    benchmarks = [pd.read_csv(path, sep="\t") for path in (folder / "results/smoke/benchmarks").rglob("*.tsv")]
+    on_slurm = [rule for table in benchmarks for rule in table["rule_name"] if rule in RUN_A_MODEL | ON_CPU_NODES]
+    assert len(done) == len(on_slurm)
+    again = finish(snakemake(folder, "all"))
+    assert "Nothing to be done" in again
+    assert len(jobs()) == len(done)
+
+
+def test_a_summary_of_times_and_gpu_hours_ends_the_run(finished):
+    rows = re.findall(r"^\| (.+?) +\| +(\d+) \|.*\| +([\d:]+) \|", finished[1], re.M)
+    hours = {step: gpu_time for step, _, gpu_time in rows}
+    assert hours["model / finetune"] > "0:00:00" and hours["evaluation / localise"] == "0:00:00"
+    assert hours["all steps"] > hours["model / finetune"]
+
+
+def test_logs_of_slurm_are_kept_by_rule(finished):
+    folder = finished[0] / "logs/slurm"
+    assert {path.parts[len(folder.parts)] for path in folder.rglob("*.log")} == {
+        f"rule_{rule}" for rule in RUN_A_MODEL | ON_CPU_NODES
+    }
+
+
+def test_a_cancelled_fine_tuning_goes_on_from_its_checkpoint_to_the_same_weights(finished, without):
+    folder = without(FINE_TUNED)
+    log = folder / "logs/smoke/model/cxr/frozen/seed0/finetune.log"
+    checkpoints = folder / FINE_TUNED / "checkpoint"
+    head = snakemake(folder, "--retries=0", f"{FINE_TUNED}/losses.csv")
+    wait_for("a checkpoint", lambda: any(checkpoints.glob("step*/about.json")), 180)
+    command("scancel", *command("squeue", "-h", "-o", "%i").split())
+    printed = head.communicate(timeout=180)[0]
+    assert head.returncode != 0 and "CANCELLED" in printed
+    stopped = re.search(r"stopped by SIGTERM after step (\d+) of 60", log.read_text())
+    finish(snakemake(folder, f"{FINE_TUNED}/losses.csv"))
+    assert f"resumed after step {stopped[1]}" in log.read_text()
+    weights = [path.relative_to(folder) for path in (folder / FINE_TUNED).rglob("*.safetensors")]
+    assert weights and all((folder / path).read_bytes() == (finished[0] / path).read_bytes() for path in weights)
+    assert not checkpoints.exists()
+
+
+def test_a_job_over_its_memory_is_tried_again_with_more(finished, without):
+    before = len(jobs())
+    latents = "results/smoke/model/cxr/latents/mscxr_0.safetensors"
+    finish(snakemake(without(latents), latents, resources="resources={gpus: 1, mem_mb: 350}"))
+    tried = sorted(jobs()[before:], key=lambda job: int(job["JobId"]))
+    assert [job["MinMemoryNode"] for job in tried] == ["350M", "700M"]
+    assert [job["JobState"] for job in tried] == ["FAILED", "COMPLETED"]
+
+
+def test_the_line_for_several_nodes_is_one_that_slurm_takes(slurm):
+    line = re.search(r"^sbatch (--nodes.*?) --wrap", (PROJECT / "docs/slurm.md").read_text(), re.M)[1]
+    command("sbatch", "--test-only", "--partition=both", *line.split(), "--wrap=hostname")
+
+
+def test_nothing_is_left_behind(finished):
+    assert command("squeue", "-h") == ""
+    folder = finished[0]
+    assert not list((folder / ".snakemake/locks").iterdir())
+    assert not [path for path in folder.rglob("*") if path.name == "checkpoint" or path.suffix == ".tmp"]
+    processes = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [words for words in processes if any(str(folder).encode() in word for word in words)]
