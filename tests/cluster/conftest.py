@@ -1,5 +1,5 @@
 import pytest
-from slurm import NoSlurm, running_slurm
+from slurm_daemons import NoSlurm, running_slurm
 
 
 @pytest.fixture(scope="session")

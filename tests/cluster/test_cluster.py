@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from project import PROJECT, copy_project
-from slurm import command, jobs, wait_for
+from slurm_daemons import command, jobs, wait_for
 
 RUN_A_MODEL = {
     "latents",
