@@ -15,6 +15,8 @@ import pytest
 from project import PROJECT, copy_project
 from slurm_daemons import command, jobs, wait_for
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 RUN_A_MODEL = {
     "latents",
     "finetune",
