@@ -160,6 +160,18 @@ def test_a_mistake_in_the_config_is_one_readable_error(tmp_path, arguments, mess
     assert "Traceback" not in run.stdout + run.stderr
 
 
+def test_a_table_is_that_of_the_last_configuration_and_comes_back_with_the_one_before(finished, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(finished, again, symlinks=True)
+    table, sidecar = again / "results" / "table1.csv", again / "results" / "table1.json"
+    before = table.read_bytes()
+    for protocol in ("published", "corrected"):
+        run = snakemake(again, "--cores", "2", "table1", more_config=[f"evaluation={{protocol: {protocol}}}"])
+        assert run.returncode == 0, run.stderr[-3000:]
+        assert json.loads(sidecar.read_text())["config"]["evaluation"]["protocol"] == protocol
+        assert (table.read_bytes() == before) == (protocol == "corrected")
+
+
 def test_tables_and_figures_made_again_are_the_same_bytes(finished, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(finished, again, symlinks=True)
