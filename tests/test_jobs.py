@@ -35,6 +35,15 @@ def test_log_holds_what_the_terminal_shows(snakemake, capsys):
     assert shown == Path(snakemake.log[0]).read_text() == "progress\n3 images\n"
 
 
+def test_a_job_within_a_job_leaves_the_outer_log_alone(snakemake, tmp_path):
+    with job(snakemake):
+        with job(SimpleNamespace(log=[str(tmp_path / "inner.log")], threads=1, rule="table1", resources={})):
+            logger.info("inner")
+        logger.info("outer")
+    assert Path(snakemake.log[0]).read_text() == "inner\nouter\n"
+    assert (tmp_path / "inner.log").read_text() == "inner\n"
+
+
 def test_input_error_is_one_line(snakemake, capsys):
     terminal = sys.stderr
     with pytest.raises(SystemExit) as end, job(snakemake):

@@ -65,7 +65,8 @@ def job(snakemake) -> Iterator[None]:
     The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
     _keep_freed_memory()
-    terminal = sys.stderr
+    terminal, root = sys.stderr, logging.getLogger()
+    handlers, level_before = root.handlers[:], root.level
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
     threads = max(1, snakemake.threads // processes)
     os.makedirs(os.path.dirname(snakemake.log[0]) or ".", exist_ok=True)
@@ -94,6 +95,8 @@ def job(snakemake) -> Iterator[None]:
             sys.exit(1)
         finally:
             sys.stderr = terminal
+            root.handlers[:] = handlers
+            root.setLevel(level_before)
 
 
 def identity(snakemake) -> str:
