@@ -1,5 +1,5 @@
-"""Measures the workflow against plain implementations of the original's procedures and prints the ratios; a run of all
-parts also writes them to results.md beside this file."""
+"""Measures the workflow against plain implementations of the original's procedures and prints the ratios; each part
+leaves its table in results/ too."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import dag, fine_tuning, heat_maps, localisation, prepare_mimic
 from benchmarks.measuring import markdown
-from tradeoffs.provenance import commit
+from tradeoffs.records import commit
 
 PARTS = {
     "localisation": localisation,
@@ -27,14 +27,13 @@ def main() -> None:
     unknown = set(chosen) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
-    rows = []
-    for part in chosen or PARTS:
-        rows += PARTS[part].rows()
-        print(markdown(rows), flush=True)  # as they come; a full run takes long
     machine = f"{os.cpu_count()} x {platform.machine()}, torch {version('torch')}, commit {commit()}"
-    results = f"{markdown(rows)}\n\nCPU time on one thread; {machine}.\n"
-    if not chosen:
-        Path(__file__).with_name("results.md").write_text(f"# Results of `python -m benchmarks`\n\n{results}")
+    for part in chosen or PARTS:
+        results = f"{markdown(PARTS[part].rows())}\n\n{machine}\n"
+        print(results, flush=True)
+        file = Path(__file__).parent / "results" / f"{part}.md"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"# `python -m benchmarks {part}`\n\n{results}")
 
 
 if __name__ == "__main__":

@@ -87,9 +87,9 @@ class Case:
 
 
 CASES = {
-    "Stable Diffusion 2 layout": Case(images=1, batch_size=1, pairs=1, rounds=2),
-    "Stable Diffusion 1 layout": Case(images=1, batch_size=1, pairs=1, rounds=1),
     "the demo's base": Case(images=16, batch_size=8, pairs=64, rounds=3),
+    "Stable Diffusion 2 layout": Case(images=1, batch_size=1, pairs=1, rounds=1),
+    "Stable Diffusion 1 layout": Case(images=1, batch_size=1, pairs=1, rounds=1),
 }
 
 

@@ -1,6 +1,9 @@
 """What the benchmarks compare gives equal numbers, and their instruments measure."""
 
+import runpy
+
 import numpy as np
+import pytest
 import torch
 
 from benchmarks import fine_tuning, localisation, prepare_mimic
@@ -56,3 +59,10 @@ def test_generated_files_are_prepared_as_mimics_are(tmp_path):
     assert set(images["split"]) >= {"mscxr", "p19", "train"} and counts["no impression in the report"] > 0
     grounding, _ = mscxr.prepare_grounding(folders[2], images)
     assert len(grounding) == 30
+
+
+def test_an_unknown_part_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", "dag", "speed"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("benchmarks", run_name="__main__")
+    assert "there is no part speed; choose from localisation, fine_tuning, heat_maps, dag" in capsys.readouterr().err
