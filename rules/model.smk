@@ -102,7 +102,9 @@ rule finetune:
     output:
         model=directory(f"{MODEL}/final"),
         milestones=directory(f"{MODEL}/milestones"),
-        ema=directory(f"{MODEL}/ema") if CONFIG.training.ema_decay else [],
+        # there without training.ema_decay too, and empty: a job with an output that no run has made yet is not
+        # made again when its params change
+        ema=directory(f"{MODEL}/ema"),
         losses=f"{MODEL}/losses.csv",
         record=f"{MODEL}/training.json",
         counts=f"{MODEL}/training_counts.csv",

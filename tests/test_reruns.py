@@ -93,7 +93,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "variants.<name>.text_encoder": ("frozen", TRAINED_VARIANT),
     "variants.<name>.text": ("finding_labels", TRAINED_VARIANT),
     "variants.<name>.encoder": ("other", {"encoder"} | TRAINED_VARIANT),
-    "variants.<name>.lora_rank": (8, TABLES),
+    "variants.<name>.lora_rank": (8, TRAINED_VARIANT),
     "variants.<name>.sets": (["cxr"], TABLES),  # where its text is all the same
     "variants.<name>.weights": ("ema", FINE_TUNED),  # with what it needs, an average and the variant that keeps it
     "variants.<name>.seeds": ([1], TRAINED_VARIANT),
@@ -246,6 +246,7 @@ FILES_BY_SCRIPTS: dict[frozenset[str], list[str]] = defaultdict(list)
 for _file, _scripts in scripts_by_file().items():
     FILES_BY_SCRIPTS[_scripts].append(_file)
 CODE_GROUPS = {files[0]: (scripts, files) for scripts, files in FILES_BY_SCRIPTS.items()}
+CODE_GROUPS["template"] = frozenset({"report.py"}), ["tradeoffs/paper/report.html.j2"]
 
 
 def edges_of(graph: str) -> set[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from accelerate import PartialState
 
@@ -62,6 +63,8 @@ def main() -> None:
     if outcome.use_ema:
         outcome.use_ema()
         save(output.ema)
+    else:
+        Path(output.ema).mkdir()
     run.check()
     write_table(outcome.losses, output.losses)
     unreadable = {"read": len(images), "image unreadable": int((~encoded).sum())}
