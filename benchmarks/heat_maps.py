@@ -43,7 +43,7 @@ def plain_token_maps(
             model.unet.set_attn_processor(attention)
             sample = sampler.step(model.unet(noisy, time, context).sample, time, noisy).prev_sample
             stored.append(attention.maps)
-        model.unet.set_attn_processor(before)
+        model.unet.set_attn_processor(dict(before))  # which diffusers empties
         model.vae.decode(sample / model.vae.config.scaling_factor)
         results += [maps[-keep:].mean(dim=(0, 1)) for maps in _concatenated(stored, latents.shape[2:])]
     return results
