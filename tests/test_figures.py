@@ -423,6 +423,7 @@ def run_script(folder: Path, name: str, inputs: dict, params: dict) -> dict[str,
         output=SimpleNamespace(pdf=str(folder / "figure.pdf"), png=str(folder / "figure.png")),
         log=[str(folder / "log")],
         threads=1,
+        resources={},
         rule=name,
     )
     runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": snakemake})

@@ -259,6 +259,7 @@ def test_script(tmp_path):
         rule="write_phantom_coco",
         threads=2,
         log=[str(tmp_path / "log")],
+        resources={},
         params=SimpleNamespace(phantoms={"seed": 1, "train": 2, "val": 1}),
         output=SimpleNamespace(raw=tmp_path / "raw"),
     )
