@@ -51,7 +51,7 @@ def fine_tune(run_script, data, base, variant, encoder):
             "checkpoints": str(data / "checkpoint"),
             "code": "",
         },
-        output={name: data / name for name in ("model", "milestones", "losses", "record", "counts")},
+        output={name: data / name for name in ("model", "milestones", "ema", "losses", "record", "counts")},
         wildcards={"seed": "0"},
     )
     return data / "model", data / "milestones" / "step2"
