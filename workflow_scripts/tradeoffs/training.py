@@ -206,8 +206,9 @@ def fine_tune(
     """Trains the `trained_parts`, all at the same rate, in place.
 
     keep_milestone: called in the main process with each step of `settings.milestones` when the model has come so far
-    AdamW on the raw weights. With several processes (see tradeoffs.jobs.launch) each takes its part of every effective
-    batch; draws belong to places in the batch, so results do not depend on the number of processes but for rounding.
+    AdamW on the raw weights. With several processes (see tradeoffs.distributed.launch) each takes its part of every
+    effective batch; draws belong to places in the batch, so results do not depend on the number of processes but for
+    rounding.
     Exception: a network with dropout of its own (none that models.encoders loads) draws once a pass.
     `run` holds the last checkpoints; a run of the same identity continues from them, on one device bit for bit if the
     device computes deterministically, as CPUs do.
