@@ -24,6 +24,11 @@ def copy_project(target: Path) -> Path:
     return target
 
 
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without what pytest needs to find our modules, and `more`."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | more
+
+
 def snakemake(
     folder: Path,
     *arguments: str,
@@ -34,7 +39,7 @@ def snakemake(
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments, "--config", f"preset={preset}", *more_config],
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | (environment or {}),
+        env=clean_environment(**(environment or {})),
         capture_output=True,
         text=True,
     )

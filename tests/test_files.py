@@ -1,8 +1,9 @@
 import hashlib
+import os
 
 import pytest
 
-from tradeoffs.files import atomic_path, sha256
+from tradeoffs.files import atomic_path, remove_leftovers, sha256
 
 
 def test_file_appears_when_it_is_whole(tmp_path):
@@ -37,6 +38,23 @@ def test_folder_is_replaced_as_a_whole(tmp_path):
             (temporary / name).write_text(name)
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["model", "table.csv", "samples[0].csv.gz"])
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path, name):
+    for kept in (name, f"other_{name}", f".{name}"):
+        (tmp_path / kept).touch()
+    before = set(tmp_path.iterdir())
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.touch()
+        remove_leftovers(tmp_path / f"other_{name}")
+        assert set(tmp_path.iterdir()) == before | {temporary}
+        killed = temporary.with_name(temporary.name.replace(str(os.getpid()), "1"))
+        killed.mkdir()
+        (killed / "part").touch()
+        remove_leftovers(tmp_path / name)
+        assert set(tmp_path.iterdir()) == before
+        temporary.touch()
 
 
 def test_digest_by_hand(tmp_path):

@@ -1,11 +1,12 @@
 """What kills, full disks, read-only folders and a second run leave behind: after a plain rerun, the same bytes.
 
-`python -m pytest -m interruptions` goes through all of them (about twice the time of the smoke preset); the ordinary
-tests only through one kill.
+`python -m pytest -m interruptions` goes through all of them, each in every script; the ordinary tests only through
+one kill.
 """
 
-import contextlib
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,34 +18,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from project import copy_project, snakemake
+from PIL import Image
+from project import PROJECT, clean_environment, copy_project, rules_of, snakemake
+from safetensors import SafetensorError, safe_open
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
 TABLES = ["table1", "table2", "table3", "table7", "table1_coco_categories", "differences"]
 PATIENCE = 600  # seconds
-STAGES = [  # scripts in whose jobs the run is killed, in the order data flows
-    "write_phantoms",
-    "prepare_images",
-    "base_model",
-    "latents",
-    "finetune",
-    "heat_maps",
-    "localise",
-    "draw_samples",
-    "score_fidelity",
-    "summarise_localisation",
-    "table1",
-    "report",
-]
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+def running(folder: Path, *arguments: str, **environment: str) -> Iterator[subprocess.Popen]:
     """Snakemake with the smoke preset in a process group of its own, which is gone after the block."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--config", "preset=smoke"]
     with open(folder / "snakemake.txt", "a") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=clean_environment(**environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             yield process
         finally:
@@ -53,29 +49,12 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
             process.wait()
 
 
-def wait_for(found: Callable[[], object], process: subprocess.Popen):
-    """What `found` returns as soon as that is something; None if the process ends before."""
+def wait_for(there: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Returns as soon as `there()` is true, which must be before the process ends."""
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if result := found():
-            return result
-        if process.poll() is not None:
-            return None
+    while not there():
+        assert process.poll() is None and time.monotonic() < until
         time.sleep(0.05)
-    raise TimeoutError
-
-
-def jobs(folder: Path, script: str) -> list[int]:
-    """Process ids of the running jobs of a script in this folder."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            command = (process / "cmdline").read_bytes().decode().split("\0")
-        except OSError:  # no process, or it has ended
-            continue
-        if any(part.startswith(f"{folder}/.snakemake/scripts/") and part.endswith(f".{script}.py") for part in command):
-            found.append(int(process.name))
-    return found
 
 
 def tables(folder: Path, names: Sequence[str] = TABLES) -> dict[str, bytes]:
@@ -83,26 +62,86 @@ def tables(folder: Path, names: Sequence[str] = TABLES) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
+def read(path: Path) -> None:
+    """Reads a file as its kind; raises what its reader raises for half a file."""
+    match path.suffix:
+        case ".csv":
+            pd.read_csv(path)
+        case ".json":
+            json.loads(path.read_text())
+        case ".png":
+            Image.open(path).load()
+        case ".npz":
+            with np.load(path) as arrays:
+                [arrays[name] for name in arrays]
+        case ".safetensors":
+            safe_open(path, "numpy")
+
+
 def half_written(folder: Path) -> list[Path]:
-    """Files under their final names that cannot be read."""
+    """Files of results under their final names that cannot be read."""
     broken = []
     for path in (folder / "results").rglob("*"):
-        try:
-            if path.suffix == ".csv":
-                pd.read_csv(path)
-            elif path.suffix == ".npz":
-                with np.load(path) as arrays:
-                    [arrays[name] for name in arrays]
-        except (OSError, ValueError):
-            broken.append(path)
-    return [path for path in broken if ".tmp" not in path.name]
+        if path.is_file() and ".tmp" not in str(path):
+            try:
+                read(path)
+            except (OSError, ValueError, SafetensorError):
+                broken.append(path)
+    return broken
+
+
+def fill_the_disk(folder: Path) -> None:
+    for size in (1, 4, 16, 64):
+        remount(folder, f"rw,size={size}m")
+        run = snakemake(folder, "--cores", "2")
+        assert run.returncode != 0 and "No space left on device; make room" in run.stdout + run.stderr
+        assert half_written(folder) == []
+
+
+def forbid_writing(folder: Path) -> None:
+    remount(folder, "ro")
+    run = snakemake(folder, "--cores", "2")
+    assert run.returncode != 0 and "Read-only file system" in run.stdout + run.stderr
+
+
+def kill_every_script(folder: Path) -> set[str]:
+    """Runs until a run gets through; each script was killed in the moments that killing/sitecustomize.py names."""
+    killed = folder / "killed"
+    killed.mkdir()
+    environment = {"PYTHONPATH": str(PROJECT / "tests" / "killing"), "KILLED": str(killed)}
+    while True:
+        before = len(list(killed.iterdir()))
+        with running(folder, "--cores", "2", "--keep-going", **environment) as run:
+            if run.wait(PATIENCE) == 0:
+                return {path.name for path in killed.iterdir()}
+        assert len(list(killed.iterdir())) > before
+        assert half_written(folder) == []
+        assert snakemake(folder, "--unlock").returncode == 0
+
+
+def scripts_of(run: str) -> set[str]:
+    """Names of the scripts of all rules that ran, from what Snakemake printed."""
+    rules = "".join(path.read_text() for path in (PROJECT / "rules").glob("*.smk"))
+    script = dict(re.findall(r"^rule (\w+):.*?workflow_scripts/(\w+)\.py", rules, re.S | re.M))
+    return {script[rule] for rule in rules_of(run) & set(script)}
+
+
+def start_two(folder: Path) -> None:
+    with running(folder, "--cores", "2", "--forcerun", "prepare_wrong_prompts") as first:
+        wait_for(lambda: any((folder / ".snakemake/locks").glob("*")), first)
+        second = snakemake(folder, "--cores", "2")
+        assert second.returncode != 0 and "locked" in second.stdout + second.stderr
+        assert first.wait(PATIENCE) == 0
+
+
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder / "results")], check=True)
 
 
 def test_a_killed_run_goes_on_with_other_cores_and_ends_with_the_same_bytes(finished, tmp_path):
     folder = copy_project(tmp_path / "again")
     with running(folder, "--cores", "1", "table1", "table2", "table7") as run:
-        assert wait_for(lambda: jobs(folder, "finetune"), run)
-        time.sleep(2)
+        wait_for(lambda: any((folder / "results").glob("smoke/model/*/*/seed0/checkpoint/step*")), run)
     locked = snakemake(folder, "--cores", "1", "table1")
     assert locked.returncode != 0 and "--unlock" in locked.stdout + locked.stderr
     assert snakemake(folder, "--unlock").returncode == 0
@@ -118,45 +157,18 @@ def test_every_misfortune_in_turn_changes_no_byte(finished, tmp_path):
     folder = copy_project(tmp_path / "again")
     results = folder / "results"
     results.mkdir()
-    disk = ["-t", "tmpfs", "-o", "size=20m", "none", str(results)]
-    subprocess.run(["mount", *disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(results)], check=True)
     try:
-        full = snakemake(folder, "--cores", "2", "--keep-going")
-        assert full.returncode != 0 and "No space left on device" in full.stdout + full.stderr
-        assert half_written(folder) == []
-
-        subprocess.run(["mount", "-o", "remount,ro", str(results)], check=True)
-        forbidden = snakemake(folder, "--cores", "2")
-        assert forbidden.returncode != 0 and "Read-only file system" in forbidden.stdout + forbidden.stderr
-        subprocess.run(["mount", "-o", "remount,rw,size=2g", str(results)], check=True)
-
-        killed = []
-        for script in STAGES:
-            for whole in (False, True):
-                with running(folder, "--cores", "2") as run:
-                    victims = wait_for(lambda script=script: jobs(folder, script), run)
-                    if victims:
-                        time.sleep(2 * whole)
-                        killed.append((script, whole))
-                        if whole:
-                            os.killpg(run.pid, signal.SIGKILL)
-                        else:
-                            for victim in victims:
-                                with contextlib.suppress(ProcessLookupError):
-                                    os.kill(victim, signal.SIGKILL)
-                            run.wait(PATIENCE)
-                            assert run.returncode != 0
-                assert half_written(folder) == []
-                if whole:
-                    assert snakemake(folder, "--unlock").returncode == 0
-        assert {script for script, _ in killed} == set(STAGES)
-
-        with running(folder, "--cores", "2", "--forcerun", "prepare_wrong_prompts") as run:
-            wait_for(lambda: jobs(folder, "heat_maps"), run)
-            second = snakemake(folder, "--cores", "2")
-            assert second.returncode != 0 and "locked" in second.stdout + second.stderr
-            assert run.wait(PATIENCE) == 0
+        fill_the_disk(folder)
+        forbid_writing(folder)
+        remount(folder, "rw,size=4g")
+        scripts = scripts_of((finished / "snakemake.txt").read_text())
+        assert kill_every_script(folder) == {
+            f"{script}.{event}" for script in scripts for event in ("open", "os.rename")
+        }
+        start_two(folder)
         assert tables(folder) == tables(finished)
+        assert not list(results.rglob("*.tmp*"))
         assert snakemake(folder, "--cores", "2", "verify").returncode == 0
     finally:
         subprocess.run(["umount", str(results)], check=True)

@@ -1,4 +1,7 @@
+import errno
 import logging
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from snakemake.iocontainers import InputFiles, Params, Wildcards
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tradeoffs.errors import InputError
+from tradeoffs.files import atomic_path
 from tradeoffs.jobs import identity, job, logger
 
 
@@ -19,7 +24,11 @@ def snakemake(tmp_path):
     root, threads = logging.getLogger(), torch.get_num_threads()
     handlers, level = root.handlers[:], root.level
     yield SimpleNamespace(
-        log=[str(tmp_path / "logs" / "data" / "rule.log")], threads=1, resources={}, rule="prepare_images"
+        log=[str(tmp_path / "logs" / "data" / "rule.log")],
+        threads=1,
+        resources={},
+        rule="prepare_images",
+        output=[str(tmp_path / "images.csv")],
     )
     root.handlers[:], root.level = handlers, level
     torch.set_num_threads(threads)
@@ -37,7 +46,7 @@ def test_log_holds_what_the_terminal_shows(snakemake, capsys):
 
 def test_a_job_within_a_job_leaves_the_outer_log_alone(snakemake, tmp_path):
     with job(snakemake):
-        with job(SimpleNamespace(log=[str(tmp_path / "inner.log")], threads=1, rule="table1", resources={})):
+        with job(SimpleNamespace(log=[str(tmp_path / "inner.log")], threads=1, rule="table1", resources={}, output=[])):
             logger.info("inner")
         logger.info("outer")
     assert Path(snakemake.log[0]).read_text() == "inner\nouter\n"
@@ -51,6 +60,29 @@ def test_input_error_is_one_line(snakemake, capsys):
     assert end.value.code == 1 and sys.stderr is terminal
     expected = "Error in rule prepare_images: images.csv, row 3: path is empty; correct it\n"
     assert Path(snakemake.log[0]).read_text() == capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EROFS, os.strerror(errno.EROFS), "images.csv"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_one_line_with_the_remedy(snakemake, error):
+    with pytest.raises(SystemExit), job(snakemake):
+        raise error
+    remedy = f"(make room|have the disk mounted for writing) for {os.getcwd()}/results, then run again"
+    assert re.fullmatch(f"Error in rule prepare_images: .*; {remedy}\n", Path(snakemake.log[0]).read_text())
+
+
+def test_what_a_killed_job_left_of_its_output_is_removed(snakemake, tmp_path):
+    with atomic_path(snakemake.output[0]) as temporary:
+        temporary.touch()
+        with job(snakemake):
+            assert not temporary.exists()
+        temporary.touch()
 
 
 def test_other_errors_are_logged_with_a_traceback(snakemake):
@@ -74,7 +106,8 @@ def test_script_ends_with_exit_code(tmp_path):
     script = (
         "from types import SimpleNamespace\n"
         "from tradeoffs.jobs import job\n"
-        f"with job(SimpleNamespace(log=[{str(tmp_path / 'rule.log')!r}], threads=1, resources={{}}, rule='r')):\n"
+        f"values = dict(log=[{str(tmp_path / 'rule.log')!r}], threads=1, resources={{}}, rule='r', output=[])\n"
+        "with job(SimpleNamespace(**values)):\n"
         "    raise MemoryError\n"
     )
     run = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from tradeoffs.models.text import CachedTextEncoder, TextEncoder, tokenize
+from tradeoffs.models.text import CachedTextEncoder, TextEncoder, count_too_long, tokenize
 
 TEXTS = ["left pleural effusion", "mild edema", ""]
 
@@ -68,6 +68,8 @@ def test_truncation(tiny_model, words, kept, truncated_at):
     tokens = tokenize(tiny_model.tokenizer, text)
     assert len(tokens.positions) == len(tokens.strings) == len(tokens.spans) == kept
     assert tokens.truncated_at == truncated_at and tokens.ids.shape == (24,)
+    cut = int(truncated_at < len(text))
+    assert count_too_long(tiny_model.tokenizer, [text, "left", text]) == 2 * cut
 
 
 @torch.no_grad()

@@ -64,6 +64,11 @@ def test_fine_tuned_models_open_as_a_stable_diffusion_pipeline(finished):
     assert image.shape == (128, 128, 3)
 
 
+def test_a_fine_tuning_counts_the_texts_it_cut(finished):
+    counts = pd.read_csv(finished / "results/smoke/model/cxr/frozen/seed0/training_counts.csv", index_col="reason")
+    assert counts.at["kept", "count"] > counts.at["of the kept, text cut at 40 tokens", "count"] >= 0
+
+
 def test_every_rule_left_a_log_and_a_benchmark(finished):
     logs = {path.relative_to(finished / "logs/smoke").with_suffix("") for path in (finished / "logs").rglob("*.log")}
     assert len(logs) == len(list((finished / "results/smoke/benchmarks").rglob("*.tsv"))) > 20

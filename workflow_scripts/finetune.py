@@ -15,6 +15,8 @@ from tradeoffs.jobs import identity, job, launched
 from tradeoffs.models.checkpoints import load, save_with, with_encoder
 from tradeoffs.models.latents import Latents
 from tradeoffs.models.lora import merged, with_adapters
+from tradeoffs.models.text import count_too_long
+from tradeoffs.randomness import numpy_rng
 from tradeoffs.resuming import RunFolder
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
@@ -68,7 +70,10 @@ def main() -> None:
     run.check()
     write_table(outcome.losses, output.losses)
     unreadable = {"read": len(images), "image unreadable": int((~encoded).sum())}
-    write_counts(unreadable | counts | {"read": len(images)}, output.counts)
+    rng = numpy_rng(seed, "count of long texts")
+    cut = count_too_long(model.tokenizer, [text(row, rng) for row in range(len(rows))])
+    cut_texts = {f"of the kept, text cut at {model.tokenizer.model_max_length} tokens": cut}
+    write_counts(unreadable | counts | {"read": len(images)} | cut_texts, output.counts)
     with atomic_path(output.record) as temporary:
         temporary.write_text(json.dumps(outcome.record, indent=2) + "\n")
     run.finish(output.milestones)

@@ -42,6 +42,8 @@ JobAcctGatherFrequency=2
 JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 MinJobAge=3600
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 NodeName=DEFAULT CPUs=4 RealMemory=16000 Gres=gpu:2
 NodeName=first NodeHostname={host} NodeAddr=127.0.0.1 Port={first_port}
 NodeName=second NodeHostname={host} NodeAddr=127.0.0.1 Port={second_port}
@@ -49,6 +51,7 @@ PartitionName=DEFAULT MaxTime=3-00:00:00
 PartitionName=cpu Nodes=first Default=YES
 PartitionName=gpu Nodes=first
 PartitionName=both Nodes=first,second
+PartitionName=urgent Nodes=first PriorityTier=9
 """
 
 
@@ -68,7 +71,12 @@ def jobs() -> list[dict[str, str]]:
         for line in command("scontrol", "show", "job", "--oneliner").splitlines()
         if line.startswith("JobId=")
     ]
-    return [job | {"rule": job["Comment"].removeprefix("rule_").partition("_wildcards_")[0]} for job in shown]
+    return [job | {"rule": job.get("Comment", "").removeprefix("rule_").partition("_wildcards_")[0]} for job in shown]
+
+
+def state_of(job: str) -> str:
+    """Such as RUNNING, for a job's number."""
+    return next(shown["JobState"] for shown in jobs() if shown["JobId"] == job)
 
 
 @contextmanager

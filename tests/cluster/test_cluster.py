@@ -3,7 +3,6 @@
 The chest radiographs of the smoke preset, so that it takes minutes; jobs that got a GPU compute on the CPU.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from project import PROJECT, copy_project
-from slurm_daemons import command, jobs, wait_for
+from project import PROJECT, clean_environment, copy_project
+from slurm_daemons import command, jobs, state_of, wait_for
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -29,6 +28,7 @@ RUN_A_MODEL = {
 }
 ON_CPU_NODES = {"phantoms", "prepare_images", "base_model", "localise", "location_prior", "overlays"}
 FINE_TUNED = "results/smoke/model/cxr/frozen/seed0"
+FINE_TUNE = f"{FINE_TUNED}/losses.csv"
 CONFIG = [
     "preset=smoke",
     "data={sets: [cxr]}",
@@ -44,7 +44,7 @@ def snakemake(folder: Path, *arguments: str, resources: str = ONE_GPU) -> subpro
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--profile", "slurm", *waits, *arguments, "--config", *CONFIG, resources],
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"},
+        env=clean_environment(OMP_NUM_THREADS="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -135,21 +135,61 @@ def test_logs_of_slurm_are_kept_by_rule(finished):
     }
 
 
-def test_a_cancelled_fine_tuning_goes_on_from_its_checkpoint_to_the_same_weights(finished, without):
-    folder = without(FINE_TUNED)
-    log = folder / "logs/smoke/model/cxr/frozen/seed0/finetune.log"
-    checkpoints = folder / FINE_TUNED / "checkpoint"
-    head = snakemake(folder, "--retries=0", f"{FINE_TUNED}/losses.csv")
-    wait_for("a checkpoint", lambda: any(checkpoints.glob("step*/about.json")), 180)
-    command("scancel", *command("squeue", "-h", "-o", "%i").split())
+@pytest.fixture
+def training(without):
+    """Starts a fine-tuning on SLURM; returns its folder, Snakemake and the job once it has written a checkpoint."""
+    heads = []
+
+    def start(*arguments: str) -> tuple[Path, subprocess.Popen, str]:
+        folder = without(FINE_TUNED)
+        heads.append(snakemake(folder, *arguments, FINE_TUNE))
+        wait_for("a checkpoint", lambda: any((folder / FINE_TUNED / "checkpoint").glob("step*/about.json")), 180)
+        return folder, heads[-1], command("squeue", "-h", "-o", "%i").strip()
+
+    yield start
+    for head in heads:
+        head.kill()
+
+
+def assert_continued(folder: Path, undisturbed: Path) -> None:
+    """The last fine-tuning went on from another one's checkpoint and ended with the weights of an undisturbed one."""
+    log = (folder / "logs/smoke/model/cxr/frozen/seed0/finetune.log").read_text()
+    assert re.search(r"resumed after step [1-9]", log)
+    weights = [path.relative_to(folder) for path in (folder / FINE_TUNED).rglob("*.safetensors")]
+    assert weights and all((folder / path).read_bytes() == (undisturbed / path).read_bytes() for path in weights)
+    assert not (folder / FINE_TUNED / "checkpoint").exists()
+
+
+def test_a_cancelled_fine_tuning_goes_on_when_asked_again(finished, training):
+    folder, head, job = training("--retries=0")
+    command("scancel", job)
     printed = head.communicate(timeout=180)[0]
     assert head.returncode != 0 and "CANCELLED" in printed
-    stopped = re.search(r"stopped by SIGTERM after step (\d+) of 60", log.read_text())
-    finish(snakemake(folder, f"{FINE_TUNED}/losses.csv"))
-    assert f"resumed after step {stopped[1]}" in log.read_text()
-    weights = [path.relative_to(folder) for path in (folder / FINE_TUNED).rglob("*.safetensors")]
-    assert weights and all((folder / path).read_bytes() == (finished[0] / path).read_bytes() for path in weights)
-    assert not checkpoints.exists()
+    finish(snakemake(folder, FINE_TUNE))
+    assert_continued(folder, finished[0])
+
+
+def test_a_fine_tuning_near_its_time_limit_is_tried_again_with_more_time_and_goes_on(finished, training):
+    folder, head, job = training()
+    command("scontrol", "update", f"JobId={job}", "TimeLimit=2")  # minutes; the profile warns 5 before the end
+    finish(head)
+    stopped, last = (by_id for by_id in jobs() if int(by_id["JobId"]) >= int(job))
+    assert (stopped["JobState"], last["JobState"]) == ("FAILED", "COMPLETED")
+    assert last["TimeLimit"] == "00:20:00"
+    assert_continued(folder, finished[0])
+
+
+def test_a_preempted_fine_tuning_is_requeued_and_goes_on(finished, training):
+    folder, head, job = training("--retries=0")
+    urgent = command(
+        "sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--output=/dev/null", "--wrap=true"
+    ).strip()
+    wait_for("the urgent job", lambda: state_of(urgent) == "COMPLETED")
+    wait_for("the requeued job", lambda: state_of(job) == "PENDING")
+    command("scontrol", "update", f"JobId={job}", "StartTime=now")  # without it SLURM waits two minutes
+    finish(head)
+    assert state_of(job) == "COMPLETED"
+    assert_continued(folder, finished[0])
 
 
 def test_a_job_over_its_memory_is_tried_again_with_more(finished, without):

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and the digests that tell whether they changed."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -31,17 +32,32 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary = _temporary(path, os.getpid())
     try:
         yield temporary
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        elif temporary.exists():
-            temporary.unlink()
+        _remove(temporary)
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Removes what processes that were killed within `atomic_path` of this path have left beside it."""
+    for leftover in Path(path).parent.glob(_temporary(Path(glob.escape(Path(path).name)), "*").name):
+        _remove(leftover)
+
+
+def _temporary(path: Path, writer: int | str) -> Path:
+    return path.with_name(f".{path.name}.{writer}.tmp{path.suffix}")
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256(*paths: str | Path) -> str:

@@ -16,10 +16,16 @@ from threadpoolctl import threadpool_limits
 
 from tradeoffs.devices import gpus_asked, held_cards
 from tradeoffs.errors import InputError, Stopped
-from tradeoffs.files import sha256
+from tradeoffs.files import remove_leftovers, sha256
 from tradeoffs.records import record_job
 
 logger = logging.getLogger("tradeoffs")
+
+DISK_ERRORS = {  # by the system's words, which errors of other kinds (safetensors) hold too
+    "No space left on device": "make room",
+    "Disk quota exceeded": "make room or ask for a larger quota",
+    "Read-only file system": "have the disk mounted for writing",
+}
 
 
 class _Tee:
@@ -60,8 +66,9 @@ def job(snakemake) -> Iterator[None]:
     """Runs a script's body with its stderr copied to `snakemake.log[0]`, with at most `snakemake.threads` threads and
     on as many GPUs as it asks for.
 
-    A job that went through is recorded (see `record_job`). An `InputError` or `Stopped` is printed as one line without
-    a traceback; any error ends the job with exit code 1.
+    What a killed job left half-written is removed first; one that went through is recorded (see `record_job`). An
+    `InputError`, `Stopped` or a disk that takes no more is printed as one line without a traceback; any error ends the
+    job with exit code 1.
     The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
     _keep_freed_memory()
@@ -80,6 +87,9 @@ def job(snakemake) -> Iterator[None]:
         try:
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(threads)
+            if not launched():
+                for path in snakemake.output:
+                    remove_leftovers(path)
             started = time.monotonic()
             cards = held_cards(gpus_asked(snakemake.resources)) if not launched() else nullcontext()
             with threadpool_limits(threads), cards:
@@ -90,8 +100,13 @@ def job(snakemake) -> Iterator[None]:
         except (InputError, Stopped) as error:
             print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
             sys.exit(1)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            remedy = next((remedy for words, remedy in DISK_ERRORS.items() if words in str(error)), None)
+            if remedy:
+                here = os.path.abspath("results")
+                print(f"Error in rule {snakemake.rule}: {error}; {remedy} for {here}, then run again", file=sys.stderr)
+            else:
+                traceback.print_exc()
             sys.exit(1)
         finally:
             sys.stderr = terminal

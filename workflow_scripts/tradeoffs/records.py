@@ -12,7 +12,8 @@ from typing import Any
 from tradeoffs.files import atomic_path, sha256
 
 REPORTED_PACKAGES = (
-    "torch", "diffusers", "transformers", "accelerate", "torchmetrics", "scikit-learn", "numpy", "pandas", "snakemake",
+    "torch", "diffusers", "transformers", "accelerate", "peft", "torchmetrics", "scikit-learn", "numpy", "pandas",
+    "snakemake",
 )  # fmt: skip
 
 

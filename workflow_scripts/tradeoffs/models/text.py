@@ -52,6 +52,12 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
     )
 
 
+def count_too_long(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> int:
+    """How many of the texts have more tokens than the context takes, so that `tokenize` cuts them."""
+    ids = tokenizer(list(texts), verbose=False)["input_ids"]
+    return sum(len(of_text) > tokenizer.model_max_length for of_text in ids)
+
+
 def _without_space(text: str, start: int, end: int) -> tuple[int, int]:
     """A span without the white space at its ends, which some tokenizers count to the word that follows."""
     first = end - len(text[start:end].lstrip())
