@@ -192,6 +192,18 @@ def test_a_preempted_fine_tuning_is_requeued_and_goes_on(finished, training):
     assert_continued(folder, finished[0])
 
 
+def test_a_job_that_outlived_its_snakemake_spoils_nothing_of_the_job_that_replaced_it(finished, training):
+    folder, head, orphan = training()
+    head.kill()
+    command("scancel", "--signal=STOP", orphan)  # it wakes up when all is finished: the worst moment
+    unlock = snakemake(folder, "--unlock")
+    assert unlock.wait(60) == 0
+    finish(snakemake(folder, FINE_TUNE))
+    command("scancel", "--signal=CONT", orphan)
+    wait_for("the end of the orphan", lambda: state_of(orphan) == "FAILED")
+    assert_continued(folder, finished[0])
+
+
 def test_a_job_over_its_memory_is_tried_again_with_more(finished, without):
     before = len(jobs())
     latents = "results/smoke/model/cxr/latents/mscxr_0.safetensors"
