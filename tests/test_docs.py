@@ -71,3 +71,9 @@ def test_the_counts_and_sizes_at_paper_scale_follow_from_the_preset():
         f"at most {sum(scored.values()) * images * side * side * 3 / 1e9:.0f} GB",
     ):
         assert number in page, number
+
+
+def test_the_demos_preset_makes_the_base_that_ships():
+    card = (PROJECT / "resources/demo_base/README.md").read_text()
+    settings = resolve({"preset": "demo"}, PROJECT / "config/presets").base_training
+    assert f"\nTraining: {', '.join(f'{key} {value}' for key, value in settings)}\n" in card
