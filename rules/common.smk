@@ -287,4 +287,9 @@ def growing(amount):
 
 
 memory = growing(CONFIG.resources.mem_mb)  # MB of a job that runs a model
-runtime = growing(CONFIG.resources.runtime_minutes)  # minutes of a job that runs a model
+
+
+def runtime(wildcards, attempt):
+    """Minutes of a job that runs a model."""
+    resources = CONFIG.resources
+    return min(resources.runtime_minutes * attempt, resources.max_runtime_minutes)

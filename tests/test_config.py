@@ -319,6 +319,11 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
             "evaluation.kid_subset: 1000 is more than sampling.images (999); lower it or sample more",
         ),
         (
+            {"resources": {"runtime_minutes": 4321}},
+            "resources.runtime_minutes: 4321 is more than resources.max_runtime_minutes (4320); lower it or raise the "
+            "other",
+        ),
+        (
             {"data": {"phantoms": {"seed": 1000}}},
             "base_training.selection_seed: 1000 is data.phantoms.seed too, so the base would be chosen on the images "
             "that the tables score; choose another",

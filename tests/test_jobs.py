@@ -122,9 +122,26 @@ def test_identity_tells_params_wildcards_and_contents_of_inputs(tmp_path):
             SimpleNamespace(
                 params=Params(fromdict={"sampling": {"guidance": guidance}}),
                 wildcards=Wildcards(fromdict={"seed": seed}),
-                input=InputFiles([str(tmp_path / "model")]),
+                input=InputFiles(fromdict={"model": str(tmp_path / "model")}),
             )
         )
 
     assert digest() == digest()
     assert len({digest(), digest(content="2"), digest(guidance=3.0), digest(seed="1")}) == 4
+
+
+def test_identity_tells_the_one_model_of_several_that_a_job_reads(tmp_path):
+    def digest(step, **weights):
+        for name, content in weights.items():
+            (tmp_path / "milestones" / name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "milestones" / name / "weights").write_text(content)
+        return identity(
+            SimpleNamespace(
+                params=Params(fromdict={"model": str(tmp_path / "milestones" / step)}),
+                wildcards=Wildcards(fromdict={"checkpoint": step}),
+                input=InputFiles(fromdict={"model": str(tmp_path / "milestones")}),
+            )
+        )
+
+    before = digest("step2", step2="a", step4="a")
+    assert digest("step2", step4="b") == before != digest("step2", step2="b")

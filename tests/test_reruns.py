@@ -151,6 +151,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "resources.training_gpus": (1, TABLES),
     "resources.mem_mb": (3000, TABLES),
     "resources.runtime_minutes": (11, TABLES),
+    "resources.max_runtime_minutes": (20, TABLES),
     # read by the rules of demo_base only
     "base_training.seeds": ([1], TABLES),
     "base_training.pictures": (65, TABLES),

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -19,7 +20,7 @@ from tradeoffs.errors import Stopped
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
-from tradeoffs.resuming import RunFolder
+from tradeoffs.resuming import RunFolder, retire
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 SETTINGS = TrainingSettings(
@@ -192,10 +193,26 @@ def test_what_a_displaced_process_has_half_written_never_appears(tmp_path):
         older.save(6, empty_state, {"step": 6})
     assert newer.newest() == (tmp_path / "run" / "step00000004" / "state", {"step": 4})
 
-    newer.finish(tmp_path / "milestones")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["final", "milestones"]
+    retire(newer.folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
     with pytest.raises(Stopped, match="another process has finished"):
         older.check()
+
+
+def test_a_finished_run_can_be_continued_until_its_job_is_recorded(tmp_path):
+    run = RunFolder(tmp_path / "run", "a")
+    run.claim()
+    with run.writing(run.milestones / "step2") as folder:
+        folder.mkdir()
+        (folder / "weights").write_text("of step 2")
+    run.save(4, empty_state, {"step": 4})
+    run.finish(tmp_path / "milestones")
+    shutil.rmtree(tmp_path / "milestones")  # as Snakemake does when the job failed after all
+    assert run.newest() == (tmp_path / "run" / "step00000004" / "state", {"step": 4})
+    run.finish(tmp_path / "milestones")
+    retire(run.folder)
+    assert (tmp_path / "milestones/step2/weights").read_text() == "of step 2"
+    assert [path.name for path in tmp_path.iterdir()] == ["milestones"]
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):

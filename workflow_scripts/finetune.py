@@ -17,7 +17,7 @@ from tradeoffs.models.latents import Latents
 from tradeoffs.models.lora import merged, with_adapters
 from tradeoffs.models.text import count_too_long
 from tradeoffs.randomness import numpy_rng
-from tradeoffs.resuming import RunFolder
+from tradeoffs.resuming import RunFolder, retire
 from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 
@@ -85,3 +85,5 @@ with job(snakemake):
         launch(processes)
     else:
         main()
+if not launched():
+    retire(snakemake.params.checkpoints)

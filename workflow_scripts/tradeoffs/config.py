@@ -383,6 +383,7 @@ class Resources(_Section):
     )
     mem_mb: Count = Field(64_000, description="memory of such a job in MB")
     runtime_minutes: Count = Field(2880, description="time of such a job in minutes")
+    max_runtime_minutes: Count = Field(4320, description="longest time such a job may ask for when it is tried again")
 
 
 class Config(_Section):
@@ -427,6 +428,11 @@ class Config(_Section):
             raise ValueError(
                 f"evaluation.kid_subset: {self.evaluation.kid_subset} is more than sampling.images "
                 f"({self.sampling.images}); lower it or sample more"
+            )
+        if self.resources.runtime_minutes > self.resources.max_runtime_minutes:
+            raise ValueError(
+                f"resources.runtime_minutes: {self.resources.runtime_minutes} is more than "
+                f"resources.max_runtime_minutes ({self.resources.max_runtime_minutes}); lower it or raise the other"
             )
         for name, variant in self.variants.items():
             if variant.encoder is not None and variant.encoder not in self.encoders:

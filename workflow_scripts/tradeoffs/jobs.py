@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from tradeoffs.devices import gpus_asked, held_cards
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.files import remove_leftovers, sha256
-from tradeoffs.records import record_job
+from tradeoffs.records import device_name, inputs_of, listed, record_job
 
 logger = logging.getLogger("tradeoffs")
 
@@ -94,9 +94,10 @@ def job(snakemake) -> Iterator[None]:
             cards = held_cards(gpus_asked(snakemake.resources)) if not launched() else nullcontext()
             with threadpool_limits(threads), cards:
                 yield
+                device = device_name()
             # not a script run by hand, nor one of several processes: the one that launched them records the job
             if snakemake.log[0].startswith("logs/") and snakemake.output and not launched():
-                record_job(snakemake, time.monotonic() - started)
+                record_job(snakemake, device, time.monotonic() - started)
         except (InputError, Stopped) as error:
             print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
             sys.exit(1)
@@ -116,5 +117,6 @@ def job(snakemake) -> Iterator[None]:
 
 def identity(snakemake) -> str:
     """Digest of all that a job's output follows from: params (its code's digest among them), wildcards, input files."""
-    origin = [dict(snakemake.params.items()), dict(snakemake.wildcards.items()), sha256(*snakemake.input)]
+    content = sha256(*listed(inputs_of(snakemake)))
+    origin = [dict(snakemake.params.items()), dict(snakemake.wildcards.items()), content]
     return hashlib.sha256(json.dumps(origin, default=str).encode()).hexdigest()

@@ -17,16 +17,16 @@ REPORTED_PACKAGES = (
 )  # fmt: skip
 
 
-def record_job(snakemake, seconds: float) -> None:
-    """Writes what a finished job was made from: params, checksums of input and output, commit, versions, device and
-    wall time.
+def record_job(snakemake, device: str, seconds: float) -> None:
+    """Writes what a finished job was made from: params, checksums of input and output, commit, versions, device (see
+    `device_name`) and wall time.
 
     The record is the job's output `provenance`, if its rule has one (beside a model), else it lies in
     results/<run>/provenance as the log lies in logs/<run>.
     A table's sidecar takes up what it lacks of it.
     """
     place = Path(snakemake.log[0]).with_suffix(".json").parts
-    inputs, outputs = _by_name(snakemake.input), _by_name(snakemake.output)
+    inputs, outputs = inputs_of(snakemake), _by_name(snakemake.output)
     path = Path("results", place[1], "provenance", *place[2:])
     if "provenance" in outputs:
         path = Path(snakemake.output.provenance)
@@ -38,7 +38,7 @@ def record_job(snakemake, seconds: float) -> None:
         "input": inputs,
         "output": outputs,
         **code_and_versions(),
-        "device": _device(),
+        "device": device,
         "seconds": round(seconds, 3),
         "inputs": checksums(listed(inputs)),
     }
@@ -46,7 +46,16 @@ def record_job(snakemake, seconds: float) -> None:
         sidecar = Path(snakemake.output.sidecar)
         more = {key: record[key] for key in ("device", "seconds", "inputs")}
         write_json(sidecar, json.loads(sidecar.read_text()) | more)
-    write_json(path, record | {"outputs": checksums(listed(outputs))})
+    write_json(path, record | {"outputs": checksums(_apart(listed(outputs)))})
+
+
+def inputs_of(snakemake) -> dict[str, str | list[str]]:
+    """A job's input files by name. Of the models that a fine-tuning kept on its way, the one that `params.model` names:
+    there are 70 GB of them at the paper's scale."""
+    model = Path(dict(snakemake.params.items()).get("model", ""))
+    return {
+        name: str(model) if files == str(model.parent) else files for name, files in _by_name(snakemake.input).items()
+    }
 
 
 def commit() -> str:
@@ -82,11 +91,19 @@ def listed(files: Mapping[str, str | list[str]]) -> list[str]:
 
 def _by_name(files) -> dict[str, str | list[str]]:
     """Snakemake's input or output as plain paths."""
-    return {name: str(value) if isinstance(value, str) else list(map(str, value)) for name, value in files.items()}
+    return {
+        name: str(value) if isinstance(value, str | Path) else list(map(str, value)) for name, value in files.items()
+    }
 
 
-def _device() -> str:
-    """The GPU that a job could use, by its name, or the CPU's architecture."""
+def _apart(paths: Iterable[str]) -> list[str]:
+    """The paths, with those that hold nothing but models in place of a folder of them, as `inputs_of` names them."""
+    models = {path: sorted(map(str, Path(path).glob("step*/"))) for path in paths}
+    return [part for path, parts in models.items() for part in parts or [path]]
+
+
+def device_name() -> str:
+    """The GPU that a job can use, by its name, or the CPU's architecture."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else f"CPU {platform.machine()}"
 

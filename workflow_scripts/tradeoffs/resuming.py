@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from tradeoffs.errors import Stopped
-from tradeoffs.files import atomic_path, sha256
+from tradeoffs.files import atomic_path, remove_leftovers, sha256
 
 logger = logging.getLogger("tradeoffs")
 
@@ -66,6 +66,7 @@ class RunFolder:
             temporary.write_text(json.dumps(self.owner, indent=2))
         for unfinished in self.folder.rglob(".step*"):
             shutil.rmtree(unfinished, ignore_errors=True)
+        remove_leftovers(self.folder)
 
     def lost(self) -> str | None:
         """Why this process may write here no more: another one claimed the folder, or has finished; None if it may."""
@@ -134,13 +135,10 @@ class RunFolder:
             shutil.rmtree(older, ignore_errors=True)
 
     def finish(self, milestones: str | Path) -> None:
-        """Moves the milestones to their final place and removes the folder, when all other outputs are written."""
+        """Gives the milestones their final place too, as further names of the same files."""
         self.milestones.mkdir(exist_ok=True)
-        shutil.rmtree(milestones, ignore_errors=True)
-        self.milestones.rename(milestones)
-        retired = self.folder.with_name(f".{self.folder.name}.{self.owner['token']}.tmp")
-        self.folder.rename(retired)  # at no moment is half a checkpoint there
-        shutil.rmtree(retired)
+        with self.writing(milestones) as temporary:
+            shutil.copytree(self.milestones, temporary, copy_function=_link)
 
     @property
     def _owner_file(self) -> Path:
@@ -148,6 +146,23 @@ class RunFolder:
 
     def _newest_first(self) -> list[Path]:
         return sorted(self.folder.glob("step*"), reverse=True)
+
+
+def retire(folder: str | Path) -> None:
+    """Removes the folder of a run when its job is done; at no moment is half a checkpoint there.
+
+    Not before: Snakemake makes all outputs of a job anew that was stopped between its last output and its record.
+    """
+    retired = Path(folder).with_name(f".{Path(folder).name}.{uuid4().hex}.tmp")
+    Path(folder).rename(retired)
+    shutil.rmtree(retired)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
 
 
 def _to_disk(folder: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from snakemake.iocontainers import Namedlist
+
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.provenance import SCRIPTS, code_digest
@@ -98,10 +100,10 @@ def made_again(record: Record, folder: Path) -> list[str]:
         threads=1,
         log=[str(folder / "log")],
         resources={},
-        wildcards=SimpleNamespace(**record["wildcards"]),
-        input=SimpleNamespace(**record["input"]),
-        output=SimpleNamespace(**output),
-        params=SimpleNamespace(**record["params"]),
+        wildcards=Namedlist(fromdict=record["wildcards"]),
+        input=Namedlist(fromdict=record["input"]),
+        output=Namedlist(fromdict=output),
+        params=Namedlist(fromdict=record["params"]),
     )
     runpy.run_path(str(SCRIPTS / script), init_globals={"snakemake": snakemake})
     return [
