@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,68 @@ def fine_tune(
     Raises InputError if the device has no such precision, the processes outnumber the batch or the loss is not finite;
     Stopped after a signal, when the step is done and a checkpoint written, or when another process owns `run`.
     """
+    trainer = _prepare(model, learnable, settings)
+    accelerator, ema = trainer.accelerator, trainer.ema
+    progress = _resume(trainer, run)
+    meter = _Meter(progress, settings)
+    with noted_signals() as signals:
+        for step in range(progress.step, settings.steps):
+            total = _backward(trainer, pairs, latents, settings, seed, step)
+            lost = run.lost() if accelerator.is_main_process else None
+            loss, to_stop, to_leave = _sum_over_processes(accelerator, total, len(signals), lost is not None)
+            if to_leave:
+                raise Stopped(lost or f"another process has taken over {run.folder}")
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"the loss of step {step + 1} is {loss}; lower training.learning_rate, or take another precision"
+                )
+            rate = learning_rate(step, settings)
+            progress.skipped_steps += not _optimizer_step(trainer, rate)
+            progress.step += 1
+            progress.losses.append(loss)
+            if progress.step % settings.log_every == 0 or progress.step == settings.steps:
+                progress.add_to_log(rate)
+                meter.report()
+            if progress.step in settings.milestones and accelerator.is_main_process:
+                keep_milestone(progress.step)
+            if to_stop or progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
+                progress.seconds = meter.seconds()
+                _save(accelerator, run, progress)
+            if to_stop and progress.step < settings.steps:
+                raise Stopped(
+                    f"stopped by {signals[0] if signals else 'a signal'} after step {progress.step} of "
+                    f"{settings.steps}; the checkpoint is written, run again to continue"
+                )
+    for network in trainer.networks.values():
+        network.eval()
+    return Outcome(
+        losses=pd.DataFrame(progress.log, columns=["step", "loss", "learning_rate"]),
+        record=_record(trainer, settings, progress.skipped_steps, meter.seconds()),
+        use_ema=None if ema is None else partial(ema.copy_to, trainer.parameters),
+    )
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """What a process trains with.
+
+    networks: the `trained_parts` as accelerate prepared them, by name
+    parameters: their weights that learn
+    passes: the places that the process takes of every effective batch
+    """
+
+    accelerator: Accelerator
+    model: LatentDiffusion
+    networks: dict[str, torch.nn.Module]
+    encoder: TextEncoder
+    parameters: list[torch.nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    ema: EMAModel | None
+    passes: list[slice]
+
+
+def _prepare(model: LatentDiffusion, learnable: bool, settings: TrainingSettings) -> _Trainer:
+    """Sets up training on the process's device, before the first step."""
     accelerator = accelerator_for(settings.precision, learnable)
     passes = passes_of(
         accelerator.process_index, accelerator.num_processes, settings.batch_size, settings.micro_batch_size
@@ -227,102 +290,65 @@ def fine_tune(
     model.to(accelerator.device)
     parameters = [p for part in trained.values() for p in part.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    *networks, optimizer = accelerator.prepare(*trained.values(), optimizer)
-    prepared = model.networks | dict(zip(trained, networks, strict=True))
+    *prepared, optimizer = accelerator.prepare(*trained.values(), optimizer)
+    networks = dict(zip(trained, prepared, strict=True))
+    text_side = model.networks | networks
     encoder = (TextEncoder if learnable else CachedTextEncoder)(
-        model.tokenizer, prepared["text_encoder"], prepared.get("projection")
+        model.tokenizer, text_side["text_encoder"], text_side.get("projection")
     )
     ema = EMAModel(parameters, decay=settings.ema_decay) if settings.ema_decay else None
     if ema:
         accelerator.register_for_checkpointing(ema)
-    for part in trained.values():
-        part.train()
+    for network in networks.values():
+        network.train()
+    return _Trainer(accelerator, model, networks, encoder, parameters, optimizer, ema, passes)
 
-    progress = _resume(accelerator, run)
-    if ema:
-        ema.to(accelerator.device)
-    meter = _Meter(progress, settings)
-    with noted_signals() as signals:
-        for step in range(progress.step, settings.steps):
-            batch = draw_batch(
-                step, len(pairs.ids), latents.shape, model.schedule.config.num_train_timesteps, settings, seed
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, settings)
-            names, texts = [pairs.ids[row] for row in batch.rows], texts_of_batch(pairs, batch, step, seed)
-            total = torch.zeros((), device=accelerator.device)
-            for part in passes:
-                drawn = [latents.sample(*draw) for draw in zip(names[part], batch.posterior_noise[part], strict=True)]
-                torch.manual_seed(seed_of(seed, "dropout", step, part.start))
-                # processes exchange gradients once a step, with the last pass
-                waiting = () if part is passes[-1] else networks
-                with ExitStack() as contexts:
-                    for network in waiting:
-                        contexts.enter_context(accelerator.no_sync(network))
-                    with accelerator.autocast():
-                        loss = diffusion_loss(
-                            model,
-                            networks[0],
-                            torch.stack(drawn).to(accelerator.device),
-                            batch.noise[part].to(accelerator.device),
-                            batch.times[part].to(accelerator.device),
-                            encoder(texts[part]),
-                        )
-                    # what they exchange is the mean over processes
-                    accelerator.backward(loss.sum() * accelerator.num_processes / settings.batch_size)
-                total += loss.detach().sum() / settings.batch_size
-            lost = run.lost() if accelerator.is_main_process else None
-            loss, to_stop, to_leave = _sum_over_processes(accelerator, total, len(signals), lost is not None)
-            if to_leave:
-                raise Stopped(lost or f"another process has taken over {run.folder}")
-            if not math.isfinite(loss):
-                raise InputError(
-                    f"the loss of step {step + 1} is {loss}; lower training.learning_rate, or take another precision"
+
+def _backward(
+    trainer: _Trainer, pairs: Pairs, latents: Latents, settings: TrainingSettings, seed: int, step: int
+) -> torch.Tensor:
+    """Computes the gradients of a step's effective batch; returns the process's share of its mean loss, a scalar."""
+    accelerator, model = trainer.accelerator, trainer.model
+    batch = draw_batch(step, len(pairs.ids), latents.shape, model.schedule.config.num_train_timesteps, settings, seed)
+    ids, texts = [pairs.ids[row] for row in batch.rows], texts_of_batch(pairs, batch, step, seed)
+    total = torch.zeros((), device=accelerator.device)
+    for part in trainer.passes:
+        drawn = [latents.sample(*draw) for draw in zip(ids[part], batch.posterior_noise[part], strict=True)]
+        torch.manual_seed(seed_of(seed, "dropout", step, part.start))
+        with ExitStack() as contexts:
+            if part is not trainer.passes[-1]:  # processes exchange gradients once a step, with the last pass
+                for network in trainer.networks.values():
+                    contexts.enter_context(accelerator.no_sync(network))
+            with accelerator.autocast():
+                losses = diffusion_loss(
+                    model,
+                    trainer.networks["unet"],
+                    torch.stack(drawn).to(accelerator.device),
+                    batch.noise[part].to(accelerator.device),
+                    batch.times[part].to(accelerator.device),
+                    trainer.encoder(texts[part]),
                 )
-            stepped = _optimizer_step(accelerator, optimizer)
-            progress.step += 1
-            progress.losses.append(loss)
-            progress.skipped_steps += not stepped
-            if ema and stepped:
-                ema.step(parameters)
-            if progress.step % settings.log_every == 0 or progress.step == settings.steps:
-                progress.log.append(
-                    {
-                        "step": progress.step,
-                        "loss": sum(progress.losses) / len(progress.losses),
-                        "learning_rate": learning_rate(step, settings),
-                    }
-                )
-                progress.losses.clear()
-                meter.report()
-            if progress.step in settings.milestones and accelerator.is_main_process:
-                keep_milestone(progress.step)
-            if to_stop or progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
-                progress.seconds = meter.seconds()
-                _save(accelerator, run, progress)
-            if to_stop and progress.step < settings.steps:
-                raise Stopped(
-                    f"stopped by {signals[0] if signals else 'a signal'} after step {progress.step} of "
-                    f"{settings.steps}; the checkpoint is written, run again to continue"
-                )
-    for part in trained.values():
-        part.eval()
-    return Outcome(
-        losses=pd.DataFrame(progress.log, columns=["step", "loss", "learning_rate"]),
-        record={
-            "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
-            "processes": accelerator.num_processes,
-            "batch_size": settings.batch_size,
-            "images_a_pass": max(part.stop - part.start for part in passes),
-            "accumulated_passes": len(passes),
-            "precision": settings.precision,
-            "skipped_steps": progress.skipped_steps,
-            "seconds": round(meter.seconds(), 1),
-            "images_per_second": round(settings.steps * settings.batch_size / meter.seconds(), 2),
-        }
-        | peak_memory(),
-        use_ema=None if ema is None else lambda: ema.copy_to(parameters),
-    )
+            # The gradients of all passes and processes must add up to that of the mean over the effective batch, and
+            # those of a process's passes do; but over processes they are averaged, not summed.
+            accelerator.backward(losses.sum() * accelerator.num_processes / settings.batch_size)
+        total += losses.detach().sum() / settings.batch_size
+    return total
+
+
+def _record(trainer: _Trainer, settings: TrainingSettings, skipped_steps: int, seconds: float) -> dict[str, Any]:
+    """How the training ran, as `Outcome` says."""
+    device, passes = trainer.accelerator.device, trainer.passes
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
+        "processes": trainer.accelerator.num_processes,
+        "batch_size": settings.batch_size,
+        "images_a_pass": max(part.stop - part.start for part in passes),
+        "accumulated_passes": len(passes),
+        "precision": settings.precision,
+        "skipped_steps": skipped_steps,
+        "seconds": round(seconds, 1),
+        "images_per_second": round(settings.steps * settings.batch_size / seconds, 2),
+    } | peak_memory()
 
 
 @dataclass
@@ -339,9 +365,15 @@ class _Progress:
     skipped_steps: int = 0
     seconds: float = 0.0
 
+    def add_to_log(self, rate: float) -> None:
+        """Adds a row with the mean loss since the row before."""
+        self.log.append({"step": self.step, "loss": sum(self.losses) / len(self.losses), "learning_rate": rate})
+        self.losses.clear()
 
-def _resume(accelerator: Accelerator, run: RunFolder) -> _Progress:
+
+def _resume(trainer: _Trainer, run: RunFolder) -> _Progress:
     """Takes possession of the run's folder and loads its newest checkpoint, if it has one, in all processes."""
+    accelerator = trainer.accelerator
     if accelerator.is_main_process:
         run.claim()
     [found] = broadcast_object_list([run.newest() if accelerator.is_main_process else None])
@@ -349,6 +381,8 @@ def _resume(accelerator: Accelerator, run: RunFolder) -> _Progress:
         return _Progress()
     state, about = found
     accelerator.load_state(str(state))
+    if trainer.ema:  # it was loaded to the CPU
+        trainer.ema.to(accelerator.device)
     logger.info("resumed after step %d", about["step"])
     return _Progress(**about)
 
@@ -360,13 +394,21 @@ def _save(accelerator: Accelerator, run: RunFolder, progress: _Progress) -> None
     accelerator.wait_for_everyone()
 
 
-def _optimizer_step(accelerator: Accelerator, optimizer: torch.optim.Optimizer) -> bool:
-    """Takes the optimiser's step and clears the gradients; False if fp16's scaler left it out and lowered its scale."""
-    scaler = accelerator.scaler  # accelerate's own flag does not see what a fused optimiser leaves out
+def _optimizer_step(trainer: _Trainer, rate: float) -> bool:
+    """Takes the optimiser's step, which the moving average follows, and clears the gradients.
+
+    Returns False if fp16's scaler left the step out and lowered its scale.
+    """
+    for group in trainer.optimizer.param_groups:
+        group["lr"] = rate
+    scaler = trainer.accelerator.scaler  # accelerate's own flag does not see what a fused optimiser leaves out
     scale = scaler.get_scale() if scaler else 1.0
-    optimizer.step()
-    optimizer.zero_grad()
-    return scaler is None or scaler.get_scale() >= scale
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
+    stepped = scaler is None or scaler.get_scale() >= scale
+    if trainer.ema and stepped:
+        trainer.ema.step(trainer.parameters)
+    return stepped
 
 
 def _sum_over_processes(accelerator: Accelerator, *values: float | torch.Tensor) -> list[float]:
