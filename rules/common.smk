@@ -111,11 +111,6 @@ def content_of_encoder(name):
     return None if kind == "hub" else sha256(source if kind == "folder" else package_folder(source))
 
 
-def variants_with_impressions(dataset):
-    """Variants conditioned on the images' own texts: those of Tables 1, 2 and 7."""
-    return [name for name in CONFIG.variants_of(dataset) if CONFIG.variants[name].text == "impression"]
-
-
 def pairs_of_variants():
     """Labels of the pairs of a frozen and a learnable variant (whole or by LoRA) that are otherwise alike."""
     pairs = []
@@ -230,9 +225,20 @@ def first_repeats(variants):
     return [label for label in repeats(variants) if label["seed"] == CONFIG.seeds_of(label["variant"])[0]]
 
 
+def entries(variants):
+    """The config's entries of some variants, given by data set, each with the data sets that it is given for."""
+    shown = {name for names in variants.values() for name in names}
+    return {
+        name: variant.model_dump(include={"finetune", "text_encoder", "text"})
+        | {"sets": [dataset for dataset, names in variants.items() if name in names]}
+        for name, variant in CONFIG.variants.items()
+        if name in shown
+    }
+
+
 def main_of(wildcards):
     """The variants of the main tables of one data set, by data set."""
-    return {wildcards.dataset: variants_with_impressions(wildcards.dataset)}
+    return {wildcards.dataset: CONFIG.main_variants_of(wildcards.dataset)}
 
 
 def all_of(wildcards):

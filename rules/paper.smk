@@ -1,12 +1,7 @@
 # Tables, figures, report.
-MAIN = {dataset: variants_with_impressions(dataset) for dataset in DATASETS}
+MAIN = {dataset: CONFIG.main_variants_of(dataset) for dataset in DATASETS}
 ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
-VARIANTS = {
-    name: variant.model_dump(include={"finetune", "text_encoder", "text"})
-    | {"sets": [dataset for dataset in DATASETS if name in ALL[dataset]]}
-    for name, variant in CONFIG.variants.items()
-}
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
 FINE_TUNED = [label for label in repeats(ALL) if CONFIG.has_training(label["variant"])]
 EXTERNAL = external_of("cxr")
@@ -39,7 +34,7 @@ rule table1:
         summaries=summaries(MAIN),
         fidelity=repeats(MAIN),
         extractors=EXTRACTORS["cxr"],
-        variants=VARIANTS,
+        variants=entries(MAIN),
         datasets={dataset: TABLE_TITLES[dataset] for dataset in MAIN},
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
@@ -72,7 +67,7 @@ rule category_table:
     params:
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
         summaries=summaries(COCO_MAIN),
-        variants=VARIANTS,
+        variants=entries(COCO_MAIN),
         datasets={dataset: TABLE_TITLES[dataset] for dataset in COCO_MAIN},
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
@@ -103,7 +98,7 @@ rule table2:
     params:
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
         summaries=summaries(CXR_MAIN) + EXTERNAL,
-        variants=VARIANTS,
+        variants=entries(CXR_MAIN),
         external=list(CONFIG.external),
         datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_MAIN},
         protocol=CONFIG.evaluation.protocol,
@@ -138,7 +133,7 @@ rule table3:
         summaries=summaries(CXR_ALL),
         fidelity=repeats(CXR_ALL),
         extractors=EXTRACTORS["cxr"],
-        variants=VARIANTS,
+        variants=entries(CXR_ALL),
         datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_ALL},
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
@@ -169,7 +164,7 @@ rule table7:
     params:
         title=f"Table 7. Grounding with the impression as text. {NOTE}".strip(),
         summaries=summaries(CXR_MAIN) + EXTERNAL,
-        variants=VARIANTS,
+        variants=entries(CXR_MAIN),
         external=list(CONFIG.external),
         datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_MAIN},
         protocol=CONFIG.evaluation.protocol,

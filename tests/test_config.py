@@ -144,6 +144,14 @@ def test_variants_of_a_data_set():
     assert config.variants_of("coco") == [*with_impressions, "mine"]
 
 
+def test_main_variants_have_the_data_sets_own_texts_fine_tuned_or_not():
+    variants = {"base_labels": {"finetune": False, "text": "finding_labels"}, "ours": {"sets": ["coco"]}}
+    config = resolve({"preset": "paper", "variants": variants}, PRESETS)
+    assert "base_labels" in config.variants_of("cxr")
+    assert config.main_variants_of("cxr") == ["pretrained", "frozen", "learnable"]
+    assert config.main_variants_of("coco") == ["pretrained", "frozen", "learnable", "ours"]
+
+
 def test_variants_with_other_texts_are_enough_for_cxr_alone():
     variants = {"pretrained": False, "frozen": False, "learnable": False}
     config = resolve({"preset": "paper", "variants": variants, "data": {"sets": ["cxr"]}}, PRESETS)

@@ -32,6 +32,7 @@ VARIANTS = {
     "sentences_frozen": variant("sentences"),
 }
 IN_TABLE_1 = ["pretrained", "frozen", "learnable", "more_layers", "location_prior"]
+MAIN = {name: VARIANTS[name] for name in IN_TABLE_1[:-1]}
 GROUPS = ["macro", "micro", "Edema", "Pneumonia"]
 
 
@@ -106,7 +107,7 @@ def cells(table, heading, label):
 
 
 def first_table():
-    return table1("Table 1. Trade-off", SUMMARIES, FIDELITY, VARIANTS, DATASETS, "corrected", EXTRACTORS)
+    return table1("Table 1. Trade-off", SUMMARIES, FIDELITY, MAIN, DATASETS, "corrected", EXTRACTORS)
 
 
 # --- Table 1 ------------------------------------------------------------------------------------------------------
@@ -162,23 +163,29 @@ def test_values_that_do_not_exist_are_empty_and_shown_as_a_dash():
 
 
 def test_the_published_protocol_shows_its_own_rows():
-    rows = table1("T", SUMMARIES, FIDELITY, VARIANTS, DATASETS, "published", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, MAIN, DATASETS, "published", EXTRACTORS).rows
     assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"] == -9).all()
 
 
 def test_a_variant_stands_only_in_its_data_sets():
-    variants = VARIANTS | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
+    variants = MAIN | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
     rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS).rows
     own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
     assert own["phrase"] == ["pretrained", "learnable", "more_layers", "location_prior"]
     assert own["caption"] == ["pretrained", "frozen", "more_layers", "location_prior"]
-    rows = table3("T", SUMMARIES, FIDELITY, variants, CXR, "corrected", EXTRACTORS).rows
+    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS).rows
     assert "frozen" not in set(rows["variant"]) and only(rows[:8], variant="learnable")["text_encoder"] == "lora"
+
+
+def test_a_table_shows_the_variants_that_it_is_given():
+    labels = {"labels_frozen": VARIANTS["labels_frozen"]}
+    rows = table1("T", SUMMARIES, FIDELITY, labels, CXR, "corrected", EXTRACTORS).rows
+    assert set(rows["variant"]) == {"labels_frozen", "location_prior"}
 
 
 def test_a_variant_without_summary_is_an_error():
     with pytest.raises(KeyError, match="unheard_of"):
-        table1("T", SUMMARIES, FIDELITY, VARIANTS | {"unheard_of": variant()}, CXR, "corrected", EXTRACTORS)
+        table1("T", SUMMARIES, FIDELITY, MAIN | {"unheard_of": variant()}, CXR, "corrected", EXTRACTORS)
 
 
 def test_notes_of_table_1():
@@ -198,7 +205,7 @@ def test_notes_of_table_1():
 
 
 def test_grounding_lists_categories_then_micro_and_macro_and_external_methods_before_the_prior():
-    table = grounding_table("Table 2", SUMMARIES, VARIANTS, ["bio_vil"], CXR, "corrected")
+    table = grounding_table("Table 2", SUMMARIES, MAIN, ["bio_vil"], CXR, "corrected")
     phrase = table.rows[table.rows["text"] == "phrase"]
     names = [*IN_TABLE_1[:-1], "bio_vil", "location_prior"]
     expected = [(group, name) for group in ("Edema", "Pneumonia", "micro", "macro") for name in names]
@@ -217,14 +224,14 @@ def test_grounding_lists_categories_then_micro_and_macro_and_external_methods_be
 
 
 def test_the_table_per_category_is_that_of_coco():
-    table = grounding_table("Categories", SUMMARIES, VARIANTS, [], COCO, "corrected")
+    table = grounding_table("Categories", SUMMARIES, MAIN, [], COCO, "corrected")
     assert set(table.rows["data"]) == {"Demo: phantom scenes"} and len(table.rows) == 4 * len(IN_TABLE_1)
     assert only(table.rows, group="Edema", variant="frozen")["auc_roc"] == pytest.approx(0.84 + 0.02)
     assert not any("other methods" in note for note in table.notes)
 
 
 def test_table_7_counts_what_is_kept_and_dropped():
-    table = table7("Table 7", SUMMARIES, VARIANTS, ["bio_vil"], CXR, "corrected")
+    table = table7("Table 7", SUMMARIES, MAIN, ["bio_vil"], CXR, "corrected")
     assert set(table.rows["text"]) == {"impression"}
     assert table.rows["pairs"].tolist()[:4] == ["named", "all", "named", "all"]
     micro = only(table.rows, group="micro", variant="frozen", pairs="named")

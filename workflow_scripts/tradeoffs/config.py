@@ -503,6 +503,10 @@ class Config(_Section):
             if (dataset == "cxr" or variant.text == "impression") and dataset in (variant.sets or self.data.sets)
         ]
 
+    def main_variants_of(self, dataset: str) -> list[str]:
+        """The variants conditioned on a data set's own texts (on coco captions): those of Tables 1, 2 and 7."""
+        return [name for name in self.variants_of(dataset) if self.variants[name].text == "impression"]
+
     @property
     def training_gpus(self) -> int:
         """GPUs of a fine-tuning job."""

@@ -112,7 +112,7 @@ def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
     way, and those with an attention profile."""
     variants = {name: config.variants[name] for name in config.variants_of(dataset)}
     seeds = {name: len(config.seeds_of(name)) for name in variants}
-    main = [name for name, variant in variants.items() if variant.text == "impression"]
+    main = config.main_variants_of(dataset)
     milestones = len(config.training_of(dataset)["milestones"])
     tuned = sum(seeds[name] for name, variant in variants.items() if variant.finetune)
     on_the_way = sum(seeds[name] for name in main if variants[name].finetune) * milestones

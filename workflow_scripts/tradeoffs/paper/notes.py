@@ -17,8 +17,8 @@ NOTE_CONTROLS = (
     "queried by that category's words, on the same mask. Bare map: the mean over all tokens of the text."
 )
 NOTE_TRAINING_TEXT = (
-    "Each variant is sampled with prompts of the kind of text it was trained on (the base: of the impression), so "
-    "fidelity speaks of model and prompts together. All heat maps of a block are made with the same texts."
+    "Each variant is sampled with prompts of the kind of text it was trained on (a base as it is: of its `text` in the "
+    "config), so fidelity speaks of model and prompts together. All heat maps of a block are made with the same texts."
 )
 NOTE_NAMED = "Named: the pairs whose impression names the finding literally (kept); all: these and the dropped ones."
 DIFFERENCE_NOTES = (

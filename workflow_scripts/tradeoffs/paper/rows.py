@@ -75,10 +75,9 @@ def ordered(rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str, labe
     return rows.astype({column: "Int64" for column in COUNTS if column in rows})
 
 
-def impression_variants(variants: Variants, dataset: str) -> list[str]:
-    """The base as it is and the data set's variants trained on the impression (on coco the caption)."""
-    own = {name: entry for name, entry in variants.items() if dataset in entry["sets"]}
-    return [name for name, entry in own.items() if not entry["finetune"] or entry["text"] == "impression"]
+def variants_of(variants: Variants, dataset: str) -> list[str]:
+    """The variants that a table shows of a data set."""
+    return [name for name, entry in variants.items() if dataset in entry["sets"]]
 
 
 def grounding_variants(
@@ -86,7 +85,7 @@ def grounding_variants(
 ) -> list[str]:
     """The rows per category: variants, external methods that have maps of this text, the location prior."""
     scored = [name for name in external if (dataset, text, "all", MICRO, name) in scores.index]
-    return [*impression_variants(variants, dataset), *scored, LOCATION_PRIOR]
+    return [*variants_of(variants, dataset), *scored, LOCATION_PRIOR]
 
 
 def groups_of(scores: pd.DataFrame, dataset: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv with `variant` and `seed`,
 `differences` rows of differences.csv, each with `dataset` ("cxr" or "coco"); `datasets` maps those that the table
-shows to display names; `variants` maps names to their entries of the config, in the order of the rows, with `sets` of
-the run; `protocol` chooses the rows.
+shows to display names; `variants` maps the names of those that it shows to their entries of the config, in the order
+of the rows, with `sets`, where it shows them; `protocol` chooses the rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,9 +29,9 @@ from tradeoffs.paper.rows import (
     Variants,
     grounding_variants,
     groups_of,
-    impression_variants,
     macro_rows,
     ordered,
+    variants_of,
     wide_scores,
     with_fidelity,
 )
@@ -99,10 +99,10 @@ def table1(
 ) -> PaperTable:
     """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
 
-    Per data set and text: the variants trained on the impression (on coco the caption), then the location prior.
+    Per data set and text: the variants, then the location prior.
     extractors: names of the feature extractors, "general" and "domain"
     """
-    names = {dataset: [*impression_variants(variants, dataset), LOCATION_PRIOR] for dataset in datasets}
+    names = {dataset: [*variants_of(variants, dataset), LOCATION_PRIOR] for dataset in datasets}
     rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
     rows = ordered(rows, datasets, protocol, ["variant"])
     notes = [*score_notes(rows, variants), *fidelity_notes(fidelity, datasets, extractors)]
