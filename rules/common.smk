@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, encoder_kind, missing_paths, resolve
+from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, encoder_kind, missing_paths, raw_tables, resolve
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
@@ -75,11 +75,14 @@ wildcard_constraints:
 
 
 def raw_folder(key):
-    """A raw data folder of cxr: the config's, or the phantoms'."""
-    if DEMO:
-        folders = {"mimic_cxr_jpg": "mimic-cxr-jpg", "mimic_cxr_reports": "mimic-cxr", "ms_cxr": "ms-cxr"}
-        return f"{CXR}/raw/{folders[key]}"
-    return getattr(CONFIG.data, key)
+    """A raw data folder: the config's, or the phantoms'."""
+    phantoms = {
+        "mimic_cxr_jpg": f"{CXR}/raw/mimic-cxr-jpg",
+        "mimic_cxr_reports": f"{CXR}/raw/mimic-cxr",
+        "ms_cxr": f"{CXR}/raw/ms-cxr",
+        "coco": f"{COCO}/raw",
+    }
+    return phantoms[key] if DEMO else getattr(CONFIG.data, key)
 
 
 def prepared(key):

@@ -23,7 +23,7 @@ rule phantoms:
 rule prepare_images:
     """Reads MIMIC-CXR-JPG and its reports into the image table."""
     input:
-        raw=rules.phantoms.output.raw if DEMO else [],
+        raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, "mimic_cxr_jpg", "ms_cxr"),
         prepared=prepared("mimic_prepared"),
     output:
         images=f"{CXR}/images.csv",
@@ -51,7 +51,7 @@ rule prepare_images:
 rule prepare_grounding:
     """Reads MS-CXR into the grounding table, one row an image and phrase."""
     input:
-        raw=rules.phantoms.output.raw if DEMO else [],
+        raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, "ms_cxr"),
         images=rules.prepare_images.output.images,
     output:
         grounding=f"{CXR}/grounding.csv",
@@ -126,7 +126,7 @@ rule phantom_scenes:
 rule prepare_coco:
     """Reads MS-COCO's captions and instances into the image, caption and grounding tables."""
     input:
-        raw=rules.phantom_scenes.output.raw if DEMO else [],
+        raw=rules.phantom_scenes.output.raw if DEMO else raw_tables(CONFIG.data, "coco"),
         prepared=prepared("coco_prepared"),
     output:
         images=f"{COCO}/images.csv",
@@ -144,7 +144,7 @@ rule prepare_coco:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
-        coco=lambda wildcards, input: input.raw or CONFIG.data.coco,
+        coco=raw_folder("coco"),
         max_missing=CONFIG.data.max_missing,
         code=code_digest("prepare_coco.py"),
     script:

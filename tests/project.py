@@ -52,9 +52,9 @@ def watched(folder: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(offline)} | {name: str(path) for name, path in files.items()}
 
 
-def rules_to_run(folder: Path, *targets: str) -> set[str]:
+def rules_to_run(folder: Path, *targets: str, more_config: Sequence[str] = ()) -> set[str]:
     """Names of the rules that a dry run would execute."""
-    run = snakemake(folder, "--cores", "2", "--dry-run", *targets)
+    run = snakemake(folder, "--cores", "2", "--dry-run", *targets, more_config=more_config)
     assert run.returncode == 0, run.stdout + run.stderr
     return rules_of(run.stdout + run.stderr)
 

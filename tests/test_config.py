@@ -441,7 +441,7 @@ def test_a_file_in_place_of_a_folder_is_named(files):
 def test_a_wrong_folder_is_named_with_what_it_lacks(files):
     Path("jpg/mimic-cxr-2.0.0-split.csv.gz").unlink()
     assert path_problems(resolve(files, PRESETS)) == [
-        "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.*-split.csv*; give the folder that does"
+        "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.*-split.csv; give the folder that does"
     ]
 
 

@@ -29,6 +29,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticUndefined
 
+from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
 from tradeoffs.errors import InputError
 from tradeoffs.packages import package_folder
 
@@ -688,20 +689,26 @@ def _suggestion(section: Sequence[str], name: str) -> str:
 
 
 def _folders(data: Data) -> dict[str, list[str]]:
-    """The folders that a run on files needs, by key, and what tells that one is right: glob patterns, each of which
-    must match something in it."""
+    """The folders that a run on files needs, by key, and what is read in them: patterns of tables (see `newest`), and
+    folders of images or reports."""
     folders = {}
     if "cxr" in data.sets:
-        tables = [f"mimic-cxr-2.*-{table}.csv*" for table in ("metadata", "chexpert", "split")]
-        folders["mimic_cxr_jpg"] = ["files"] if data.mimic_prepared else [*tables, "files"]
+        folders["mimic_cxr_jpg"] = ["files"] if data.mimic_prepared else [*MIMIC_TABLES.values(), "files"]
         if not data.mimic_prepared:
             folders["mimic_cxr_reports"] = ["files"]
-        folders["ms_cxr"] = ["MS_CXR_Local_Alignment_v*.csv"]
+        folders["ms_cxr"] = [MS_CXR_TABLE]
     if "coco" in data.sets:
-        splits = ["val"] if data.coco_prepared else ["train", "val"]
-        annotations = [f"annotations/{kind}_{split}2017.json" for kind in ("captions", "instances") for split in splits]
+        parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
+        annotations = [coco_annotations(kind, part) for kind in ("captions", "instances") for part in parts]
         folders["coco"] = [*annotations, "train2017", "val2017"]
     return folders
+
+
+def raw_tables(data: Data, *keys: str) -> list[str]:
+    """The CSV and JSON files that a run on files reads in the folders of these keys, as far as they are there."""
+    read = {key: contents for key, contents in _folders(data).items() if key in keys and getattr(data, key)}
+    found = [newest(getattr(data, key), pattern) for key, contents in read.items() for pattern in contents]
+    return [str(path) for path in found if path and path.is_file()]
 
 
 def check_paths(config: Config) -> None:
@@ -757,7 +764,7 @@ def _folder_problems(key: str, folder: str | None, contents: list[str]) -> list[
         return [f"{key}: there is no folder {path}; correct the path"]
     if not path.is_dir():
         return [f"{key}: {path} is a file; give the folder that holds {' and '.join(contents)}"]
-    missing = [pattern for pattern in contents if not any(path.glob(pattern))]
+    missing = [pattern for pattern in contents if not newest(path, pattern)]
     if missing:
         return [f"{key}: the folder {path} holds no {' and no '.join(missing)}; give the folder that does"]
     return []

@@ -15,6 +15,7 @@ from pycocotools import mask as rle
 
 from tradeoffs.data.coco_categories import COCO_CATEGORIES
 from tradeoffs.data.images import check_image_files, image_size
+from tradeoffs.data.raw_files import coco_annotations
 from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS, read_csv, reject_rows
 from tradeoffs.data.words import is_named
 from tradeoffs.errors import InputError
@@ -91,7 +92,8 @@ def count_images(coco: str | Path, prepared: str | Path | None = None) -> dict[s
     coco, prepared: as in prepare_images, whose errors it raises
     """
     parts = [part for part in _SPLITS if not (prepared and part == "train2017")]
-    numbers = {_SPLITS[p]: len(_read(_captions_file(Path(coco), p), {"images": {"id": int}})["images"]) for p in parts}
+    files = {_SPLITS[part]: Path(coco, coco_annotations("captions", part)) for part in parts}
+    numbers = {split: len(_read(file, {"images": {"id": int}})["images"]) for split, file in files.items()}
     return numbers | ({"train": int((read_prepared(prepared)["split"] == "train").sum())} if prepared else {})
 
 
@@ -107,7 +109,7 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
     Returns the grounding table, sorted by image and class id, and counts of objects by reason.
     Raises InputError if the annotations are not as their owners ship them, or nothing is left.
     """
-    path = _instances_file(Path(coco), "val2017")
+    path = Path(coco, coco_annotations("instances", "val2017"))
     content = _read_instances(path, {"images": {"id": int, "file_name": str, "width": int, "height": int}})
     listed = {
         image["id"]: (Path(image["file_name"]).stem, image["width"], image["height"]) for image in content["images"]
@@ -184,7 +186,7 @@ def read_prepared(path: str | Path) -> pd.DataFrame:
 
 def _read_part(coco: Path, part: str, counts: dict[str, int]) -> pd.DataFrame:
     """All listed images of train2017 or val2017: columns as of read_prepared, and the classes as Finding Labels."""
-    path = _captions_file(coco, part)
+    path = coco / coco_annotations("captions", part)
     content = _read(
         path,
         {"images": {"id": int, "file_name": str}, "annotations": {"id": int, "image_id": int, "caption": str}},
@@ -203,7 +205,7 @@ def _read_part(coco: Path, part: str, counts: dict[str, int]) -> pd.DataFrame:
             texts[caption["image_id"]].append(text)
 
     classes = defaultdict(set)
-    for annotation in _read_instances(_instances_file(coco, part))["annotations"]:
+    for annotation in _read_instances(coco / coco_annotations("instances", part))["annotations"]:
         classes[annotation["image_id"]].add(annotation["category_id"])
         counts["objects of unlisted images"] += annotation["image_id"] not in listed
 
@@ -224,14 +226,6 @@ def _read_part(coco: Path, part: str, counts: dict[str, int]) -> pd.DataFrame:
             ],
         }
     )
-
-
-def _captions_file(coco: Path, part: str) -> Path:
-    return coco / "annotations" / f"captions_{part}.json"
-
-
-def _instances_file(coco: Path, part: str) -> Path:
-    return coco / "annotations" / f"instances_{part}.json"
 
 
 def _read_instances(path: Path, more: Kinds | None = None) -> dict[str, list[dict]]:

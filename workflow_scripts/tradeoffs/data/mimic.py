@@ -9,6 +9,7 @@ import pandas as pd
 from tradeoffs.data.findings import CHEXPERT_LABELS
 from tradeoffs.data.images import check_image_files
 from tradeoffs.data.mscxr import read_mscxr
+from tradeoffs.data.raw_files import MIMIC_TABLES, newest
 from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.files import for_each_file
@@ -237,14 +238,12 @@ def _in_an_earlier_split(table: pd.DataFrame) -> pd.Series:
 
 
 def _find_table(folder: str | Path, name: str) -> Path:
-    """The newest version; a compressed copy before a plain one of the same version."""
-    folder = Path(folder)
-    if not folder.is_dir():
+    if not Path(folder).is_dir():
         raise InputError(f"{folder}: there is no such folder; give the folder of MIMIC-CXR-JPG")
-    found = sorted([*folder.glob(f"mimic-cxr-2.*-{name}.csv"), *folder.glob(f"mimic-cxr-2.*-{name}.csv.gz")])
+    found = newest(folder, MIMIC_TABLES[name])
     if not found:
-        raise InputError(f"{folder}: holds no mimic-cxr-2.*-{name}.csv.gz; download MIMIC-CXR-JPG's CSV files into it")
-    return found[-1]
+        raise InputError(f"{folder}: holds no {MIMIC_TABLES[name]}.gz; download MIMIC-CXR-JPG's CSV files into it")
+    return found
 
 
 def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tradeoffs.data.findings import MSCXR_FINDINGS
 from tradeoffs.data.images import image_size
+from tradeoffs.data.raw_files import MS_CXR_TABLE, newest
 from tradeoffs.data.tables import GROUNDING_COLUMNS, read_csv, reject_rows
 from tradeoffs.errors import InputError
 
@@ -22,10 +23,10 @@ def read_mscxr(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     if path.is_dir():
-        versions = sorted(path.glob("MS_CXR_Local_Alignment_v*.csv"))
-        if not versions:
-            raise InputError(f"{path}: holds no MS_CXR_Local_Alignment_v*.csv; download MS-CXR from PhysioNet into it")
-        path = versions[-1]
+        found = newest(path, MS_CXR_TABLE)
+        if not found:
+            raise InputError(f"{path}: holds no {MS_CXR_TABLE}; download MS-CXR from PhysioNet into it")
+        path = found
     table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again")[_COLUMNS]
     reject_rows(path, table["dicom_id"] == "", "dicom_id is empty")
     for column in _NUMBERS:
