@@ -1,5 +1,6 @@
-"""What the target check tells: counts of images and passes, disk space, measured times."""
+"""What the target check tells: counts of images and passes, disk space, measured times; docs/paper-scale.md too."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tradeoffs.config import resolve
-from tradeoffs.costs import Numbers, count, disk, models, parameters_of, seconds_a_unit, works
+from tradeoffs.costs import SD2_PARAMETERS, Numbers, count, disk, models, parameters_of, seconds_a_unit, works
 
 PROJECT = Path(__file__).parents[1]
 PAPER = {
@@ -19,31 +20,6 @@ PAPER = {
 
 def config(**user):
     return resolve({"preset": "paper"} | user, PROJECT / "config" / "presets")
-
-
-@pytest.mark.parametrize(
-    ("rule", "dataset", "number_of_models", "units"),
-    [
-        ("latents", "cxr", 1, 377_110),
-        ("finetune", "cxr", 18, 8_640_000),
-        ("finetune", "coco", 6, 7_200_000),
-        ("heat_maps", "cxr", 27, 4_183_200),
-        ("heat_maps", "coco", 93, 20_400_000),
-        ("attention_profile", "cxr", 3, 30_000),
-        ("samples", "cxr", 27, 27 * 805_600),
-        ("samples", "coco", 93, 93 * 805_600),
-    ],
-)
-def test_the_work_at_paper_scale_is_what_the_document_says(tmp_path, rule, dataset, number_of_models, units):
-    [work] = [w for w in works(config(), PAPER, tmp_path) if (w.rule, w.dataset) == (rule, dataset)]
-    assert (work.models, work.units) == (number_of_models, units)
-
-
-def test_the_disk_at_paper_scale_is_what_the_document_says():
-    sizes = list(disk(config(), PAPER, 1_289_952_427).values())
-    assert sizes[0] == (377_110 + 123_287) * 131_072
-    assert sizes[1] == 127 * 1_289_952_427 * 4
-    assert sizes[3] == 120 * 5300 * 786_432
 
 
 def test_variants_and_seeds_that_are_left_out_cost_nothing():
@@ -97,3 +73,166 @@ def test_parameters_are_counted_in_a_folder(tmp_path):
     save_file({"a": np.zeros((2, 3), np.float16), "b": np.zeros(5, np.float32)}, tmp_path / "unet" / "w.safetensors")
     assert parameters_of(str(tmp_path)) == (11, f"counted in {tmp_path}")
     assert parameters_of("owner/name")[0] == 1_289_952_427
+
+
+# --- every number of docs/paper-scale.md ------------------------------------------------------------------------------
+
+PAGE = (PROJECT / "docs/paper-scale.md").read_text()
+PROSE = " ".join(PAGE.split())
+UNET, TEXT_ENCODER, VAE = 865_910_724, 340_387_840, 83_653_863  # tests/test_ldm.py
+FROZEN, LEARNABLE = UNET, UNET + TEXT_ENCODER  # parameters that are trained
+FLOAT, GB = 4, 1e9
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number.replace(",", "")) for number in re.findall(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", text)]
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of each row of the table under a heading."""
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def table(heading: str) -> dict[str, list[float]]:
+    """The numbers in each row of the table under a heading, by the row's first cell."""
+    return {first: numbers(" | ".join(others)) for first, *others in rows(heading)}
+
+
+def gigabytes(size: float) -> float:
+    return round(size / GB, 2)
+
+
+def test_the_numbers_of_models_follow_from_the_preset():
+    preset = config()
+    seeds = len(preset.seeds)
+    tuned, on_the_way, base, scored = [], [], [], []
+    for dataset in preset.data.sets:
+        finals, fine_tuned, kept, main = models(preset, dataset)
+        tuned += [fine_tuned / seeds, seeds, fine_tuned]
+        on_the_way += [main - 1, seeds, len(preset.training_of(dataset)["milestones"]), kept]
+        base.append(finals - fine_tuned)
+        scored.append(finals + kept)
+    assert list(table("How many models").values()) == [tuned, on_the_way, base, scored]
+    of_coco = on_the_way[-1]
+    assert f"{of_coco} of the {sum(scored)} models. `training: {{coco_milestones: []}}` leaves" in PROSE
+    assert f"leaves {scored[1] - of_coco} there" in PROSE
+    fine_tunings = tuned[2] + tuned[5]
+    assert f"The {fine_tunings} fine-tunings fill eight cards three times" in PROSE and fine_tunings == 8 * 3
+
+
+def test_the_work_of_each_stage_follows_from_the_preset(tmp_path):
+    preset = config()
+    training, maps, sampling, ms_ssim = preset.training, preset.heat_maps, preset.sampling, preset.evaluation.ms_ssim
+    work = {(work.rule, work.dataset): work for work in works(preset, PAPER, tmp_path)}
+    finals = {dataset: models(preset, dataset)[0] for dataset in PAPER}
+
+    def both(rule: str) -> list[int]:
+        of_rule = [work[rule, dataset] for dataset in PAPER]
+        return [sum(one.models for one in of_rule), sum(one.units for one in of_rule)]
+
+    def fine_tuned(dataset: str, steps: int) -> list[int]:
+        of_model = steps * training.batch_size
+        return [steps, training.batch_size, of_model, work["finetune", dataset].models, work["finetune", dataset].units]
+
+    def heat_maps(dataset: str) -> list[float]:
+        final, on_the_way = (PAPER[dataset].heat_maps(dataset, final=final) * maps.keep for final in (True, False))
+        kept = work["heat_maps", dataset].models - finals[dataset]
+        return [final, on_the_way, finals[dataset], kept, work["heat_maps", dataset].units]
+
+    images = sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
+    passes = sampling.steps + 1  # of PLMS
+    profile = maps.profile_samples * maps.steps
+    scored, drawn = both("samples")
+    phrases, captions = PAPER["cxr"].phrases, PAPER["coco"].images["test"]
+    assert table("What each stage does") == {
+        "`latents`": [work["latents", dataset].units for dataset in PAPER],
+        "`finetune`, radiographs": fine_tuned("cxr", training.steps),
+        "`finetune`, MS-COCO": fine_tuned("coco", training.coco_steps),
+        "`samples`": [
+            *(2, ms_ssim.prompts, ms_ssim.repeats - 1, passes, sampling.steps),
+            *(images, passes, 2, images * passes * 2, scored, drawn),
+        ],
+        "`heat_maps`, radiographs": [phrases, 4, phrases, maps.keep, *heat_maps("cxr")],
+        "`heat_maps`, MS-COCO": [captions, *heat_maps("coco")],
+        "`attention_profile`": [maps.profile_samples, maps.steps, profile, *both("attention_profile")],
+        "`fidelity`": [images, scored, images * scored],
+    }
+    assert f"{training.steps * training.batch_size:,} / r / 3600 hours" in PROSE
+
+
+def test_the_memory_of_a_gpu_follows_from_the_numbers_of_parameters():
+    assert UNET + TEXT_ENCODER + VAE == SD2_PARAMETERS
+
+    def trained(bytes_each: int) -> list[float]:
+        return [bytes_each, gigabytes(FROZEN * bytes_each), gigabytes(LEARNABLE * bytes_each)]
+
+    others = [(SD2_PARAMETERS - parameters) * FLOAT for parameters in (FROZEN, LEARNABLE)]
+    weights = gradients = average = trained(FLOAT)
+    moments, together = trained(2 * FLOAT), trained(4 * FLOAT)
+    not_trained = [FLOAT, *map(gigabytes, others)]
+    expected = [weights, gradients, moments, together, not_trained, average]
+    assert list(table("Memory of a GPU").values()) == expected
+    taken = [parameters * 4 * FLOAT + other for parameters, other in zip((FROZEN, LEARNABLE), others, strict=True)]
+    for sentence in (
+        f"The U-Net has {UNET:,} parameters, the text encoder {TEXT_ENCODER:,}, the VAE {VAE:,}.",
+        f"the text encoder's {TEXT_ENCODER / 1e6:.0f} million parameters",
+        f"all three parts in float32, {gigabytes(SD2_PARAMETERS * FLOAT)} GB",
+        f"Before any activation {gigabytes(taken[0])} GB (frozen) or {gigabytes(taken[1])} GB (learnable)",
+    ):
+        assert sentence in PROSE
+
+
+def test_the_disk_space_follows_from_the_preset():
+    preset = config()
+    sizes = disk(preset, PAPER, SD2_PARAMETERS)
+    latents, folders_and_base, _, samples, heat_maps = sizes.values()
+    tokens = int(re.search(r"heat maps of (\d+) tokens", " ".join(sizes)).group(1))
+    side, latent = preset.image.resolution, preset.image.resolution // 8
+    of_image = 2 * 4 * latent**2 * FLOAT
+    of_coco = sum(PAPER["coco"].images.values()) * of_image
+    tuned = {dataset: models(preset, dataset)[1] for dataset in PAPER}
+    kept = {dataset: 1 + len(preset.training_of(dataset)["milestones"]) for dataset in PAPER}
+    folders = sum(tuned[dataset] * kept[dataset] for dataset in PAPER)
+    model = SD2_PARAMETERS * FLOAT
+    assert folders_and_base == (folders + 1) * model
+    images = preset.sampling.images + preset.evaluation.ms_ssim.prompts * (preset.evaluation.ms_ssim.repeats - 1)
+    scored = sum(models(preset, dataset)[0] + models(preset, dataset)[2] for dataset in PAPER)
+    captions = PAPER["coco"].heat_maps("coco", final=True)
+    assert table("Disk") == {
+        "latents": [
+            *(2, 4, latent, latent, FLOAT, of_image),
+            *(round((latents - of_coco) / GB, 1), round(of_coco / GB, 1)),
+        ],
+        "fine-tuned models": [
+            *(tuned["cxr"], kept["cxr"], tuned["coco"], kept["coco"], folders, SD2_PARAMETERS, FLOAT, gigabytes(model)),
+            *(round(folders * model / GB), round((folders - tuned["coco"] * (kept["coco"] - 1)) * model / GB)),
+        ],
+        "checkpoint of a fine-tuning that runs": [
+            *(3 * FLOAT, round(FROZEN * 3 * FLOAT / GB, 1), round(LEARNABLE * 3 * FLOAT / GB, 1)),
+        ],
+        "samples": [scored, images, side, side, side**2 * 3, round(samples / GB)],
+        "heat maps": [
+            *(latent, latent, FLOAT, latent**2 * FLOAT, round(latent**2 * FLOAT / 1e3, 1)),
+            *(tokens, round(captions * tokens * latent**2 * FLOAT / GB, 1), captions, round(heat_maps / GB)),
+        ],
+        "the base model": [gigabytes(model)],
+    }
+
+
+def test_what_less_costs_follows_from_the_preset():
+    fewer = dict.fromkeys(("labels_frozen", "labels_learnable", "sentences_frozen", "sentences_learnable"), False)
+    radiographs = {"data": {"sets": ["cxr"]}, "training": {"milestones": []}}
+    settings = {
+        "the paper's main comparison on radiographs": radiographs | {"variants": fewer},
+        "the same with one seed": radiographs | {"variants": fewer, "seeds": [0]},
+        "Table 3 as well": radiographs,
+        "MS-COCO without curves": {"data": {"sets": ["coco"]}, "training": {"coco_milestones": []}},
+        "everything": {},
+    }
+    expected = {}
+    for name, user in settings.items():
+        preset = config(**user)
+        expected[name] = sum(models(preset, dataset)[0] + models(preset, dataset)[2] for dataset in preset.data.sets)
+    assert {name: float(scored) for name, _, scored in rows("What it costs to do less")} == expected
