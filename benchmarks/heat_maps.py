@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from benchmarks.measuring import Cost, Row, alone, at_least, at_most, cost
 from benchmarks.models import MODELS, TEXTS, PlainAttention
-from tradeoffs.attention import Query, evenly_spaced_steps, token_heat_maps
+from tradeoffs.attention import Query, token_heat_maps
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.text import TextEncoder
 from tradeoffs.randomness import normal
+from tradeoffs.timesteps import evenly_spaced_steps
 
 SEED, STEPS, KEEP = 0, 50, 40
 
@@ -100,7 +101,7 @@ def _costs(name: str) -> dict[str, list[Cost]]:
     shape = (model.unet.config.in_channels, side, side)
     names = list(map(str, range(case.images)))
     queries = [Query(n, n, TEXTS[i % len(TEXTS)], normal(shape, "benchmark", n)) for i, n in enumerate(names)]
-    times = evenly_spaced_steps(1000, STEPS, KEEP)
+    times = evenly_spaced_steps(1000, STEPS)[-KEEP:]
     calls = {
         "bare": lambda: bare_passes(model, queries, times, case.pairs),
         "ours": lambda: list(token_heat_maps(model, queries, SEED, STEPS, KEEP, case.pairs)),

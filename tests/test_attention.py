@@ -7,12 +7,12 @@ from tradeoffs.attention import (
     Query,
     captured_cross_attention,
     cross_attention_layers,
-    evenly_spaced_steps,
     layer_maps,
     token_heat_maps,
 )
 from tradeoffs.errors import InputError
 from tradeoffs.randomness import normal
+from tradeoffs.timesteps import evenly_spaced_steps
 
 SEED, STEPS, KEEP = 5, 10, 4
 ALL_TIMES = [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]  # of 1000 steps, 10 evenly spaced
@@ -77,9 +77,11 @@ def plain_heat_maps(model, query):
 
 
 def test_steps():
-    assert evenly_spaced_steps(1000, 50, 40) == list(range(781, 0, -20))
-    assert evenly_spaced_steps(1000, 50, 50)[:2] == [981, 961]
-    assert evenly_spaced_steps(1000, STEPS, KEEP) == TIMES
+    assert evenly_spaced_steps(1000, 50)[-40:] == list(range(781, 0, -20))
+    assert evenly_spaced_steps(1000, 50)[:2] == [981, 961]
+    assert evenly_spaced_steps(1000, STEPS)[-KEEP:] == TIMES
+    assert evenly_spaced_steps(1000, 75) == [1 + 13 * i for i in range(77)][::-1]  # the original's 77, from 989
+    assert evenly_spaced_steps(1000, 1000)[0] == 999  # never beyond the schedule
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 100])  # 8: two images share a pass, with texts of 3 and 7 tokens

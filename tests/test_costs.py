@@ -142,7 +142,7 @@ def test_the_work_of_each_stage_follows_from_the_preset(tmp_path):
         return [final, on_the_way, finals[dataset], kept, work["heat_maps", dataset].units]
 
     images = sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
-    passes = sampling.steps + 1  # of PLMS
+    passes = 77 + 1  # of PLMS, see tests/test_sampling.py
     profile = maps.profile_samples * maps.steps
     scored, drawn = both("samples")
     phrases, captions = PAPER["cxr"].phrases, PAPER["coco"].images["test"]

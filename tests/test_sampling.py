@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 
 from tradeoffs.errors import InputError
-from tradeoffs.models.checkpoints import noise_schedule
+from tradeoffs.models.checkpoints import load, noise_schedule
 from tradeoffs.sampling import draw_samples, sample_list, sampler
 
 PROMPTS = pd.DataFrame(
@@ -39,11 +39,38 @@ def test_sample_list():
 )
 def test_sampler_keeps_the_models_schedule(name, kind):
     made = sampler(name, noise_schedule().config)
-    assert type(made) is kind
+    assert isinstance(made, kind)
     betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2
     np.testing.assert_allclose(made.alphas_cumprod.numpy(), np.cumprod(1 - betas), rtol=1e-4)
     assert not made.config.get("clip_sample", False)
     assert sampler(name, DDIMScheduler(prediction_type="v_prediction").config).config.prediction_type == "v_prediction"
+
+
+def test_sampling_begins_and_goes_on_at_the_originals_times(tiny_base):
+    schedule = load(tiny_base).schedule.config
+    times = {}
+    for name in ("plms", "ddim", "dpm"):
+        made = sampler(name, schedule)
+        made.set_timesteps(75)
+        times[name] = made.timesteps.tolist()
+    original = list(range(989, 0, -13))  # numpy.arange(0, 1000, 1000 // 75) + 1, from the end
+    assert len(original) == 77 and times["ddim"] == original
+    assert times["plms"] == [989, 976, *original[1:]]  # the first step, of second order, looks ahead
+    assert times["dpm"][0] == 999 and len(times["dpm"]) == 75
+
+
+@pytest.mark.parametrize(("scheduler", "bias"), [("plms", 0.04), ("ddim", 0.04), ("dpm", 0.03)])
+def test_samples_of_a_known_distribution_have_its_mean(tiny_base, scheduler, bias):
+    """With the exact noise prediction for N(1, 0.5^2): what is left of the bias is that the first time is not noise
+    alone."""
+    made = sampler(scheduler, load(tiny_base).schedule.config)
+    made.set_timesteps(10 if scheduler == "dpm" else 75)
+    x = torch.tensor([-1.0, 1.0]).double()  # the sampler is affine here, so two values tell mean and deviation
+    for time in made.timesteps:
+        signal = made.alphas_cumprod[time].double()
+        predicted = (1 - signal).sqrt() * (x - signal.sqrt()) / (signal * 0.5**2 + 1 - signal)
+        x = made.step(predicted, time, x).prev_sample
+    assert 1 - x.mean() < bias and (x[1] - x[0]) / 2 == pytest.approx(0.5, rel=0.2)
 
 
 @pytest.mark.parametrize("scheduler", ["plms", "ddim", "dpm"])

@@ -22,11 +22,7 @@ from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.text import CachedTextEncoder, Tokens, tokenize
 from tradeoffs.randomness import normal
-
-
-def evenly_spaced_steps(train_steps: int, steps: int, keep: int) -> list[int]:
-    """The last `keep` (least noisy) of `steps` time steps, descending: 781, 761, ..., 1 for (1000, 50, 40)."""
-    return [1 + i * (train_steps // steps) for i in range(keep)][::-1]
+from tradeoffs.timesteps import evenly_spaced_steps
 
 
 class AttentionSums:
@@ -125,7 +121,7 @@ def token_heat_maps(
     precision: of the U-Net's autocast, fp32, fp16 or bf16; probabilities and sums are float32 (row 14)
     Raises InputError if the device does not have it.
     """
-    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, keep)
+    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
     encoder = CachedTextEncoder(*model.text_side)
     group_size = queries_at_once(keep, batch_size)
     progress = tqdm(total=len(queries) * keep, desc="heat maps", unit="step")
@@ -143,7 +139,7 @@ def token_heat_maps(
                 of_batch = [(group[row], time) for row, time in batch]
                 _forward(model, of_batch, context[sums.rows.to(context.device)], seed, precision)
                 progress.update(len(batch))
-        heat = sums.mean(len(cross_attention_layers(model.unet)), keep)
+        heat = sums.mean(len(cross_attention_layers(model.unet)), len(times))
         for query, of_query, maps in zip(group, tokens, heat, strict=True):
             yield _select(query, of_query, maps)
     progress.close()
@@ -165,7 +161,7 @@ def layer_maps(
     Yields the query's place in `queries`, the time, the layer's name and its map (h, w) at the layer's own size.
     Queries, noise, steps and precision are those of `token_heat_maps`.
     """
-    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps, steps)
+    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-steps:]
     encoder = CachedTextEncoder(*model.text_side)
     columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
     for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from tradeoffs.config import Config
+from tradeoffs.config import Config, Sampling
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.mscxr import read_mscxr
+from tradeoffs.timesteps import evenly_spaced_steps
 
 SD2_PARAMETERS = 1_289_952_427  # Stable Diffusion v2: U-Net, text encoder, autoencoder
+TRAIN_STEPS = 1000  # of its noise schedule
 FLOAT = 4  # bytes
 CHANNELS, SHRINKAGE = 4, 8  # of latents against images
 GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images with heat maps
@@ -80,7 +82,7 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
     """The jobs that run a model, data set by data set. run: the run's folder, for the benchmarks of finished jobs."""
     sampling, ms_ssim, maps = config.sampling, config.evaluation.ms_ssim, config.heat_maps
     samples = sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
-    passes = samples * (sampling.steps + (sampling.scheduler == "plms")) * 2
+    passes = samples * _passes(sampling) * 2
     benchmarks = run / "benchmarks"
     for dataset, of_data in numbers.items():
         final, tuned, on_the_way, shown = models(config, dataset)
@@ -105,6 +107,13 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         measured = dict.fromkeys(files, passes / sampling.shards)
         drawn = final + on_the_way
         yield Work("samples", dataset, drawn, drawn * passes, "U-Net passes", measured)
+
+
+def _passes(sampling: Sampling) -> int:
+    """U-Net passes a sample, without the factor 2 of guidance."""
+    if sampling.scheduler == "dpm":
+        return sampling.steps
+    return len(evenly_spaced_steps(TRAIN_STEPS, sampling.steps)) + (sampling.scheduler == "plms")  # its first step: two
 
 
 def models(config: Config, dataset: str) -> tuple[int, int, int, int]:

@@ -14,15 +14,38 @@ from tradeoffs.devices import autocast, default_device
 from tradeoffs.models.checkpoints import load
 from tradeoffs.models.text import CachedTextEncoder
 from tradeoffs.randomness import normal
+from tradeoffs.timesteps import evenly_spaced_steps
+
+
+class _PLMS(PNDMScheduler):
+    """diffusers' PLMS at the original's times; its own begin later (at 963, not 989, for 75 steps), which matters
+    since sampling begins with pure noise."""
+
+    def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        first, *others = evenly_spaced_steps(self.config.num_train_timesteps, num_inference_steps)
+        self.timesteps = torch.tensor([first, *others[:1], *others], device=device)  # the second twice, as PLMS does
+
+
+class _DDIM(DDIMScheduler):
+    """diffusers' DDIM at the original's times."""
+
+    def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        times = evenly_spaced_steps(self.config.num_train_timesteps, num_inference_steps)
+        self.timesteps = torch.tensor(times, device=device)
 
 
 def sampler(name: str, schedule_config: dict):
-    """The diffusers scheduler for plms (the paper's), ddim or dpm (DPM-Solver++), on the model's own noise schedule."""
+    """The diffusers scheduler for plms (the paper's), ddim or dpm (DPM-Solver++), on the model's own noise schedule.
+
+    plms and ddim use the original's times (77 for 75 steps, see `evenly_spaced_steps`); dpm begins at the last one.
+    """
     if name == "plms":
-        return PNDMScheduler.from_config(schedule_config, skip_prk_steps=True)
+        return _PLMS.from_config(schedule_config, skip_prk_steps=True)
     if name == "ddim":
-        return DDIMScheduler.from_config(schedule_config, clip_sample=False)
-    return DPMSolverMultistepScheduler.from_config(schedule_config)
+        return _DDIM.from_config(schedule_config, clip_sample=False)
+    return DPMSolverMultistepScheduler.from_config(schedule_config, timestep_spacing="trailing")
 
 
 def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFrame:

@@ -1,0 +1,9 @@
+"""The diffusion times at which the original evaluates a model."""
+
+
+def evenly_spaced_steps(train_steps: int, steps: int) -> list[int]:
+    """All of 1, 1 + c, 1 + 2c, ... below `train_steps` with c = train_steps // steps, descending: about `steps` times.
+
+    981, 961, ..., 1 for (1000, 50); for (1000, 75) the 77 times 989, 976, ..., 1 (original: `make_ddim_timesteps`).
+    """
+    return list(range(1, train_steps, train_steps // steps))[::-1]
