@@ -1,42 +1,136 @@
-"""What the documents name is there: config keys, targets, files."""
+"""What the documents name is there: config keys, settings, commands, files, tests.
+
+All pages are looked through together, so that a pattern that finds nothing fails.
+"""
 
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
+from snakemake import cli
 
-from tradeoffs.config import Config, describe, resolve
+from tradeoffs.config import Config, Variant, describe, resolve
 
 PROJECT = Path(__file__).resolve().parents[1]
-PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
-SECTIONS = "|".join(Config.model_fields)
+PAGES = {
+    str(page.relative_to(PROJECT)): page.read_text()
+    for pattern in ("*.md", "docs/*.md", "config/*.md", "benchmarks/*.md", "resources/**/*.md", "results/*.md")
+    for page in sorted(PROJECT.glob(pattern))
+}
+RULES = "".join(path.read_text() for path in [PROJECT / "Snakefile", *sorted(PROJECT.glob("rules/*.smk"))])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_config_key_that_a_document_names_exists(page):
+def found(pattern: str) -> list[tuple[str, str]]:
+    """Page and text of each match on all pages; of the pattern's group where it has one."""
+    return [(page, match) for page, text in PAGES.items() for match in re.findall(pattern, text, re.M | re.S)]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return found(rf"^ *```{language}\n(.*?)```")
+
+
+def inline() -> list[tuple[str, str]]:
+    """What stands in backticks outside of blocks."""
+    prose = {page: re.sub(r"^ *```.*?```", "", text, flags=re.M | re.S) for page, text in PAGES.items()}
+    return [(page, code) for page, text in prose.items() for code in re.findall(r"`([^`\n]+)`", text)]
+
+
+def commands(*first: str) -> list[tuple[str, list[str]]]:
+    """Commands in blocks and in the text that begin with these words, and their other words."""
+    lines = [(page, line) for page, block in blocks("bash") for line in block.replace("\\\n", " ").splitlines()]
+    typed = [(page, command) for page, line in lines for command in line.split(" && ")] + inline()
+    start = re.compile(rf" *{' '.join(first)} ")
+    words = [(page, shlex.split(command, comments=True)) for page, command in typed if start.match(command)]
+    return [(page, some[len(first) :]) for page, some in words]
+
+
+def setting(code: str) -> dict | None:
+    """The configuration that a text in backticks is, such as `data: {sets: [cxr]}`, or None.
+
+    A name that is no section of the configuration, with settings of a variant, is one.
+    """
+    if not re.fullmatch(r"[a-z_]+: \S.*", code):
+        return None
+    value = yaml.safe_load(code)
+    [(name, content)] = value.items()
+    if name in Config.model_fields:
+        return value
+    return {"variants": value} if isinstance(content, dict) and set(content) <= set(Variant.model_fields) else None
+
+
+def test_every_config_key_that_a_document_names_exists():
     keys = re.findall(r"^\| `([^`]+)`", describe(), re.M)
-    named = re.findall(rf"`((?!training\.json)(?:{SECTIONS})(?:\.[a-z_<>]+)+)`", page.read_text())
-    assert not [name for name in named if not any(key == name or key.startswith(f"{name}.") for key in keys)]
+    sections = "|".join(Config.model_fields)
+    named = [(page, code) for page, code in inline() if re.fullmatch(rf"(?:{sections})(?:\.[\w<>]+)+", code)]
+    assert len(named) > 100
+    known = {"training.json", *keys}
+    assert not [(page, name) for page, name in named if not any(f"{key}.".startswith(f"{name}.") for key in known)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_target_that_a_document_names_exists(page):
-    rules = "".join(path.read_text() for path in [PROJECT / "Snakefile", *PROJECT.glob("rules/*.smk")])
-    named = re.findall(r"`snakemake(?: --[a-z-]+(?: [a-z0-9=]+)?)* ([a-z_0-9]+)`", page.read_text())
-    assert not [name for name in named if f"rule {name}:" not in rules]
+def test_every_setting_that_a_document_shows_is_valid():
+    shown = [(page, yaml.safe_load(block)) for page, block in blocks("yaml")]
+    shown += [(page, value) for page, code in inline() if (value := setting(code)) is not None]
+    assert len(shown) > 20
+    for _, value in shown:
+        resolve({"preset": "paper", "training": {"ema_decay": 0.9}} | value, PROJECT / "config/presets")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_that_a_document_links_to_is_there(page):
-    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
-    assert not [link for link in links if not (page.parent / link).exists()]
+def test_every_snakemake_command_that_a_document_shows_is_understood():
+    shown = commands("snakemake")
+    assert len(shown) > 30
+    rules = set(re.findall(r"^ *rule (\w+):", RULES, re.M))
+    parser = cli.get_argument_parser()  # ends the test at an argument that it does not know
+    for page, words in shown:
+        arguments = parser.parse_args(words)
+        for target in [*arguments.targets, *(arguments.forcerun or [])]:
+            known = target in rules or (target.startswith("results/") and Path(target).name in RULES)
+            assert known, f"{page}: snakemake {' '.join(words)}: no target {target}"
+        for profile in arguments.profile or []:
+            assert (PROJECT / profile / "config.yaml").exists(), f"{page}: no profile {profile}"
+        given = [entry.split("=", 1) for entry in arguments.config or []]
+        resolve({key: yaml.safe_load(value) for key, value in given}, PROJECT / "config/presets")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_configuration_that_a_document_shows_is_valid(page):
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S):
-        resolve({"preset": "paper"} | yaml.safe_load(block), PROJECT / "config/presets")
+def test_every_test_and_benchmark_that_a_document_runs_exists():
+    markers = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    chosen = [
+        (page, words[words.index("-m") + 1]) for page, words in commands("python", "-m", "pytest") if "-m" in words
+    ]
+    assert chosen and {marker for _, marker in chosen} <= {marker.split(":")[0] for marker in markers}
+    parts = [part for _, words in commands("python", "-m", "benchmarks") for part in words]
+    assert parts and all((PROJECT / "benchmarks" / f"{part}.py").exists() for part in parts)
+
+
+def test_every_page_and_place_that_a_document_links_to_is_there():
+    links = found(r"\]\(([^):]+)\)")
+    assert len(links) > 40
+    for page, link in links:
+        file, _, anchor = link.partition("#")
+        target = (PROJECT / page).parent / file if file else PROJECT / page
+        assert target.exists(), f"{page}: {link}"
+        headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M) if anchor else []
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, f"{page}: {link}"
+
+
+def test_every_file_of_the_project_that_a_document_names_is_there():
+    folders = "benchmarks|config|docs|envs|profiles|report|resources|rules|slurm|tests|tradeoffs|workflow_scripts"
+    paths = found(rf"(?<![\w/.])((?:{folders})/[\w./-]*\w)")
+    assert len(paths) > 100
+    places = (PROJECT, PROJECT / "workflow_scripts")
+    assert not [(page, path) for page, path in paths if not any((place / path).exists() for place in places)]
+
+
+def test_every_test_that_a_document_names_is_in_the_file_that_it_names():
+    named = found(r"((?:`test_\w+`(?:, )?)+ \(tests/\w+\.py\))")
+    assert len(named) > 2
+    for page, text in named:
+        file = re.search(r"tests/\w+\.py", text).group()
+        code = (PROJECT / file).read_text()
+        assert not [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in code], f"{page}: {file}"
+    assert len(found(r"`test_\w+`")) == sum(text.count("`test_") for _, text in named)
 
 
 def test_the_demos_preset_makes_the_base_that_ships():
