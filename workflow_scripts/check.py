@@ -1,4 +1,4 @@
-"""Before a run: what is there, what is missing, how much there will be to do and to store."""
+"""Before a run: what is there, missing or wrong, how much there will be to do and to store."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,9 @@ import pandas as pd
 
 from tradeoffs.config import Config
 from tradeoffs.costs import Numbers, count, disk, parameters_of, seconds_a_unit, works
+from tradeoffs.data.tables import read_grounding
 from tradeoffs.errors import InputError
+from tradeoffs.inputs import given
 from tradeoffs.jobs import job, logger
 
 GB = 1e9
@@ -16,19 +18,27 @@ with job(snakemake):
     params, run = snakemake.params, Path(snakemake.params.run)
     config = Config.model_validate(params.config)
     logger.info("Run %s in %s\n", config.run, run)
-    for key, value in config.data:
-        if isinstance(value, str) and key != "source":
-            state = "" if any(problem.startswith(f"data.{key}:") for problem in params.missing) else "there"
-            logger.info("  %-18s %s %s", key, value, state and f"({state})")
+    boxes = run / "data" / "cxr" / "grounding.csv"
+    grounding = read_grounding(boxes) if config.external and boxes.is_file() else None
+    wrong: list[str] = []
+    for entry in given(config, [problem.partition(":")[0] for problem in params.missing], grounding):
+        found = list(entry.problems())
+        wrong += found
+        logger.info("  %s: %s (%s)", entry.key, entry.value, "wrong" if found else entry.state)
+    for dataset in config.data.sets:
+        logger.info("  features of %s: %s", dataset, ", ".join(config.extractors_of(dataset).values()))
     for problem in params.missing:
         logger.info("  MISSING %s", problem)
+    for problem in wrong:
+        logger.info("  WRONG %s", problem)
 
     numbers = {}
+    problems = [*params.missing, *wrong]
     for dataset in config.data.sets:
-        if any(problem.startswith(tuple(params.folders[dataset])) for problem in params.missing):
+        if any(problem.startswith(tuple(params.folders[dataset])) for problem in problems):
             numbers[dataset] = Numbers({}, 0, "")
             logger.info(
-                "\n%s: images not counted, they are not there; latents and heat maps are missing below", dataset
+                "\n%s: images not counted, they cannot be read; latents and heat maps are missing below", dataset
             )
             continue
         numbers[dataset] = count(config, dataset, run)
@@ -48,12 +58,15 @@ with job(snakemake):
     logger.info("\n%s", table)
     logger.info("Hours come from the benchmarks of finished jobs of this run; without one there is no time to tell.")
 
-    parameters, known = parameters_of(config.base.source)
+    readable = not any(problem.startswith("base.") for problem in problems)
+    parameters, known = parameters_of(config.base.source if readable else None)
     sizes = disk(config, numbers, parameters)
     logger.info("\nDisk space; the base has %s parameters (%s):", f"{parameters:,}", known)
     for what, size in sizes.items():
         logger.info("  %10.3f GB  %s", size / GB, what)
     free = shutil.disk_usage(run if run.exists() else ".").free
     logger.info("  %10.3f GB  in all; %.3f GB are free here", sum(sizes.values()) / GB, free / GB)
-    if params.missing:
-        raise InputError(f"the run cannot start, {len(params.missing)} things are missing (see above)")
+    if problems:
+        raise InputError(
+            f"the run cannot start: missing {len(params.missing)}, wrong {len(wrong)}; see MISSING and WRONG above"
+        )

@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from types import UnionType
@@ -688,7 +688,7 @@ def _suggestion(section: Sequence[str], name: str) -> str:
     return f"known here: {', '.join(beside)}"
 
 
-def _folders(data: Data) -> dict[str, list[str]]:
+def _contents(data: Data) -> dict[str, list[str]]:
     """The folders that a run on files needs, by key, and what is read in them: patterns of tables (see `newest`), and
     folders of images or reports."""
     folders = {}
@@ -706,7 +706,7 @@ def _folders(data: Data) -> dict[str, list[str]]:
 
 def raw_tables(data: Data, *keys: str) -> list[str]:
     """The CSV and JSON files that a run on files reads in the folders of these keys, as far as they are there."""
-    read = {key: contents for key, contents in _folders(data).items() if key in keys and getattr(data, key)}
+    read = {key: contents for key, contents in _contents(data).items() if key in keys and getattr(data, key)}
     found = [newest(getattr(data, key), pattern) for key, contents in read.items() for pattern in contents]
     return [str(path) for path in found if path and path.is_file()]
 
@@ -724,34 +724,48 @@ def missing_paths(config: Config) -> list[str]:
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
     problems = []
-    files = {f"external.{name}": file for name, file in config.external.items()}
-    used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
-    files |= {f"evaluation.extractors.{name}": file for name, file in config.evaluation.extractors if name in used}
-    if config.data.source == "files":
-        for name, contents in _folders(config.data).items():
-            problems += _folder_problems(f"data.{name}", getattr(config.data, name), contents)
-        prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
-        for name in [prepared[dataset] for dataset in config.data.sets]:
-            if getattr(config.data, name):
-                files[f"data.{name}"] = getattr(config.data, name)
-    if config.data.prompts:
-        files["data.prompts"] = config.data.prompts
-    if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):
-        files["data.sentences"] = config.data.sentences
-    for key, file in files.items():
+    for key, folder in folders_of(config.data).items():
+        problems += _folder_problems(f"data.{key}", folder, _contents(config.data)[key])
+    for key, file in files_of(config).items():
         if not Path(file).is_file():
             problems.append(f"{key}: there is no file {file}; correct the path or remove the key")
-    used = {variant.encoder for variant in config.variants.values() if variant.encoder}
-    sources = {"base": (config.base, base_kind)} | {
-        f"encoders.{name}": (encoder, encoder_kind) for name, encoder in config.encoders.items() if name in used
-    }
-    for key, (section, kind_of) in sources.items():
+    for key, (section, kind_of) in sources_of(config).items():
         try:
             if kind_of(section.source) != "hub" and section.revision:
                 problems.append(f"{key}.revision: only a hub id has revisions; remove the key")
         except InputError as error:
             problems.append(f"{key}.source: {error}")
     return problems
+
+
+def folders_of(data: Data) -> dict[str, str | None]:
+    """The folders of raw data that a run needs, by their key in the section data; None where it is not set."""
+    return {key: getattr(data, key) for key in _contents(data)} if data.source == "files" else {}
+
+
+def files_of(config: Config) -> dict[str, str]:
+    """The single files that a run reads, but for the base, by dotted key."""
+    files = {f"external.{name}": file for name, file in config.external.items()}
+    used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
+    files |= {f"evaluation.extractors.{name}": file for name, file in config.evaluation.extractors if name in used}
+    if config.data.source == "files":
+        prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
+        tables = {f"data.{prepared[dataset]}": getattr(config.data, prepared[dataset]) for dataset in config.data.sets}
+        files |= {key: file for key, file in tables.items() if file}
+    if config.data.prompts:
+        files["data.prompts"] = config.data.prompts
+    if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):
+        files["data.sentences"] = config.data.sentences
+    return files
+
+
+def sources_of(config: Config) -> dict[str, tuple[Base | Encoder, Callable[[str], str]]]:
+    """The models that a run starts from, by the key of their section, with what tells the kind of their source."""
+    used = {variant.encoder for variant in config.variants.values() if variant.encoder}
+    encoders = {
+        f"encoders.{name}": (encoder, encoder_kind) for name, encoder in config.encoders.items() if name in used
+    }
+    return {"base": (config.base, base_kind), **encoders}
 
 
 def _folder_problems(key: str, folder: str | None, contents: list[str]) -> list[str]:

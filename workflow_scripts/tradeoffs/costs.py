@@ -159,9 +159,9 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
     }
 
 
-def parameters_of(base: str) -> tuple[int, str]:
+def parameters_of(base: str | None) -> tuple[int, str]:
     """Parameters of the base model and how they are known: counted in a folder, else those of Stable Diffusion v2."""
-    weights = [*Path(base).glob("*/*.safetensors")] if Path(base).is_dir() else []
+    weights = [*Path(base).glob("*/*.safetensors")] if base and Path(base).is_dir() else []
     if not weights:
         return SD2_PARAMETERS, "as Stable Diffusion v2"
     return sum(map(_numbers_in, weights)), f"counted in {base}"

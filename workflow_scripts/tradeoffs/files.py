@@ -4,10 +4,12 @@ import glob
 import hashlib
 import os
 import shutil
+import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TypeVar
 from zipfile import BadZipFile
 
@@ -22,6 +24,10 @@ Result = TypeVar("Result")
 # What numpy.load raises for damaged files, for pickles (ValueError), and for arrays that would not fit into memory;
 # RuntimeError stands for encryption, NotImplementedError for an unknown compression
 UNREADABLE_NPZ = (ValueError, KeyError, OSError, EOFError, MemoryError, RuntimeError, BadZipFile, zlib.error)
+# What torch.load raises for damaged files, for those that would run code, and for rubbish that it takes for a pickle
+UNREADABLE_WEIGHTS = (
+    UnpicklingError, RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, struct.error,
+)  # fmt: skip
 
 
 @contextmanager

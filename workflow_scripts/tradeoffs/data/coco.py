@@ -91,10 +91,15 @@ def count_images(coco: str | Path, prepared: str | Path | None = None) -> dict[s
 
     coco, prepared: as in prepare_images, whose errors it raises
     """
-    parts = [part for part in _SPLITS if not (prepared and part == "train2017")]
-    files = {_SPLITS[part]: Path(coco, coco_annotations("captions", part)) for part in parts}
-    numbers = {split: len(_read(file, {"images": {"id": int}})["images"]) for split, file in files.items()}
+    numbers = {
+        split: count_listed(coco, part) for part, split in _SPLITS.items() if not (prepared and part == "train2017")
+    }
     return numbers | ({"train": int((read_prepared(prepared)["split"] == "train").sum())} if prepared else {})
+
+
+def count_listed(coco: str | Path, part: str) -> int:
+    """Number of images that the captions of train2017 or val2017 list; raises InputError if they cannot be read."""
+    return len(_read(Path(coco, coco_annotations("captions", part)), {"images": {"id": int}})["images"])
 
 
 def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -29,9 +29,10 @@ class External:
     maps: dict[str, np.ndarray]
 
 
-def read_external(path: str | Path, grounding: pd.DataFrame) -> External:
+def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
     """Reads an `.npz` with `id` (n strings: phrase_ids or sample_ids of the grounding table), `heat` (n, h, w; higher
-    is hotter, in any unit) and perhaps `method` (a string, or n equal ones). Pickles are not loaded.
+    is hotter, in any unit) and perhaps `method` (a string, or n equal ones). Pickles are not loaded. Without a
+    grounding table (None) the ids may be any.
 
     Maps that are not finite are kept; scoring excludes them with a reason.
     Raises InputError for a file of another form, an id that occurs twice, or one that the grounding table lacks.
@@ -48,8 +49,9 @@ def read_external(path: str | Path, grounding: pd.DataFrame) -> External:
         raise InputError(f"{path}: has {len(ids)} ids and {len(heat)} heat maps; give each map its id")
     names = pd.Series(ids)
     _reject_ids(path, names[names.duplicated()], "occurs more than once; give one map per id")
-    known = names.isin(grounding["phrase_id"]) | names.isin(grounding["sample_id"])
-    _reject_ids(path, names[~known], "is no phrase_id and no sample_id of the grounding table; use its ids")
+    if grounding is not None:
+        known = names.isin(grounding["phrase_id"]) | names.isin(grounding["sample_id"])
+        _reject_ids(path, names[~known], "is no phrase_id and no sample_id of the grounding table; use its ids")
     return External(_method(path, data.get("method")), dict(zip(names, heat, strict=True)))
 
 

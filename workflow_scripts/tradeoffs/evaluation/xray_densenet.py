@@ -3,7 +3,6 @@
 The package is optional: without `evaluation.extractors.xrv_densenet121_all` nothing here is imported.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tradeoffs.errors import InputError
+from tradeoffs.files import UNREADABLE_WEIGHTS
 
 KEY = "evaluation.extractors.xrv_densenet121_all"
 INPUT_SIZE = 224
@@ -66,7 +66,7 @@ def load_xray_densenet(weights: str | Path) -> XRayDenseNet:
             stored = torch.load(weights, map_location="cpu", weights_only=True)
         network = models.DenseNet()
         network.load_state_dict(stored.state_dict() if isinstance(stored, nn.Module) else stored)
-    except (OSError, RuntimeError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+    except UNREADABLE_WEIGHTS as error:
         raise InputError(
             f"{KEY}: {weights} does not hold the weights of densenet121-res224-all ({_first_line(error)}); download "
             "the file again, or, if you trust it, store its state dict: "

@@ -136,7 +136,10 @@ def _described(folder: Path) -> tuple[Family, dict[str, Any]]:
     file = folder / "config.json"
     if not file.is_file():
         raise InputError(f"{folder}: no config.json; a text encoder must be a folder in transformers' layout")
-    config = json.loads(file.read_text())
+    try:
+        config = json.loads(file.read_bytes())
+    except ValueError as error:  # JSON's and encoding errors
+        raise InputError(f"{file}: cannot be read as JSON ({error}); download the model again") from error
     kind = config.pop("model_type", None)
     config.pop("auto_map", None)  # names code of the folder's, and would be saved
     if kind not in FAMILIES:

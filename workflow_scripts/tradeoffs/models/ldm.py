@@ -6,11 +6,11 @@ scaling of the latents. Where a file holds an exponential moving average besides
 (docs/differences.md, row 13).
 """
 
-import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 import torch
 import yaml
@@ -28,6 +28,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tradeoffs.errors import InputError
+from tradeoffs.files import UNREADABLE_WEIGHTS
 from tradeoffs.models.checkpoints import noise_schedule
 
 MERGES = Path(__file__).resolve().parents[3] / "resources" / "ldm" / "merges.txt"
@@ -119,17 +120,9 @@ def convert(file: str | Path, folder: str | Path) -> None:
     beside it and says otherwise (see `prediction_type`): the weights do not tell.
     Raises InputError if the file is no complete and unaltered Stable Diffusion 1.x or 2.x model.
     """
-    file = Path(file)
-    prediction = prediction_type(file.with_suffix(".yaml"))
-    weights = read(file)
-    schedule = noise_schedule(prediction)
-    try:
-        check_schedule(weights, schedule)
-        networks = build(weights)
-        tokenizer = build_tokenizer(networks)
-    except InputError as error:
-        raise InputError(f"{file}: {error}; base.source must be a whole Stable Diffusion 1.x or 2.x model") from error
-    side = 96 if prediction == "v_prediction" else 64  # Stable Diffusion's v models are the ones for 768 px
+    networks, tokenizer, schedule = read_model(Path(file))
+    # Stable Diffusion's v models are the ones for 768 px
+    side = 96 if schedule.config.prediction_type == "v_prediction" else 64
     networks.unet.register_to_config(sample_size=side)
     networks.vae.register_to_config(sample_size=side * 2 ** (len(networks.vae.config.block_out_channels) - 1))
     StableDiffusionPipeline(
@@ -144,6 +137,21 @@ def convert(file: str | Path, folder: str | Path) -> None:
     ).save_pretrained(folder)
 
 
+def read_model(file: Path) -> tuple[Networks, CLIPTokenizer, DDIMScheduler]:
+    """The networks of a checkpoint, its tokenizer and noise schedule, every weight's name and shape checked.
+
+    Raises InputError as `convert` does.
+    """
+    schedule = noise_schedule(prediction_type(file.with_suffix(".yaml")))
+    weights = read(file)
+    try:
+        check_schedule(weights, schedule)
+        networks = build(weights)
+        return networks, build_tokenizer(networks), schedule
+    except InputError as error:
+        raise InputError(f"{file}: {error}; base.source must be a whole Stable Diffusion 1.x or 2.x model") from error
+
+
 class _ModelCheckpoint:
     """Stands in for the Lightning class that published checkpoints name as a key among their callbacks."""
 
@@ -156,8 +164,9 @@ def read(file: Path) -> Weights:
             return load_file(file)
         stand_in = (_ModelCheckpoint, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")
         with torch.serialization.safe_globals([stand_in]):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+            mapped = is_zipfile(file)  # older files cannot be read from only where it is needed
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (SafetensorError, *UNREADABLE_WEIGHTS) as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"would run code when read ({code[1]})" if code else "is damaged or no file of weights"
         raise InputError(f"{file}: {reason}; {remedy}") from error

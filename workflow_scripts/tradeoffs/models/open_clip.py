@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from tradeoffs.errors import InputError
+from tradeoffs.files import UNREADABLE_WEIGHTS
 
 CONFIG = "open_clip_config.json"  # tells an OpenCLIP folder
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -25,7 +27,12 @@ def load_bert(folder: str | Path) -> BertModel:
     if file is None:
         raise InputError(f"{folder}: has none of {', '.join(WEIGHTS)}; download the model's weights again")
     safe = file.suffix == ".safetensors"
-    weights = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        weights = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, *UNREADABLE_WEIGHTS) as error:
+        raise InputError(
+            f"{file}: cannot be read ({' '.join(str(error).split())}); download the model's weights again"
+        ) from error
     text = {name.removeprefix(TEXT): weight for name, weight in weights.items() if not name.startswith(OTHERS)}
     layers = {int(match[1]) for name in text if (match := re.match(r"encoder\.layer\.(\d+)\.", name))}
     try:

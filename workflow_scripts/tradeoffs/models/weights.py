@@ -6,6 +6,7 @@ from pickle import UnpicklingError
 
 import torch
 import transformers
+from safetensors import SafetensorError, safe_open
 
 from tradeoffs.errors import InputError
 
@@ -46,3 +47,14 @@ def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), *
             f"shape, such as {wrong[0]}); it is another model's"
         )
     return model.eval()
+
+
+def check_headers(folder: str | Path) -> None:
+    """Raises InputError for weights in the parts of a diffusers folder that are cut short or damaged; only the headers
+    of .safetensors files are read."""
+    for file in sorted(Path(folder).glob("*/*.safetensors")):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file}: is cut short or no file of weights ({error}); download it again") from error

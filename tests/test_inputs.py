@@ -1,0 +1,154 @@
+"""What the target check opens: everything that is wrong with what the configuration points to, at once."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_bad_input import BOXES, METADATA, SPLIT, copy, half
+
+from tradeoffs.config import missing_paths, resolve
+from tradeoffs.data.phantom_coco import write_phantom_coco
+from tradeoffs.data.phantom_files import write_phantoms
+from tradeoffs.inputs import given
+
+PROJECT = Path(__file__).parents[1]
+GROUNDING = pd.DataFrame({"phrase_id": ["a-1"], "sample_id": ["a"]})
+
+
+def config(**user):
+    return resolve({"preset": "smoke"} | user, PROJECT / "config" / "presets")
+
+
+def problems(of, grounding=None) -> list[str]:
+    assert missing_paths(of) == []
+    return [problem for entry in given(of, [], grounding) for problem in entry.problems()]
+
+
+def sections(key: str, value: str) -> dict:
+    """The configuration in which a dotted key has a value, and what makes the run read it."""
+    nested: dict | str = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    if key.startswith("encoders."):
+        nested["variants"] = {"other": {"encoder": key.split(".")[1]}}
+    return nested
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_phantoms(folder, seed=0, train=1, val=1, p19=1, mscxr=1)
+    write_phantom_coco(folder / "coco", seed=0, train=1, val=1)
+    return folder
+
+
+def on_files(folder: Path, **more: str):
+    folders = {"mimic_cxr_jpg": "mimic-cxr-jpg", "mimic_cxr_reports": "mimic-cxr", "ms_cxr": "ms-cxr", "coco": "coco"}
+    return config(data={"source": "files"} | {key: str(folder / name) for key, name in folders.items()} | more)
+
+
+def test_nothing_is_wrong_with_the_presets(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    assert problems(config()) == []
+    demo = resolve({"preset": "demo"}, PROJECT / "config" / "presets")
+    assert {entry.key: entry.state for entry in given(demo, [], None)} == dict.fromkeys(
+        ["data.sentences", "base.source", "encoders.minilm.source"], "read"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "message"),
+    [
+        ("data.prompts", "prompts.csv", "prompts.csv: has no column 'Finding Labels'"),
+        ("data.sentences", "sentences.csv", "sentences.csv: has no column named after a finding"),
+        ("external.other", "maps.npz", "maps.npz: is no .npz"),
+        ("evaluation.extractors.inception", "i.pt", ".*i.pt is not the TorchScript file of Inception"),
+        ("evaluation.extractors.xrv_densenet121_all", "xrv.pt", "needs the package torchxrayvision"),
+        ("base.source", "model.ckpt", "model.ckpt: is damaged"),
+        ("base.source", "model.safetensors", "model.safetensors: is damaged"),
+        ("encoders.mine.source", "encoder/config.json", "encoder/config.json: cannot be read as JSON"),
+    ],
+)
+def test_a_file_of_rubbish_is_named_with_its_key(tmp_path, monkeypatch, key, name, message):
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setitem(sys.modules, "torchxrayvision", None)
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("rubbish,2\n1,2\n")
+    source = file.parent if file.parent != tmp_path else file
+    [problem] = problems(config(**sections(key, str(source))))
+    assert re.match(f"{key}: (?!{key}).*{message}", problem)
+
+
+def test_maps_of_other_images_are_told_once_the_grounding_table_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    np.savez(tmp_path / "maps.npz", id=np.array(["b-1"]), heat=np.ones((1, 4, 4)))
+    of = config(external={"other": str(tmp_path / "maps.npz")})
+    assert problems(of) == []
+    [problem] = problems(of, GROUNDING)
+    assert problem.startswith("external.other: ") and "'b-1' is no phrase_id" in problem
+
+
+def test_a_base_whose_download_was_interrupted_is_told(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    base = shutil.copytree(tiny_base, tmp_path / "base")
+    assert problems(config(base={"source": str(base)})) == []
+    weights = next((base / "unet").glob("*.safetensors"))
+    weights.write_bytes(half(weights.read_bytes()))
+    [problem] = problems(config(base={"source": str(base)}))
+    assert re.match("base.source: .*safetensors: is cut short .*; download it again", problem)
+
+
+def test_all_that_is_wrong_with_raw_tables_is_told(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    folder = copy(raw, tmp_path / "raw")
+    assert problems(on_files(folder)) == []
+    captions = "coco/annotations/captions_val2017.json"
+    for file in (METADATA, SPLIT, BOXES, captions):
+        (folder / file).unlink()  # the copies of a folder share their files
+        (folder / file).write_text("rubbish\n")
+    found = problems(on_files(folder))
+    assert [problem.partition(":")[0] for problem in found] == ["data.mimic_cxr_jpg"] * 2 + ["data.ms_cxr", "data.coco"]
+    assert all(
+        Path(file).name in problem for file, problem in zip([METADATA, SPLIT, BOXES, captions], found, strict=True)
+    )
+
+
+def test_prepared_tables_are_read_in_place_of_raw_ones(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    (tmp_path / "rubbish.csv").write_text("a,b\n1,2\n")
+    found = problems(on_files(raw, **dict.fromkeys(("mimic_prepared", "coco_prepared"), str(tmp_path / "rubbish.csv"))))
+    assert [problem.partition(":")[0] for problem in found] == ["data.mimic_prepared", "data.coco_prepared"]
+
+
+def test_the_script_tells_of_everything_before_it_fails(tmp_path, monkeypatch, run_script, capfd):
+    monkeypatch.chdir(PROJECT)
+    (tmp_path / "rubbish").write_text("rubbish\n")
+    of = config(
+        data={"prompts": str(tmp_path / "rubbish")},
+        external={"other": str(tmp_path / "rubbish")},
+        base={"source": "no/where/there"},
+    )
+    with pytest.raises(SystemExit):
+        run_script(
+            "check",
+            output={},
+            params={
+                "run": str(tmp_path),
+                "config": of.dump(),
+                "missing": missing_paths(of),
+                "folders": {"cxr": [], "coco": []},
+            },
+        )
+    told = capfd.readouterr().err
+    assert re.findall(r"(MISSING|WRONG) (\S+):", told) == [
+        ("MISSING", "base.source"),
+        ("WRONG", "external.other"),
+        ("WRONG", "data.prompts"),
+    ]
+    assert "features of cxr: efficientnet_lite0, findings_classifier" in told
+    assert "Disk space" in told and "missing 1, wrong 2" in told
