@@ -13,7 +13,7 @@ from tradeoffs.costs import SD2_PARAMETERS, Numbers, count, disk, models, parame
 
 PROJECT = Path(__file__).parents[1]
 PAPER = {
-    "cxr": Numbers({"train": 375_948, "mscxr": 1162}, 1162, ""),
+    "cxr": Numbers({"train": 375_948, "mscxr": 1162, "p19": 5000}, 1162, ""),  # features take at most 5,000 of p19
     "coco": Numbers({"train": 118_287, "test": 5000}, 0, ""),
 }
 
@@ -34,14 +34,65 @@ def test_variants_and_seeds_that_are_left_out_cost_nothing():
     assert models(one, "cxr") == (2, 1, 0, 2)
 
 
+def test_an_average_of_weights_is_scored_and_stored_but_not_trained():
+    averaged = config(training={"ema_decay": 0.999}, variants={"average": {"weights": "ema"}})
+    assert models(averaged, "cxr") == (24, 18, 6, 4)
+    assert [name for name in disk(averaged, PAPER, 1) if f"{126 + 24} fine-tuned ones" in name]
+
+
 def test_times_come_from_the_finished_jobs_of_the_run(tmp_path):
     for path, seconds in (("frozen/seed0", 480), ("learnable/seed1", 960)):
         file = tmp_path / "benchmarks" / "model" / "cxr" / path / "finetune.tsv"
         file.parent.mkdir(parents=True)
         pd.DataFrame({"s": [seconds]}).to_csv(file, sep="\t")
-    rates = {(w.rule, w.dataset): seconds_a_unit(w) for w in works(config(), PAPER, tmp_path)}
-    assert rates.pop(("finetune", "cxr")) == pytest.approx((480 + 960) / (2 * 480_000))
-    assert set(rates.values()) == {None}
+    found = {(work.rule, work.dataset): work for work in works(config(), PAPER, tmp_path)}
+    measured = found.pop(("finetune", "cxr"))
+    assert seconds_a_unit(measured) == pytest.approx((480 + 960) / (2 * 480_000))
+    assert measured.hours == measured.gpu_hours == pytest.approx(18 * 720 / 3600)
+    assert {work.hours for work in found.values()} == {work.gpu_hours for work in found.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    ("rule", "dataset", "benchmark", "units"),
+    [
+        ("latents", "cxr", "model/cxr/latents/train_3.tsv", 375_948 / 16),
+        ("latents", "coco", "model/coco/latents/test_0.tsv", 5000 / 16),
+        ("attention_profile", "cxr", "attention/cxr/frozen/seed0/final/attention_profile.tsv", 200 * 50),
+        ("samples", "coco", "sampling/coco/frozen/seed0/step10000/samples_4.tsv", 530 * 78 * 2),
+        ("classifier", "cxr", "evaluation/cxr/classifier.tsv", 5 * 375_948),
+        ("real_features", "cxr", "evaluation/cxr/real_features.tsv", 2 * 5000),
+        ("fidelity", "cxr", "evaluation/cxr/frozen/seed0/final/fidelity.tsv", 3 * 5000),
+        ("fidelity", "coco", "evaluation/coco/frozen/seed0/step10000/fidelity.tsv", 5000),
+    ],
+)
+def test_every_stage_that_asks_for_gpus_is_measured(tmp_path, rule, dataset, benchmark, units):
+    file = tmp_path / "benchmarks" / benchmark
+    file.parent.mkdir(parents=True)
+    pd.DataFrame({"s": [10]}).to_csv(file, sep="\t")
+    measured = [work for work in works(config(), PAPER, tmp_path) if work.measured]
+    assert [(work.rule, work.dataset) for work in measured] == [(rule, dataset)]
+    assert seconds_a_unit(measured[0]) == pytest.approx(10 / units)
+
+
+def test_the_rules_that_ask_for_gpus_are_all_counted(tmp_path):
+    asking = set()
+    for file in (PROJECT / "rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
+            if "gpu=" in rule:
+                asking.add(re.match(r"\w+", rule).group())
+    assert {work.rule for work in works(config(), PAPER, tmp_path)} == asking
+
+
+def test_gpu_hours_are_job_hours_times_the_gpus_of_a_job(tmp_path):
+    for name in ("model/cxr/frozen/seed0/finetune.tsv", "model/cxr/latents/train_0.tsv"):
+        file = tmp_path / "benchmarks" / name
+        file.parent.mkdir(parents=True)
+        pd.DataFrame({"s": [100]}).to_csv(file, sep="\t")
+    for gpus, expected in ((2, {"finetune": 4, "latents": 2}), (0, {"finetune": 4, "latents": 0})):
+        of = config(resources={"gpus": gpus, "training_gpus": 4})
+        found = {work.rule: work for work in works(of, PAPER, tmp_path) if work.measured}
+        ratios = {rule: work.gpu_hours / work.hours for rule, work in found.items()}
+        assert ratios == pytest.approx(expected)
 
 
 def test_heat_maps_of_a_model_on_the_way_are_measured_by_their_own_number(tmp_path):
@@ -141,6 +192,10 @@ def test_the_work_of_each_stage_follows_from_the_preset(tmp_path):
         kept = work["heat_maps", dataset].models - finals[dataset]
         return [final, on_the_way, finals[dataset], kept, work["heat_maps", dataset].units]
 
+    def scores(dataset: str) -> list[int]:
+        of_rule = work["fidelity", dataset]
+        return [of_rule.units // of_rule.models, of_rule.models, of_rule.units]
+
     images = sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
     passes = 77 + 1  # of PLMS, see tests/test_sampling.py
     profile = maps.profile_samples * maps.steps
@@ -157,7 +212,10 @@ def test_the_work_of_each_stage_follows_from_the_preset(tmp_path):
         "`heat_maps`, radiographs": [phrases, 4, phrases, maps.keep, *heat_maps("cxr")],
         "`heat_maps`, MS-COCO": [captions, *heat_maps("coco")],
         "`attention_profile`": [maps.profile_samples, maps.steps, profile, *both("attention_profile")],
-        "`fidelity`": [images, scored, images * scored],
+        "`classifier`": [preset.classifier.epochs, PAPER["cxr"].images["train"], work["classifier", "cxr"].units],
+        "`real_features`": [2, *(work["real_features", dataset].units for dataset in PAPER)],
+        "`fidelity`, radiographs": [3, *scores("cxr")],
+        "`fidelity`, MS-COCO": [*scores("coco")],
     }
     assert f"{training.steps * training.batch_size:,} / r / 3600 hours" in PROSE
 

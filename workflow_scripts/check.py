@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tradeoffs.config import Config
-from tradeoffs.costs import Numbers, count, disk, parameters_of, seconds_a_unit, works
+from tradeoffs.costs import Numbers, count, disk, parameters_of, works
 from tradeoffs.data.tables import read_grounding
 from tradeoffs.errors import InputError
 from tradeoffs.inputs import given
@@ -46,17 +46,17 @@ with job(snakemake):
         phrases = f"; {numbers[dataset].phrases} phrases with boxes" if dataset == "cxr" else ""
         logger.info("\n%s: images %s%s (%s)", dataset, images, phrases, numbers[dataset].source)
 
-    rows = []
-    for work in works(config, numbers, run):
-        rate = seconds_a_unit(work)
-        hours = "" if rate is None else f"{rate * work.units / 3600:.2f}"
-        cells = (work.rule, work.dataset, work.models, f"{work.units:,} {work.unit}", len(work.measured), hours)
-        if work.units:
-            rows.append(cells)
-    columns = ["rule", "data", "models", "work in all", "finished jobs", "job hours in all"]
+    rows, gpu_hours = [], []
+    for work in filter(lambda work: work.units, works(config, numbers, run)):
+        hours = ["unknown until measured" if time is None else f"{time:.2f}" for time in (work.hours, work.gpu_hours)]
+        rows.append((work.rule, work.dataset, work.models, f"{work.units:,} {work.unit}", len(work.measured), *hours))
+        gpu_hours.append(work.gpu_hours)
+    columns = ["rule", "data", "models", "work in all", "finished jobs", "job hours in all", "GPU hours in all"]
     table = pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True)
     logger.info("\n%s", table)
-    logger.info("Hours come from the benchmarks of finished jobs of this run; without one there is no time to tell.")
+    logger.info("Hours come from the benchmarks of finished jobs of this run.")
+    known = [hours for hours in gpu_hours if hours is not None]
+    logger.info("GPU hours in all: %.2f, and those of %d unmeasured rows", sum(known), len(gpu_hours) - len(known))
 
     readable = not any(problem.startswith("base.") for problem in problems)
     parameters, known = parameters_of(config.base.source if readable else None)

@@ -21,6 +21,8 @@ TRAIN_STEPS = 1000  # of its noise schedule
 FLOAT = 4  # bytes
 CHANNELS, SHRINKAGE = 4, 8  # of latents against images
 GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images with heat maps
+POPULATION = {"cxr": "p19", "coco": "test"}  # split of the images that samples are compared with
+BACK_TOO = "images forth and back"
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,29 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Work:
-    """The jobs of one rule on one data set: how many models, units of work in all, and units by benchmark file."""
+    """The jobs of one rule on one data set: how many models, units of work in all, units by benchmark file, and GPUs a
+    job."""
 
     rule: str
     dataset: str
     models: int
     units: int
     unit: str
-    measured: dict[Path, float]
+    measured: Mapping[Path, float]
+    gpus: int
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of all jobs, one after the other, at the rate of those that have finished; None without one."""
+        rate = seconds_a_unit(self)
+        return None if rate is None else rate * self.units / 3600
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Hours times GPUs of a job; None where nothing is measured, 0 where no GPU is asked for."""
+        if not self.gpus:
+            return 0.0
+        return None if self.hours is None else self.hours * self.gpus
 
 
 def count(config: Config, dataset: str, run: Path) -> Numbers:
@@ -87,26 +104,50 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
     for dataset, of_data in numbers.items():
         final, tuned, on_the_way, shown = models(config, dataset)
         training = config.training_of(dataset)
-        encoded = of_data.images.get("train", 0) + of_data.images.get(GROUNDED[dataset], 0)
-        yield Work("latents", dataset, 1, encoded, "images", {})
+        gpus = config.resources.gpus
+        measured: dict[Path, float] = {}
+        encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", GROUNDED[dataset])}
+        for subset, images in encoded.items():
+            files = (benchmarks / "model" / dataset / "latents").glob(f"{subset}_*.tsv")
+            measured |= dict.fromkeys(files, images / config.latents.shards)
+        yield Work("latents", dataset, 1, sum(encoded.values()), "images", measured, gpus)
         trained = training["steps"] * training["batch_size"]
         files = (benchmarks / "model" / dataset).glob("*/seed*/finetune.tsv")
-        yield Work("finetune", dataset, tuned, tuned * trained, "images forth and back", dict.fromkeys(files, trained))
-        measured: dict[Path, float] = {}
+        measured = dict.fromkeys(files, trained)
+        yield Work("finetune", dataset, tuned, tuned * trained, BACK_TOO, measured, config.training_gpus)
+        measured = {}
         total = 0
         for checkpoint, number in (("final", final), ("step*", on_the_way)):
             of_model = of_data.heat_maps(dataset, checkpoint == "final") * maps.keep
             total += number * of_model
             files = (benchmarks / "attention" / dataset).glob(f"*/seed*/{checkpoint}/heat_maps_*.tsv")
             measured |= dict.fromkeys(files, of_model / maps.shards)
-        yield Work("heat_maps", dataset, final + on_the_way, total, "U-Net passes at most", measured)
+        yield Work("heat_maps", dataset, final + on_the_way, total, "U-Net passes at most", measured, gpus)
         profile = maps.profile_samples * maps.steps
         files = (benchmarks / "attention" / dataset).glob("*/seed*/final/attention_profile.tsv")
-        yield Work("attention_profile", dataset, shown, shown * profile, "U-Net passes", dict.fromkeys(files, profile))
+        measured = dict.fromkeys(files, profile)
+        yield Work("attention_profile", dataset, shown, shown * profile, "U-Net passes", measured, gpus)
         files = (benchmarks / "sampling" / dataset).glob("*/seed*/*/samples_*.tsv")
         measured = dict.fromkeys(files, passes / sampling.shards)
         drawn = final + on_the_way
-        yield Work("samples", dataset, drawn, drawn * passes, "U-Net passes", measured)
+        yield Work("samples", dataset, drawn, drawn * passes, "U-Net passes", measured, gpus)
+        yield from _scoring(config, dataset, of_data, drawn, benchmarks / "evaluation" / dataset)
+
+
+def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchmarks: Path) -> Iterator[Work]:
+    """The jobs that score samples: the classifier, the features of real images and those of the samples."""
+    gpus, extractors = config.resources.gpus, config.extractors_of(dataset)
+    if extractors.get("domain") == "findings_classifier":
+        trained = config.classifier.epochs * numbers.images.get("train", 0)
+        measured = dict.fromkeys(benchmarks.glob("classifier.tsv"), trained)
+        yield Work("classifier", dataset, 1, trained, f"{BACK_TOO} at most", measured, gpus)
+    real = len(extractors) * min(config.evaluation.real_images, numbers.images.get(POPULATION[dataset], 0))
+    measured = dict.fromkeys(benchmarks.glob("real_features.tsv"), real)
+    yield Work("real_features", dataset, 1, real, "images through a network", measured, gpus)
+    networks = len(extractors) + ("domain" in extractors)  # which gives the labels too, in passes of their own
+    scored = networks * config.sampling.images
+    measured = dict.fromkeys(benchmarks.glob("*/seed*/*/fidelity.tsv"), scored)
+    yield Work("fidelity", dataset, models, models * scored, "images through a network", measured, gpus)
 
 
 def _passes(sampling: Sampling) -> int:
@@ -119,12 +160,11 @@ def _passes(sampling: Sampling) -> int:
 def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
     """Numbers of models of one data set: final ones, those of them that are fine-tuned, those kept and scored on the
     way, and those with an attention profile."""
-    variants = {name: config.variants[name] for name in config.variants_of(dataset)}
-    seeds = {name: len(config.seeds_of(name)) for name in variants}
+    seeds = {name: len(config.seeds_of(name)) for name in config.variants_of(dataset)}
     main = config.main_variants_of(dataset)
     milestones = len(config.training_of(dataset)["milestones"])
-    tuned = sum(seeds[name] for name, variant in variants.items() if variant.finetune)
-    on_the_way = sum(seeds[name] for name in main if variants[name].finetune) * milestones
+    tuned = sum(seeds[name] for name in seeds if config.has_training(name))
+    on_the_way = sum(seeds[name] for name in main if config.has_training(name)) * milestones
     return sum(seeds.values()), tuned, on_the_way, len(main)
 
 
@@ -147,7 +187,8 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
     for dataset, of_data in numbers.items():
         final, tuned, on_the_way, _ = models(config, dataset)
         encoded += of_data.images.get("train", 0) + of_data.images.get(GROUNDED[dataset], 0)
-        folders += tuned * (1 + len(config.training_of(dataset)["milestones"]))
+        averages = config.training.ema_decay is not None
+        folders += tuned * (1 + len(config.training_of(dataset)["milestones"]) + averages)
         drawn += final + on_the_way
         texts += final * of_data.heat_maps(dataset, True) + on_the_way * of_data.heat_maps(dataset, False)
     return {
