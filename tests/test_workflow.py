@@ -207,9 +207,10 @@ def test_check_tells_what_there_is_to_do_and_what_it_took(finished):
     run = snakemake(finished, "--cores", "1", "check")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "prepared tables of the run" in run.stderr
-    rows = re.findall(r"^\| (finetune|heat_maps|samples) +\|.*\| +(\d+) +\| [\d.]+ +\|$", run.stderr, re.M)
-    assert {rule for rule, _ in rows} == {"finetune", "heat_maps", "samples"}
-    assert all(int(jobs) > 0 for _, jobs in rows)
+    rows = re.findall(r"^\| (\w+) +\|.*\| +(\d+) +\| [\d.]+ +\| 0\.00 +\|$", run.stderr, re.M)
+    of_models = {"latents", "finetune", "heat_maps", "attention_profile", "samples"}
+    assert {rule for rule, _ in rows} == of_models | {"classifier", "real_features", "fidelity"}
+    assert all(int(jobs) > 0 for _, jobs in rows) and "unknown" not in run.stderr
     again = snakemake(finished, "--cores", "1", "check")
     assert "Disk space" in again.stderr
 
