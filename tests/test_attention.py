@@ -76,7 +76,7 @@ def plain_heat_maps(model, query):
     return torch.stack([at_latent_size(heat) for heat in plain_layer_maps(model, query, TIMES).values()]).mean(0)
 
 
-def test_steps():
+def test_time_steps_are_the_originals_and_within_the_schedule():
     assert evenly_spaced_steps(1000, 50)[-40:] == list(range(781, 0, -20))
     assert evenly_spaced_steps(1000, 50)[:2] == [981, 961]
     assert evenly_spaced_steps(1000, STEPS)[-KEEP:] == TIMES

@@ -134,7 +134,7 @@ def test_categories_are_cocos():
         ("car", "cars"),
     ],
 )
-def test_query_words(words):
+def test_a_class_is_queried_by_its_name_and_plurals(words):
     assert words[0] in COCO_NAMES and query_words(words[0]) == words
 
 
@@ -521,7 +521,7 @@ def test_prompts_are_captions_of_test_images():
 # --- scripts -------------------------------------------------------------------------------------------------------
 
 
-def test_scripts(coco, tmp_path, run_script):
+def test_the_scripts_write_tables_prompts_and_counts(coco, tmp_path, run_script):
     coco.image("val", 140, "A second car.")
     coco.write()
     outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts", "prompts", "counts")

@@ -201,7 +201,7 @@ def test_a_wrong_prompt_whose_class_the_protocol_does_not_match_has_no_value(pro
     assert (scores["excluded"], scores["auc_roc"]) == ("", 1 / 2)
 
 
-def test_control_auc():
+def test_a_control_without_a_usable_map_or_mask_has_no_score():
     heat, mask = np.array([[4.0, 1.0], [3.0, 2.0]]), np.array([[True, True], [False, False]])
     assert control_auc(heat, mask) == pytest.approx(2 / 4)  # 4>3, 4>2, 1<3, 1<2
     assert np.isnan(control_auc(None, mask))

@@ -96,6 +96,15 @@ def draw(run_script, data, model):
     return list((data / "samples").iterdir())
 
 
+def test_the_texts_that_do_not_fit_are_counted(tiny_base, data, run_script):
+    images = pd.read_csv(data / "images.csv")
+    images.loc[[1, 4], "text"] = "left " * 30
+    images.to_csv(data / "images.csv", index=False)
+    fine_tune(run_script, data, tiny_base, Variant(), [])
+    counts = pd.read_csv(data / "counts", index_col="reason")["count"]
+    assert counts["of the kept, text cut at 24 tokens"] == 2 and counts["kept"] == 6
+
+
 def test_a_variant_with_another_text_encoder(tiny_base, data, run_script):
     run_script(
         "encoder",

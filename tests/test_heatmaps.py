@@ -14,7 +14,7 @@ def maps(name, *tokens):
     return TokenHeatMaps(name, f"Röntgen, text of {name}: NA", list(tokens), spans, heat, truncated_at=40 + k)
 
 
-def test_round_trip(tmp_path):
+def test_heat_maps_survive_writing_in_shards(tmp_path):
     written = [maps("a-1", "left</w>", "effusion</w>"), maps("none"), maps("b-1", "ödem</w>")]
     save_heat_maps(tmp_path / "heat_maps_0.npz", {"phrase": written[:2]})
     save_heat_maps(tmp_path / "heat_maps_1.npz", {"phrase": written[2:]})

@@ -241,7 +241,7 @@ def test_networks_compute_what_the_originals_do(family):
     assert not any(network.training for network in (found.unet, found.vae, found.text_encoder))
 
 
-def test_true_sizes():
+def test_stable_diffusion_2_has_the_published_numbers_of_parameters():
     """The numbers of parameters are those that the LDM code prints and the model cards give."""
     with init_empty_weights():
         vae = AutoencoderKL(

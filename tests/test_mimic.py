@@ -59,11 +59,11 @@ from tradeoffs.errors import InputError
         ("", None),
     ],
 )
-def test_cut_impression(report, impression):
+def test_the_impression_is_cut_from_a_report(report, impression):
     assert cut_impression(report) == impression
 
 
-def test_finding_labels():
+def test_finding_labels_are_the_positive_ones_joined():
     row = dict.fromkeys(CHEXPERT_LABELS, float("nan"))
     assert finding_labels(row) == ""
     assert finding_labels(row | {"No Finding": 1.0}) == "No Finding"

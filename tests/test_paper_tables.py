@@ -286,7 +286,7 @@ def differences(dataset, pair, texts, value):
     return pd.DataFrame(rows)
 
 
-def test_differences():
+def test_differences_stand_by_data_pair_and_text_with_interval_and_p():
     table = differences_table(
         "Differences",
         pd.concat(
@@ -321,7 +321,7 @@ def test_differences():
 # --- rendering ----------------------------------------------------------------------------------------------------
 
 
-def test_numbers():
+def test_numbers_have_fitting_digits_deviation_and_interval():
     nan = float("nan")
     assert number(nan, 1, 1, 1, 3) == "–"
     assert number(0.12345, nan, nan, nan, 3) == "0.123"
@@ -337,7 +337,7 @@ def small_table():
     return PaperTable("Table 9. A_b & {c}", rows, [Block("Block #1", shown, labels=1)], ["first ± note", "second_note"])
 
 
-def test_markdown():
+def test_markdown_has_headings_aligned_cells_and_notes():
     lines = to_markdown(small_table()).splitlines()
     assert lines[0] == "# Table 9. A_b & {c}" and "**Block #1**" in lines
     assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == ["a_b", "1.0 ± 0.1"]

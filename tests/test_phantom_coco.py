@@ -51,7 +51,7 @@ def named(caption):
 # --- pictures ------------------------------------------------------------------------------------------------------
 
 
-def test_classes():
+def test_the_classes_are_cocos_and_none_is_a_word_of_a_finding():
     assert set(LOOKS) <= set(COCO_CATEGORIES.values()) and len(LOOKS) == 24
     assert sum(" " in name for name in LOOKS) >= 6 and {"car", "carrot", "person"} <= set(LOOKS)
     assert len(set(LOOKS) & set(THINGS)) == 13  # and the airplane, which is a plane there
@@ -159,7 +159,7 @@ def test_polygons_of_a_frame_keep_its_hole():
     assert (x.min(), x.max(), y.min(), y.max()) == (2, 5, 2, 6)
 
 
-def test_run_lengths():
+def test_run_lengths_go_down_the_columns():
     mask = np.array([[0, 1, 1], [0, 0, 1]], dtype=bool)
     assert run_lengths(mask) == {"counts": [2, 1, 1, 2], "size": [2, 3]}  # down the columns: 00 10 11
     assert run_lengths(np.array([[1, 0]], dtype=bool)) == {"counts": [0, 1, 1], "size": [1, 2]}
@@ -253,7 +253,7 @@ def test_preparation_reads_them(written):
         assert len(row.boxes) == sum(thing.name == row.category for thing in picture.seen)
 
 
-def test_script(tmp_path):
+def test_the_script_writes_images_and_tells_their_number_in_its_log(tmp_path):
     script = Path(__file__).parents[1] / "workflow_scripts" / "write_phantom_coco.py"
     job = SimpleNamespace(
         rule="write_phantom_coco",

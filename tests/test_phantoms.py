@@ -105,7 +105,7 @@ def test_place_varies_from_image_to_image():
     assert centres.std(axis=0).min() > 0.08
 
 
-def test_drawn_attributes():
+def test_two_findings_lie_on_different_sides_and_attributes_fit_the_finding():
     rng = np.random.default_rng(0)
     pairs = [draw_findings(rng, [str(n) for n in rng.permutation(LATERAL)[:2]]) for _ in range(200)]
     for first, second in pairs:

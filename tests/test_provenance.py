@@ -80,7 +80,7 @@ def test_no_import_escapes_the_digest():
             )
 
 
-def test_sidecar(tmp_path, monkeypatch):
+def test_the_json_beside_a_table_has_config_seeds_commit_counts_and_versions(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "commit", lambda: "abc")
     variants = {"frozen": {"seeds": None}, "pretrained": {"seeds": [0]}}
     config = {"seeds": [0, 1], "base": {"source": "folder"}, "variants": variants}

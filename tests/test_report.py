@@ -131,7 +131,7 @@ TWO_FIDS = LOWER + fids([1.0, 1.1, 1.2], [2.0, 2.2, 2.1], "fid_domain")
         ([], LOWER, "cannot be judged: frozen and learnable have no paired differences in localisation"),
     ],
 )
-def test_verdicts(differences, fidelity, verdict):
+def test_the_verdict_follows_from_both_halves_of_the_trade_off(differences, fidelity, verdict):
     assert found(differences, fidelity=fidelity)[0].verdict == verdict
 
 

@@ -22,7 +22,7 @@ def draw(folder, rows, seed=0, guidance=4.0, steps=3, scheduler="ddim", batch_si
     return {row["image_id"]: np.asarray(image).astype(int) for row, image in drawn}
 
 
-def test_sample_list():
+def test_every_prompt_is_sampled_once_and_the_first_ones_repeatedly():
     rows = sample_list(PROMPTS, repeated=2, repeats=3)
     assert rows.columns.tolist() == ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
     ids = ["00000-0", "00000-1", "00000-2", "00001-0", "00001-1", "00001-2", "00002-0"]
@@ -88,7 +88,7 @@ def test_noise_belongs_to_the_image(tiny_base, scheduler):
     assert np.abs(images["00000-0"] - draw(tiny_base, rows[:1], seed=1, scheduler=scheduler)["00000-0"]).max() > 5
 
 
-def test_precision(tiny_base, monkeypatch):
+def test_half_precision_changes_an_image_little_and_fp16_needs_a_gpu(tiny_base, monkeypatch):
     rows = sample_list(PROMPTS, repeated=0, repeats=1)
     exact, half = (draw(tiny_base, rows, precision=precision)["00000-0"] for precision in ("fp32", "bf16"))
     assert 0 < np.abs(exact - half).mean() < 10  # of 255

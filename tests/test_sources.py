@@ -42,7 +42,7 @@ def assert_equal_weights(found, expected):
     assert all(weight.dtype == torch.float32 and torch.equal(weight, expected[name]) for name, weight in found.items())
 
 
-def test_file(base, originals):
+def test_a_single_file_becomes_a_folder_with_the_same_outputs(base, originals):
     assert_same_outputs(load(base), *originals)
 
 

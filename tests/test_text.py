@@ -63,7 +63,7 @@ def test_padding_with_a_character_of_the_text(tiny_model):
 @pytest.mark.parametrize(
     ("words", "kept", "truncated_at"), [(21, 21, 104), (22, 22, 109), (23, 22, 109), (60, 22, 109)]
 )
-def test_truncation(tiny_model, words, kept, truncated_at):
+def test_text_beyond_the_context_is_cut_and_counted(tiny_model, words, kept, truncated_at):
     text = " ".join(["left"] * words)  # 5 * words - 1 characters; 22 of 24 places are the text's
     tokens = tokenize(tiny_model.tokenizer, text)
     assert len(tokens.positions) == len(tokens.strings) == len(tokens.spans) == kept

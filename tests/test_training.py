@@ -145,7 +145,7 @@ def test_settings_are_the_configs_section(dataset):
     assert TrainingSettings(**section).steps == {"cxr": 60_000, "coco": 150_000}[dataset]
 
 
-def test_learning_rate():
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine_or_stays():
     settings = replace(SETTINGS, steps=12, warmup_steps=4, learning_rate=2e-4)
     assert [learning_rate(step, settings) for step in range(4)] == pytest.approx([0.5e-4, 1e-4, 1.5e-4, 2e-4])
     # eight steps of half a cosine: at a quarter (1 + sqrt(1/2)) / 2, at half 1/2, at the last one 7/8 of the way
@@ -243,7 +243,7 @@ def test_milestones_are_the_models_after_so_many_steps(train, learnable):
 
 
 @pytest.mark.parametrize("learnable", [False, True])
-def test_what_is_trained(train, tiny_model, learnable):
+def test_the_unet_is_trained_and_the_text_encoder_only_if_learnable(train, tiny_model, learnable):
     model, log = train(learnable=learnable)
     assert same(weights(model, "vae"), weights(tiny_model, "vae"))
     assert same(weights(model, "text_encoder"), weights(tiny_model, "text_encoder")) == (not learnable)
@@ -506,7 +506,7 @@ def test_more_processes_than_images_in_the_batch_are_refused():
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-def test_loss_target(tiny_model, prediction):
+def test_the_loss_compares_with_what_the_base_predicts(tiny_model, prediction):
     model = replace(
         tiny_model, schedule=DDPMScheduler.from_config(tiny_model.schedule.config, prediction_type=prediction)
     )

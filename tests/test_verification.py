@@ -22,7 +22,7 @@ def git(folder, *command):
     )
 
 
-def test_commit(tmp_path, monkeypatch):
+def test_the_commit_is_marked_dirty_where_tracked_files_differ(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert records.commit() == "unknown"

@@ -84,6 +84,6 @@ def test_no_word_and_no_text(protocol):
         ("", "Edema", False, False),
     ],
 )
-def test_named(text, category, corrected, published):
+def test_a_text_names_a_class_by_whole_words_or_as_published_by_substrings(text, category, corrected, published):
     assert is_named(text, category, CORRECTED) is corrected
     assert is_named(text, category, PUBLISHED) is published
