@@ -194,9 +194,9 @@ def scores_over_seeds(dataset, variant):
     return [f"{folder}/seed{seed}/final/localisation.csv" for seed in CONFIG.seeds_of(variant)]
 
 
-def only(dataset, variants):
-    """Of variants given by data set, those of one data set; nothing if the run does without it."""
-    return {dataset: variants[dataset]} if dataset in variants else {}
+def only(dataset, values):
+    """Of values by data set, such as variants, that of one data set; nothing if the run does without it."""
+    return {dataset: values[dataset]} if dataset in values else {}
 
 
 def summaries(variants):
@@ -281,6 +281,16 @@ def checkpoints(variants):
 def paths(pattern, labels):
     """The path of each label."""
     return [pattern.format(**label) for label in labels]
+
+
+def table_files(name):
+    """The outputs of a table's rule."""
+    return {
+        "csv": report(f"results/{name}.csv", caption=f"../report/{name}.rst", category="Tables"),
+        "markdown": f"results/{name}.md",
+        "latex": f"results/{name}.tex",
+        "sidecar": f"results/{name}.json",
+    }
 
 
 def times():

@@ -16,10 +16,7 @@ rule table1:
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
         counts=COUNTS + PROMPT_COUNTS,
     output:
-        csv=report("results/table1.csv", caption="../report/table1.rst", category="Tables"),
-        markdown="results/table1.md",
-        latex="results/table1.tex",
-        sidecar="results/table1.json",
+        **table_files("table1"),
     log:
         f"{LOGS}/paper/table1.log",
     benchmark:
@@ -30,178 +27,108 @@ rule table1:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
+        table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        summaries=summaries(MAIN),
-        fidelity=repeats(MAIN),
-        extractors=EXTRACTORS["cxr"],
-        variants=entries(MAIN),
-        datasets={dataset: TABLE_TITLES[dataset] for dataset in MAIN},
+        scores={"summaries": summaries(MAIN), "fidelity": repeats(MAIN)},
+        arguments={"variants": entries(MAIN), "extractors": EXTRACTORS["cxr"]},
+        datasets=TABLE_TITLES,
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
-        code=code_digest("table1.py"),
+        code=code_digest("table.py"),
     script:
-        "../workflow_scripts/table1.py"
+        "../workflow_scripts/table.py"
 
 
-rule category_table:
+# The other tables are made in the same way; of the params they inherit those that they do not name.
+
+
+use rule table1 as category_table with:
     """Localisation for each category of MS-COCO, beside Table 1."""
     input:
         summaries=paths(SUMMARY, summaries(COCO_MAIN)),
         counts=COUNTS,
     output:
-        csv=report(
-            "results/table1_coco_categories.csv", caption="../report/table1_coco_categories.rst", category="Tables"
-        ),
-        markdown="results/table1_coco_categories.md",
-        latex="results/table1_coco_categories.tex",
-        sidecar="results/table1_coco_categories.json",
+        **table_files("table1_coco_categories"),
     log:
         f"{LOGS}/paper/category_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/category_table.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
     params:
+        table="grounding_table",
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
-        summaries=summaries(COCO_MAIN),
-        variants=entries(COCO_MAIN),
-        datasets={dataset: TABLE_TITLES[dataset] for dataset in COCO_MAIN},
-        protocol=CONFIG.evaluation.protocol,
-        config=CONFIG.dump(),
-        code=code_digest("category_table.py"),
-    script:
-        "../workflow_scripts/category_table.py"
+        scores={"summaries": summaries(COCO_MAIN)},
+        arguments={"variants": entries(COCO_MAIN), "external": []},
+        datasets=only("coco", TABLE_TITLES),
 
 
-rule table2:
+use rule table1 as table2 with:
     """Table 2, grounding for each finding and variant, with external methods."""
     input:
         summaries=paths(SUMMARY, summaries(CXR_MAIN) + EXTERNAL),
         counts=COUNTS,
     output:
-        csv=report("results/table2.csv", caption="../report/table2.rst", category="Tables"),
-        markdown="results/table2.md",
-        latex="results/table2.tex",
-        sidecar="results/table2.json",
+        **table_files("table2"),
     log:
         f"{LOGS}/paper/table2.log",
     benchmark:
         f"{BENCHMARKS}/paper/table2.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
     params:
+        table="grounding_table",
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
-        summaries=summaries(CXR_MAIN) + EXTERNAL,
-        variants=entries(CXR_MAIN),
-        external=list(CONFIG.external),
-        datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_MAIN},
-        protocol=CONFIG.evaluation.protocol,
-        config=CONFIG.dump(),
-        code=code_digest("table2.py"),
-    script:
-        "../workflow_scripts/table2.py"
+        scores={"summaries": summaries(CXR_MAIN) + EXTERNAL},
+        arguments={"variants": entries(CXR_MAIN), "external": list(CONFIG.external)},
+        datasets=only("cxr", TABLE_TITLES),
 
 
-rule table3:
+use rule table1 as table3 with:
     """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
     input:
         summaries=paths(SUMMARY, summaries(CXR_ALL)),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)),
         counts=COUNTS + PROMPT_COUNTS,
     output:
-        csv=report("results/table3.csv", caption="../report/table3.rst", category="Tables"),
-        markdown="results/table3.md",
-        latex="results/table3.tex",
-        sidecar="results/table3.json",
+        **table_files("table3"),
     log:
         f"{LOGS}/paper/table3.log",
     benchmark:
         f"{BENCHMARKS}/paper/table3.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
     params:
+        table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
-        summaries=summaries(CXR_ALL),
-        fidelity=repeats(CXR_ALL),
-        extractors=EXTRACTORS["cxr"],
-        variants=entries(CXR_ALL),
-        datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_ALL},
-        protocol=CONFIG.evaluation.protocol,
-        config=CONFIG.dump(),
-        code=code_digest("table3.py"),
-    script:
-        "../workflow_scripts/table3.py"
+        scores={"summaries": summaries(CXR_ALL), "fidelity": repeats(CXR_ALL)},
+        arguments={"variants": entries(CXR_ALL), "extractors": EXTRACTORS["cxr"]},
+        datasets=only("cxr", TABLE_TITLES),
 
 
-rule table7:
+use rule table2 as table7 with:
     """Table 7, grounding with the impression as text, for all pairs and for those that name the finding."""
-    input:
-        summaries=paths(SUMMARY, summaries(CXR_MAIN) + EXTERNAL),
-        counts=COUNTS,
     output:
-        csv=report("results/table7.csv", caption="../report/table7.rst", category="Tables"),
-        markdown="results/table7.md",
-        latex="results/table7.tex",
-        sidecar="results/table7.json",
+        **table_files("table7"),
     log:
         f"{LOGS}/paper/table7.log",
     benchmark:
         f"{BENCHMARKS}/paper/table7.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
     params:
+        table="table7",
         title=f"Table 7. Grounding with the impression as text. {NOTE}".strip(),
-        summaries=summaries(CXR_MAIN) + EXTERNAL,
-        variants=entries(CXR_MAIN),
-        external=list(CONFIG.external),
-        datasets={dataset: TABLE_TITLES[dataset] for dataset in CXR_MAIN},
-        protocol=CONFIG.evaluation.protocol,
-        config=CONFIG.dump(),
-        code=code_digest("table7.py"),
-    script:
-        "../workflow_scripts/table7.py"
 
 
-rule differences_table:
+use rule table1 as differences_table with:
     """Differences between frozen and learnable variants with intervals and p values."""
     input:
         differences=paths(DIFFERENCES, pairs_of_variants()),
         counts=COUNTS,
     output:
-        csv=report("results/differences.csv", caption="../report/differences.rst", category="Tables"),
-        markdown="results/differences.md",
-        latex="results/differences.tex",
-        sidecar="results/differences.json",
+        **table_files("differences"),
     log:
         f"{LOGS}/paper/differences_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/differences_table.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
     params:
+        table="differences_table",
         title=f"Differences, frozen minus learnable. {NOTE}".strip(),
-        differences=pairs_of_variants(),
-        datasets=TABLE_TITLES,
-        protocol=CONFIG.evaluation.protocol,
-        config=CONFIG.dump(),
-        code=code_digest("differences_table.py"),
-    script:
-        "../workflow_scripts/differences_table.py"
+        scores={"differences": pairs_of_variants()},
+        arguments={},
 
 
 rule tradeoff:

@@ -80,12 +80,12 @@ def test_every_setting_that_a_document_shows_is_valid():
 def test_every_snakemake_command_that_a_document_shows_is_understood():
     shown = commands("snakemake")
     assert len(shown) > 30
-    rules = set(re.findall(r"^ *rule (\w+):", RULES, re.M))
+    rules = set(re.findall(r"^ *(?:rule|use rule \w+ as) (\w+)", RULES, re.M))
     parser = cli.get_argument_parser()  # ends the test at an argument that it does not know
     for page, words in shown:
         arguments = parser.parse_args(words)
         for target in [*arguments.targets, *(arguments.forcerun or [])]:
-            known = target in rules or (target.startswith("results/") and Path(target).name in RULES)
+            known = target in rules or (target.startswith("results/") and Path(target).stem in RULES)
             assert known, f"{page}: snakemake {' '.join(words)}: no target {target}"
         for profile in arguments.profile or []:
             assert (PROJECT / profile / "config.yaml").exists(), f"{page}: no profile {profile}"

@@ -280,14 +280,18 @@ def changed_files(finished, tmp_path_factory) -> Runs:
 
 def scripts_of_rules() -> dict[str, str]:
     """The script of each rule; the digest among its params must be that script's."""
-    scripts = {}
+    scripts, heirs = {}, {}
     for file in (PROJECT / "rules").glob("*.smk"):
-        for block in re.split(r"^\s*(?:rule|checkpoint) ", file.read_text(), flags=re.M)[1:]:
-            name = re.match(r"\w+", block).group()
+        for block in re.split(r"^\s*(?:use )?rule ", file.read_text(), flags=re.M)[1:]:
+            name, heir = re.match(r"(\w+)(?: as (\w+))?", block).groups()
             found = re.findall(r'"../workflow_scripts/(\w+\.py)"', block)
             assert re.findall(r'code=code_digest\("(.*)"\)', block) == found, name
-            if found:
+            if heir:
+                heirs[heir] = name
+            elif found:
                 scripts[name] = found[0]
+    for heir, name in heirs.items():
+        scripts[heir] = scripts[name]
     return scripts
 
 

@@ -20,9 +20,7 @@ Record = dict[str, Any]
 MADE_AGAIN = {  # rules that compute from score files alone, in seconds, and their scripts
     "localisation_summary": "summarise_localisation.py",
     "differences": "compare_variants.py",
-    "category_table": "category_table.py",
-    "differences_table": "differences_table.py",
-    **{table: f"{table}.py" for table in ("table1", "table2", "table3", "table7")},
+    **dict.fromkeys(("table1", "category_table", "table2", "table3", "table7", "differences_table"), "table.py"),
 }
 
 
