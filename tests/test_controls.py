@@ -6,31 +6,17 @@ Maps and images are 4 x 4 and constant along columns, so that a column stands fo
 import numpy as np
 import pandas as pd
 import pytest
+from small_maps import LEFT_HALF, dump, grounding
 
 from tradeoffs.evaluation.controls import area_average, location_prior
 from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_dump
-from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
-LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]
+LAST_COLUMN = [[3, 0, 1, 4]]
 
 
 def columns(first: int, count: int = 1) -> list[list[int]]:
     return [[first, 0, count, 4]]
-
-
-def grounding(*rows: dict) -> pd.DataFrame:
-    defaults = {"sample_id": "a", "subject_id": "p", "phrase": "", "text": "", "image_width": 4, "image_height": 4}
-    defaults["mask"] = ""
-    table = pd.DataFrame([defaults | row for row in rows])
-    table["phrase_id"] = table["sample_id"] + "-" + table.groupby("sample_id").cumcount().astype(str)
-    return table
-
-
-def dump(name: str, text: str, **token_maps) -> dict[str, TokenHeatMaps]:
-    spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
-    heat = np.array([np.tile(values, (4, 1)) for values in token_maps.values()], np.float32)
-    return {name: TokenHeatMaps(name, text, list(token_maps), np.array(spans), heat, len(text))}
 
 
 EDEMA, PNEUMONIA = [4, 1, 3, 2], [0, 1, 2, 3]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_maps import dump, grounding
 
 from tradeoffs.evaluation.effects import (
     COLUMNS,
@@ -17,37 +18,24 @@ from tradeoffs.evaluation.effects import (
     top1_by_finding,
 )
 from tradeoffs.evaluation.features import EfficientNetLite0
-from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.paper.effects import cell, differences_page, read_effects
 from tradeoffs.randomness import numpy_rng
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def dump(name: str, text: str, **token_maps) -> dict[str, TokenHeatMaps]:
-    """One text's maps on an image of 4 x 4; a token's map is given by the value of each of its four columns."""
-    spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
-    heat = np.array([np.tile(columns, (4, 1)) for columns in token_maps.values()], np.float32)
-    return {name: TokenHeatMaps(name, text, list(token_maps), np.array(spans), heat, len(text))}
-
-
 @pytest.fixture
 def effects() -> pd.DataFrame:
     """Effects on one image with two phrases of Edema, left and right, whose maps point to their own sides."""
-    image = {"sample_id": "a", "subject_id": "p", "category": "Edema", "text": "Edema.", "mask": ""}
-    image |= {"image_width": 4, "image_height": 4}
-    phrases = [
-        image | {"phrase_id": "a-1", "phrase": "left edema", "boxes": [[0, 0, 2, 4]]},
-        image | {"phrase_id": "a-2", "phrase": "right edemas", "boxes": [[3, 0, 1, 4]]},
-    ]
-    maps = dump("a-1", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
-    maps |= dump("a-2", "right edemas", right=[0, 0, 0, 1], edema=[1, 0, 0, 0], s=[0, 0, 0, 1])
-    table = pd.DataFrame(scoring_effects(pd.DataFrame(phrases), {"phrase": maps}, 4))
+    phrases = grounding({"phrase": "left edema"}, {"phrase": "right edemas", "boxes": [[3, 0, 1, 4]]})
+    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
+    maps |= dump("a-1", "right edemas", right=[0, 0, 0, 1], edema=[1, 0, 0, 0], s=[0, 0, 0, 1])
+    table = pd.DataFrame(scoring_effects(phrases, {"phrase": maps}, 4))
     return table.set_index(["row", "score"])[["here", "original"]]
 
 
 def test_one_row_changes_only_what_it_is_about(effects):
-    # a-1 points to its box; in a-2 no whole word is "edema", so all tokens are the query: columns 1 0 0 2 of 3
+    # a-0 points to its box; in a-1 no whole word is "edema", so all tokens are the query: columns 1 0 0 2 of 3
     assert effects.loc[(8, "samples")].tolist() == [2, 1]
     assert effects.loc[(8, "auc_roc"), "here"] == 1
     # the first phrase on both boxes: columns 2 1 and 0 against column 0: (1 + 1 + 1/2) / 3

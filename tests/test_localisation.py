@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import jaccard_score, roc_auc_score
 from sklearn.mixture import GaussianMixture
+from small_maps import dump, grounding
 
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation import localisation as loc
 from tradeoffs.evaluation.queries import Excluded
-from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 RNG = np.random.default_rng(0)
@@ -309,25 +309,6 @@ def test_empty_mask_is_scored_in_published():
 
 
 # --- rows of the score table ---
-
-WHOLE = [[0, 0, 2, 4]]  # x, y, w, h: the left half of a 4 x 4 image
-
-
-def grounding(*rows: dict) -> pd.DataFrame:
-    """A grounding table of 4 x 4 images; phrase ids count per image."""
-    defaults = {"subject_id": "p1", "category": "Edema", "phrase": "edema", "boxes": WHOLE, "text": "Edema."}
-    defaults |= {"sample_id": "a", "image_width": 4, "image_height": 4, "mask": ""}
-    table = pd.DataFrame([defaults | row for row in rows])
-    table["phrase_id"] = table["sample_id"] + "-" + table.groupby("sample_id").cumcount().astype(str)
-    return table
-
-
-def dump(name: str, text: str, **token_maps) -> dict[str, TokenHeatMaps]:
-    """One text's maps; a token's map is given by the value of each of its four columns."""
-    spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
-    heat = np.array([np.tile(columns, (4, 1)) for columns in token_maps.values()], np.float32)
-    return {name: TokenHeatMaps(name, text, list(token_maps), np.array(spans), heat, len(text))}
-
 
 TWO_PHRASES = grounding(
     {"phrase": "left edema", "boxes": [[0, 0, 1, 4]]},
