@@ -12,11 +12,14 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from project import copy_project, snakemake, watched
 from pycocotools import mask as coco_mask
+from small_training import IDS
 from snakemake.iocontainers import Namedlist
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
 from tradeoffs.models.demo_base import build_tokenizer
+from tradeoffs.models.latents import Latents, save_latents
+from tradeoffs.randomness import normal
 
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 # two processes of one thread each are faster than two that share the cores; the workflow's jobs limit themselves
@@ -141,3 +144,11 @@ def tiny_base(tmp_path_factory) -> Path:
 def tiny_model(tiny_base) -> LatentDiffusion:
     """The tiny base, loaded anew for each test."""
     return load(tiny_base)
+
+
+@pytest.fixture(scope="session")
+def tiny_latents(tmp_path_factory) -> Latents:
+    """Latents of the images of `small_training.IDS`, of the tiny base's size."""
+    path = tmp_path_factory.mktemp("latents") / "train_0.safetensors"
+    save_latents(path, IDS, normal((6, 4, 8, 8), "mean"), normal((6, 4, 8, 8), "std").abs() * 0.1)
+    return Latents([path], scaling_factor=0.5)

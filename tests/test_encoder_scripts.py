@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from encoders import save_encoder
-from test_training import IDS, SETTINGS, TEXTS
+from small_training import IDS, SETTINGS, TEXTS
 
 from tradeoffs.config import Variant
 from tradeoffs.data.tables import write_table

@@ -15,40 +15,30 @@ from itertools import count
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from small_training import IDS, SETTINGS, same
 
 from tradeoffs.errors import Stopped
 from tradeoffs.models.checkpoints import load
-from tradeoffs.models.latents import Latents, save_latents
-from tradeoffs.randomness import normal
 from tradeoffs.resuming import RunFolder, retire
-from tradeoffs.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.training import Pairs, fine_tune
 
-SETTINGS = TrainingSettings(
+SIX_STEPS = replace(
+    SETTINGS,
     steps=6,
     milestones=[3],
-    batch_size=4,
     micro_batch_size=2,
-    learning_rate=1e-3,
-    weight_decay=0.01,
     schedule="constant",
     warmup_steps=0,
-    text_dropout=0.3,
-    precision="fp32",
-    checkpoint_every=2,
-    gradient_checkpointing=False,
     ema_decay=0.5,
     log_every=3,
 )
-IDS = [f"s{i}" for i in range(6)]
 
 
 @pytest.fixture(scope="module")
-def fine_tuning(tiny_base, tmp_path_factory):
+def fine_tuning(tiny_base, tiny_latents):
     """Fine-tunes the tiny base in this process and saves weights, their average and the loss log in `folder`."""
-    shard = tmp_path_factory.mktemp("latents") / "train_0.safetensors"
-    save_latents(shard, IDS, normal((6, 4, 8, 8), "mean"), normal((6, 4, 8, 8), "std").abs() * 0.1)
 
-    def run(folder, settings=SETTINGS, learnable=False, started=lambda: None, pause=0.0):
+    def run(folder, settings=SIX_STEPS, learnable=False, started=lambda: None, pause=0.0):
         AcceleratorState._reset_state(reset_partial_state=True)
         torch.set_num_threads(1)
         model = load(tiny_base)
@@ -64,9 +54,7 @@ def fine_tuning(tiny_base, tmp_path_factory):
                 torch.save(model.unet.state_dict(), milestone / "unet.pt")
 
         started()
-        outcome = fine_tune(
-            model, Pairs(IDS, text), Latents([shard], 0.5), learnable, settings, 0, owner, keep_milestone=keep
-        )
+        outcome = fine_tune(model, Pairs(IDS, text), tiny_latents, learnable, settings, 0, owner, keep_milestone=keep)
         if int(os.environ.get("RANK", 0)) == 0:
             found = {"losses": torch.tensor(outcome.losses.to_numpy())}
             for kind in ("raw", "average"):
@@ -108,10 +96,6 @@ def start(function, *arguments, environment=(), **keywords):
 def end(process, exit_code, seconds=60):
     process.join(seconds)
     assert process.exitcode == exit_code
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def killed_after(calls):
@@ -252,7 +236,7 @@ def nearly_same(found, expected):
 
 @pytest.mark.parametrize("learnable", [False, True])
 def test_two_processes_give_what_one_gives(fine_tuning, tmp_path, learnable):
-    settings = replace(SETTINGS, steps=4, gradient_checkpointing=True, micro_batch_size=1)  # two passes a process
+    settings = replace(SIX_STEPS, steps=4, gradient_checkpointing=True, micro_batch_size=1)  # two passes a process
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     processes = start_two(fine_tuning, tmp_path / "two", settings, learnable)
@@ -272,6 +256,6 @@ def test_a_signal_to_one_of_two_processes_ends_both_and_one_goes_on_alone(fine_t
         end(process, 3)
     said = capfd.readouterr().out
     assert said.count("after step") == 2 and "stopped by SIGTERM after step" in said
-    assert last_checkpoint(tmp_path) < SETTINGS.steps
+    assert last_checkpoint(tmp_path) < SIX_STEPS.steps
     end(start(fine_tuning, tmp_path), 0)
     assert nearly_same(torch.load(tmp_path / "found.pt"), undisturbed)

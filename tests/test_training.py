@@ -15,13 +15,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers import DDPMScheduler
 from diffusers.models.resnet import ResnetBlock2D
+from small_training import IDS, SETTINGS, TEXTS, any_text, interrupt_at, own_text, same, weights
 from transformers.models.clip.modeling_clip import CLIPMLP
 
 from tradeoffs import training
 from tradeoffs.config import Config
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.models.checkpoints import load
-from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
 from tradeoffs.resuming import RunFolder
 from tradeoffs.training import (
@@ -37,35 +37,6 @@ from tradeoffs.training import (
     texts_of_batch,
 )
 
-SETTINGS = TrainingSettings(
-    steps=5,
-    milestones=(),
-    batch_size=4,
-    micro_batch_size=4,
-    learning_rate=1e-3,
-    weight_decay=0.01,
-    schedule="cosine",
-    warmup_steps=2,
-    text_dropout=0.3,
-    precision="fp32",
-    checkpoint_every=2,
-    gradient_checkpointing=False,
-    ema_decay=None,
-    log_every=1,
-)
-IDS = [f"s{i}" for i in range(6)]
-TEXTS = ["left pneumonia", "right pneumonia", "mild edema", "edema", "no acute process", "pleural effusion"]
-
-
-def own_text(row, rng):
-    """A pair's only text."""
-    return TEXTS[row]
-
-
-def any_text(row, rng):
-    """One of all texts, at random."""
-    return TEXTS[rng.integers(6)]
-
 
 @pytest.fixture(autouse=True)
 def forget_precision():
@@ -74,15 +45,8 @@ def forget_precision():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory):
-    path = tmp_path_factory.mktemp("latents") / "train_0.safetensors"
-    save_latents(path, IDS, normal((6, 4, 8, 8), "mean"), normal((6, 4, 8, 8), "std").abs() * 0.1)
-    return Latents([path], scaling_factor=0.5)
-
-
 @pytest.fixture
-def train(tiny_base, latents, tmp_path):
+def train(tiny_base, tiny_latents, tmp_path):
     """Trains a fresh copy of the tiny base, by default with a new checkpoint folder; returns the model and loss log.
 
     `train.record` is the record of the last run.
@@ -103,7 +67,7 @@ def train(tiny_base, latents, tmp_path):
         outcome = fine_tune(
             model,
             Pairs(IDS, text),
-            latents,
+            tiny_latents,
             learnable,
             settings,
             seed,
@@ -116,26 +80,6 @@ def train(tiny_base, latents, tmp_path):
         return model, outcome.losses
 
     return run
-
-
-def weights(model, *parts):
-    return {f"{part}.{k}": v.clone() for part in parts for k, v in model.networks[part].state_dict().items()}
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def interrupt_at(monkeypatch, call, loss=diffusion_loss):
-    """Has the loss raise when it is computed for the `call`th time (from 0)."""
-    calls = count()
-
-    def interrupted_loss(*arguments):
-        if next(calls) == call:
-            raise KeyboardInterrupt
-        return loss(*arguments)
-
-    monkeypatch.setattr(training, "diffusion_loss", interrupted_loss)
 
 
 @pytest.mark.parametrize("dataset", ["cxr", "coco"])
@@ -235,11 +179,11 @@ def test_texts_are_drawn_anew_at_each_use(train):
 def test_milestones_are_the_models_after_so_many_steps(train, learnable):
     settings = replace(SETTINGS, schedule="constant", milestones=[1, 3])
     kept = {}
-    train(settings, learnable, keep_milestone=lambda step, model: kept.update({step: weights(model, *model.networks)}))
+    train(settings, learnable, keep_milestone=lambda step, model: kept.update({step: weights(model)}))
     assert list(kept) == [1, 3]
     for steps, found in kept.items():
         model, _ = train(replace(settings, steps=steps, milestones=()), learnable)
-        assert same(found, weights(model, *model.networks))
+        assert same(found, weights(model))
 
 
 @pytest.mark.parametrize("learnable", [False, True])

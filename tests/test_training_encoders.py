@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 import torch
 from encoders import save_encoder
-from test_training import IDS, SETTINGS, interrupt_at, latents, own_text, same  # noqa: F401 (latents is a fixture)
+from small_training import IDS, SETTINGS, interrupt_at, own_text, same, weights
 
 from tradeoffs.models.checkpoints import load, with_encoder
 from tradeoffs.models.lora import merged, with_adapters
@@ -31,7 +31,7 @@ def build(tiny_base, tmp_path):
 
 
 @pytest.fixture
-def train(build, latents, tmp_path):  # noqa: F811
+def train(build, tiny_latents, tmp_path):
     """Builds a model and trains it for three steps."""
     numbers = count()
 
@@ -40,7 +40,7 @@ def train(build, latents, tmp_path):  # noqa: F811
         fine_tune(
             model,
             Pairs(IDS, own_text),
-            latents,
+            tiny_latents,
             text_encoder != "frozen",
             replace(SETTINGS, steps=3, batch_size=2, micro_batch_size=2, **changes),
             0,
@@ -50,10 +50,6 @@ def train(build, latents, tmp_path):  # noqa: F811
         return model
 
     return run
-
-
-def weights(model):
-    return {f"{part}.{k}": v.clone() for part in model.networks for k, v in model.networks[part].state_dict().items()}
 
 
 @pytest.mark.parametrize("kind", [None, "bert"])
