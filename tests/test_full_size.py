@@ -12,11 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from ldm_checkpoints import checkpoint, full_size
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_ldm import OpenClipText, checkpoint
 
 from benchmarks.measuring import alone
 from tradeoffs.attention import Query, token_heat_maps
@@ -35,26 +33,15 @@ TEXT = "Large left pleural effusion with adjacent atelectasis."
 
 def write_checkpoint(folder):
     """A single file in the LDM code's names, half precision; its numbers of parameters."""
-    with init_empty_weights():
-        unet = UNet2DConditionModel(
-            attention_head_dim=(5, 10, 20, 20), cross_attention_dim=1024, use_linear_projection=True
-        )
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            latent_channels=4,
-        )
-        text_encoder = OpenClipText(49408, 1024, layers=24, heads=16)
+    networks = full_size("2")
     rng = torch.Generator().manual_seed(0)
     weights = {}
-    for name, weight in checkpoint(unet, vae, text_encoder).items():
+    for name, weight in checkpoint(*networks).items():
         if weight.is_meta:
             spread = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.02
             weights[name] = (torch.randn(weight.shape, generator=rng) * spread + (weight.ndim == 1)).half()
     save_file(weights, folder / "model.safetensors")
-    return [sum(p.numel() for p in network.parameters()) for network in (unet, vae, text_encoder)]
+    return [sum(p.numel() for p in network.parameters()) for network in networks]
 
 
 def convert(folder):

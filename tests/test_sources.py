@@ -5,8 +5,8 @@ import sys
 
 import pytest
 import torch
+from ldm_checkpoints import assert_same_outputs, checkpoint, small
 from safetensors.torch import load_file, save_file
-from test_ldm import assert_same_outputs, checkpoint, small
 
 from tradeoffs.errors import InputError
 from tradeoffs.models import sources
