@@ -25,6 +25,7 @@ rule samples:
         model=model_folder,
         text=lambda wildcards: CONFIG.variants[wildcards.variant].text,
         sampling=CONFIG.sampling.model_dump(exclude={"images", "shards"}),
+        resolution=CONFIG.image.resolution,
         shards=CONFIG.sampling.shards,
         unfinished=f"{SAMPLES}/unfinished",
         ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),

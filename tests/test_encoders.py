@@ -253,7 +253,7 @@ def test_a_saved_model_keeps_its_encoder(tiny_base, with_kind, kind, tmp_path):
     assert AutoTokenizer.from_pretrained(tmp_path / "tuned/tokenizer")(TEXT) == model.tokenizer(TEXT)
 
     rows = sample_list(pd.DataFrame({"prompt_id": ["x"], "text": [TEXT], "Finding Labels": [""]}), 0, 1)
-    ((_, image),) = draw_samples(tmp_path / "tuned", rows, 0, 4.0, 2, "ddim", 1)
+    ((_, image),) = draw_samples(tmp_path / "tuned", rows, 0, 4.0, 2, "ddim", 1, 64)
     assert np.asarray(image).shape == (64, 64, 3)
 
 

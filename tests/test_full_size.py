@@ -78,7 +78,9 @@ def heat_map(folder):
 
 def sample(folder):
     rows = pd.DataFrame([{"image_id": "0", "text": TEXT}])
-    ((_, image),) = draw_samples(folder / "final", rows, 0, guidance=4.0, steps=2, scheduler="plms", batch_size=1)
+    ((_, image),) = draw_samples(
+        folder / "final", rows, 0, guidance=4.0, steps=2, scheduler="plms", batch_size=1, resolution=512
+    )
     return image.size
 
 

@@ -65,7 +65,8 @@ def test_no_text_of_the_data_is_in_a_log(finished):
 def test_a_text_that_does_not_fit_is_not_printed(tiny_base, capfd):
     prompts = pd.DataFrame([("p1", "secret " * 60, "Edema")], columns=["prompt_id", "text", "Finding Labels"])
     rows = sample_list(prompts, 0, 1)
-    assert len(list(draw_samples(tiny_base, rows, 0, guidance=4.0, steps=2, scheduler="ddim", batch_size=1))) == 1
+    samples = draw_samples(tiny_base, rows, 0, guidance=4.0, steps=2, scheduler="ddim", batch_size=1, resolution=64)
+    assert len(list(samples)) == 1
     shown = capfd.readouterr()
     assert "secret" not in shown.out + shown.err
 

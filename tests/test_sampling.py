@@ -17,8 +17,8 @@ PROMPTS = pd.DataFrame(
 )
 
 
-def draw(folder, rows, seed=0, guidance=4.0, steps=3, scheduler="ddim", batch_size=2, precision="fp32"):
-    drawn = draw_samples(folder, rows, seed, guidance, steps, scheduler, batch_size, precision)
+def draw(folder, rows, seed=0, guidance=4.0, steps=3, scheduler="ddim", batch_size=2, resolution=64, precision="fp32"):
+    drawn = draw_samples(folder, rows, seed, guidance, steps, scheduler, batch_size, resolution, precision)
     return {row["image_id"]: np.asarray(image).astype(int) for row, image in drawn}
 
 
@@ -86,6 +86,18 @@ def test_noise_belongs_to_the_image(tiny_base, scheduler):
         assert all(np.abs(images[name] - other[name]).max() <= 1 for name in images)  # a rounding of 8 bits
     assert np.abs(images["00000-0"] - images["00000-1"]).max() > 5  # same text, other noise
     assert np.abs(images["00000-0"] - draw(tiny_base, rows[:1], seed=1, scheduler=scheduler)["00000-0"]).max() > 5
+
+
+@pytest.mark.parametrize("resolution", [40, 128])
+def test_images_have_the_runs_resolution_whatever_the_bases_is(tiny_base, resolution):
+    rows = sample_list(PROMPTS[:1], repeated=0, repeats=1)
+    assert draw(tiny_base, rows, resolution=resolution)["00000-0"].shape == (resolution, resolution, 3)
+
+
+def test_a_resolution_that_the_autoencoder_does_not_have_is_an_error(tiny_base):
+    rows = sample_list(PROMPTS[:1], repeated=0, repeats=1)
+    with pytest.raises(InputError, match="image.resolution: 60 is not a multiple of 8, as this base needs"):
+        draw(tiny_base, rows, resolution=60)
 
 
 def test_half_precision_changes_an_image_little_and_fp16_needs_a_gpu(tiny_base, monkeypatch):

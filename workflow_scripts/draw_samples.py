@@ -20,9 +20,14 @@ with job(snakemake):
 
     unfinished = Unfinished(params.unfinished, identity(snakemake))
     whole_batches = unfinished.done(rows["path"]) // batch_size * batch_size
-    for row, image in draw_samples(
-        params.model, rows.iloc[whole_batches:], seed=int(wildcards.seed), **params.sampling
-    ):
+    samples = draw_samples(
+        params.model,
+        rows.iloc[whole_batches:],
+        seed=int(wildcards.seed),
+        resolution=params.resolution,
+        **params.sampling,
+    )
+    for row, image in samples:
         with atomic_path(unfinished.folder / row["path"]) as temporary:
             image.save(temporary)
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.devices import autocast, default_device
 from tradeoffs.models.checkpoints import load
+from tradeoffs.models.latents import latent_size
 from tradeoffs.models.text import CachedTextEncoder
 from tradeoffs.randomness import normal
 from tradeoffs.timesteps import evenly_spaced_steps
@@ -78,13 +79,16 @@ def draw_samples(
     steps: int,
     scheduler: str,
     batch_size: int,
+    resolution: int,
     precision: str = "fp32",
 ) -> Iterator[tuple[dict, Image.Image]]:
     """Yields each row of the sample list with its image (PIL, RGB).
 
     folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
     (seed, image id) only (docs/differences.md, row 1).
-    precision: of autocast, fp32, fp16 or bf16; raises InputError if the device does not have it
+    resolution: side of the images in pixels, of which the U-Net's own size in its folder may differ
+    precision: of autocast, fp32, fp16 or bf16
+    Raises InputError for a resolution that the model, or a precision that the device does not have.
     """
     model = load(folder).to(default_device())
     encoder = CachedTextEncoder(*model.text_side)
@@ -99,7 +103,7 @@ def draw_samples(
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    size = pipeline.unet.config.sample_size
+    size = latent_size(model.vae, resolution)
     shape = (pipeline.unet.config.in_channels, size, size)
     records = rows.to_dict("records")
     for start in tqdm(range(0, len(records), batch_size), desc="samples", unit="batch"):

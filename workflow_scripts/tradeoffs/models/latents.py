@@ -21,6 +21,14 @@ from tradeoffs.files import atomic_path
 logger = logging.getLogger(__name__)
 
 
+def latent_size(vae: AutoencoderKL, resolution: int) -> int:
+    """Side of the latents of images whose side is `resolution`; raises InputError if it is not a multiple of f."""
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    if resolution % factor:
+        raise InputError(f"image.resolution: {resolution} is not a multiple of {factor}, as this base needs; change it")
+    return resolution // factor
+
+
 @torch.no_grad()
 def encode_images(
     vae: AutoencoderKL,
@@ -34,9 +42,10 @@ def encode_images(
 
     max_missing: share of the images that may turn out to be unreadable; these are logged and left out
     workers: processes that decode images beside this one
-    Returns them with the numbers of the images in `paths`. Raises InputError for an image too many.
+    Returns them with the numbers of the images in `paths`. Raises InputError for an image too many, or a resolution
+    that the autoencoder does not have.
     """
-    size = resolution >> len(vae.config.block_out_channels) - 1
+    size = latent_size(vae, resolution)
     none = torch.empty(0, vae.config.latent_channels, size, size)
     means, deviations = [none], [none]
     rows: list[int] = []
