@@ -174,6 +174,16 @@ def test_half_precision_computes_the_unet_but_not_the_probabilities(tiny_model):
         assert not torch.equal(probabilities, probabilities.bfloat16().float())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_text_encoder_has_the_precision_too_as_in_fine_tuning(tiny_model, precision):
+    seen = []
+    look = tiny_model.text_encoder.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    run(tiny_model, QUERIES[:1], precision=precision)
+    list(layer_maps(tiny_model, QUERIES[:1], [np.ones(3)], SEED, 1, 1, precision))
+    look.remove()
+    assert seen == [precision == "bf16"] * 2
+
+
 def test_a_precision_that_the_device_lacks_is_an_error(tiny_model, monkeypatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     with pytest.raises(InputError, match="heat_maps.precision: fp16 needs a GPU"):

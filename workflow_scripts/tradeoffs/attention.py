@@ -118,7 +118,8 @@ def token_heat_maps(
 
     batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1). Each
     `queries_at_once` queries are computed together, so the same group gives the same bits.
-    precision: of the U-Net's autocast, fp32, fp16 or bf16; probabilities and sums are float32 (row 14)
+    precision: of autocast, fp32, fp16 or bf16, for the text encoder too, as in fine-tuning; probabilities and sums are
+    float32 (row 14)
     Raises InputError if the device does not have it.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
@@ -128,7 +129,7 @@ def token_heat_maps(
     for start in range(0, len(queries), group_size):
         group = queries[start : start + group_size]
         tokens = [tokenize(model.tokenizer, query.text) for query in group]
-        context = encoder([query.text for query in group])
+        context = _context(encoder, [query.text for query in group], precision)
         columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
         sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
         pairs = [(row, time) for row in range(len(group)) for time in times]
@@ -175,7 +176,7 @@ def layer_maps(
             layers[name] = probabilities.mean(1)
 
         with captured_cross_attention(model.unet, keep):
-            context = encoder([queries[row].text for row, _ in batch])
+            context = _context(encoder, [queries[row].text for row, _ in batch], precision)
             _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
         for name, probabilities in layers.items():
             height, width = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
@@ -189,6 +190,11 @@ def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
     while height * width > pixels:
         height, width = -(-height // 2), -(-width // 2)
     return height, width
+
+
+def _context(encoder: CachedTextEncoder, texts: Sequence[str], precision: str) -> torch.Tensor:
+    with autocast("heat_maps.precision", precision):
+        return encoder(texts)
 
 
 def _forward(
