@@ -335,9 +335,9 @@ def dumps() -> dict[str, TokenHeatMaps]:
 
 
 def test_overlays_show_the_first_sample_with_one_box_and_the_map_of_its_words(tmp_path):
-    edema, pneumonia = pictures.overlay_rows(
-        grounding_table(tmp_path), {"frozen": dumps(), "learnable": {}}, "phrase", CORRECTED, SIZE
-    )
+    table = grounding_table(tmp_path)
+    assert pictures.overlay_ids(table, "phrase", CORRECTED, SIZE) == {"s1-1", "s2-1"}
+    edema, pneumonia = pictures.overlay_rows(table, {"frozen": dumps(), "learnable": {}}, "phrase", CORRECTED, SIZE)
     image, frozen, learnable = pneumonia.cells
     assert (edema.title, pneumonia.title, pneumonia.text) == ("Edema", "Pneumonia", "some Pneumonia")
     assert edema.cells[0].image[0, 0] == pytest.approx(80 / 255)  # the second image: the first has two boxes

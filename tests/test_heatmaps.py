@@ -54,6 +54,22 @@ def test_dumps_of_one_file_are_told_apart(tmp_path):
     assert load_heat_maps(shards, "wrong") == {}
 
 
+def bytes_kept(found):
+    """Of the arrays that the maps are, or are views of."""
+    arrays = {id(array): array for array in (m.heat if m.heat.base is None else m.heat.base for m in found.values())}
+    return sum(array.nbytes for array in arrays.values())
+
+
+def test_no_other_maps_than_those_asked_for_stay_in_memory(tmp_path):
+    dumps = {"phrase": [maps("a-1", "x"), maps("a-2", "y", "z")], "wrong_phrase": [maps("a-1", *"vwxyz" * 20)]}
+    save_heat_maps(tmp_path / "1.npz", dumps)
+    one = 3 * 2 * 4  # bytes of a token's map
+    assert bytes_kept(load_heat_maps(tmp_path / "1.npz", "phrase")) == 3 * one
+    some = load_heat_maps(tmp_path / "1.npz", "phrase", ["a-2", "c"])
+    assert list(some) == ["a-2"] and bytes_kept(some) == 2 * one
+    np.testing.assert_array_equal(some["a-2"].heat, dumps["phrase"][1].heat)
+
+
 def test_same_maps_same_bytes(tmp_path):
     for name in ("1.npz", "2.npz"):
         save_heat_maps(tmp_path / name, {"phrase": [maps("a-1", "left</w>")]})

@@ -1,15 +1,16 @@
 """The file between attention and evaluation: one heat map per token of a text, with the token's place in it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_NPZ, atomic_path
 
-_ARRAYS = ("dump", "id", "text", "truncated_at", "count", "token", "span", "heat")
+_SMALL = ("dump", "id", "text", "truncated_at", "count", "token", "span")
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,16 @@ class TokenHeatMaps:
 
 
 def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> None:
-    """Writes the maps of one or several dumps, by name, to one `.npz` without pickles."""
+    """Writes the maps of one or several dumps, by name, to one `.npz` without pickles.
+
+    Each dump's maps are an array of their own, `heat_<dump>`, so that one dump can be read without the others.
+    """
     maps = [(dump, m) for dump, some in dumps.items() for m in some]
+    heat: dict[str, Any] = {
+        f"heat_{dump}": np.concatenate([m.heat for m in some]).astype(np.float32)
+        for dump, some in dumps.items()
+        if some
+    }
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
@@ -45,34 +54,44 @@ def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> N
             count=np.array([len(m.tokens) for _, m in maps], dtype=np.int64),
             token=np.array([t for _, m in maps for t in m.tokens], dtype=np.str_),
             span=np.concatenate([np.empty((0, 2)), *(m.spans for _, m in maps)]).astype(np.int64),
-            heat=np.concatenate([m.heat for _, m in maps] or [np.empty((0, 1, 1))]).astype(np.float32),
+            **heat,
         )
 
 
-def load_heat_maps(paths: str | Path | Iterable[str | Path], dump: str) -> dict[str, TokenHeatMaps]:
-    """Reads the maps of one dump from one or several shards into a dict by id.
+def load_heat_maps(
+    paths: str | Path | Iterable[str | Path], dump: str, ids: Collection[str] | None = None
+) -> dict[str, TokenHeatMaps]:
+    """Reads the maps of one dump, or those of some ids, from one or several shards into a dict by id.
 
+    Keeps no more than these in memory: a dump of thousands of texts takes about a GB.
     Raises InputError if a file is not a heat map file or two files hold the same id.
     """
     maps: dict[str, TokenHeatMaps] = {}
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         try:
             with np.load(path, allow_pickle=False) as stored:
-                data = {key: stored[key] for key in _ARRAYS}
+                data = {key: stored[key] for key in _SMALL}
+                places = np.flatnonzero(data["dump"] == dump)
+                heat = stored[f"heat_{dump}"] if places.size else np.empty((0, 1, 1))
         except UNREADABLE_NPZ as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
         ends = np.cumsum(data["count"])
-        for i in np.flatnonzero(data["dump"] == dump):
-            rows = slice(ends[i] - data["count"][i], ends[i])
+        read = 0  # maps of the dump that stand before
+        for i in places:
+            count = data["count"][i]
+            rows, of_dump = slice(ends[i] - count, ends[i]), slice(read, read + count)
+            read += count
             name = str(data["id"][i])
             if name in maps:
                 raise InputError(f"{path}: id {name!r} is in another file of heat maps too; delete both and run again")
+            if ids is not None and name not in ids:
+                continue
             maps[name] = TokenHeatMaps(
                 id=name,
                 text=str(data["text"][i]),
                 tokens=[str(t) for t in data["token"][rows]],
                 spans=data["span"][rows],
-                heat=data["heat"][rows],
+                heat=heat[of_dump] if ids is None else heat[of_dump].copy(),  # a view would keep the whole dump
                 truncated_at=int(data["truncated_at"][i]),
             )
     return maps

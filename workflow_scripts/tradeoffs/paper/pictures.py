@@ -21,6 +21,7 @@ from tradeoffs.protocols import CORRECTED, Protocol
 GAP = 0.05  # inches between cells
 LINE = 0.125  # inches a line of small print takes
 CAPTION_LINES = 5
+MOST_ROWS = 8  # of heat maps
 HEAT_OPACITY = 0.25, 0.8  # of the lowest and the highest value, so that the image is seen where the map is cold
 
 
@@ -72,13 +73,20 @@ def first_samples(rows: Sequence[Sample], most: int) -> list[Sample]:
     return chosen
 
 
+def overlay_ids(
+    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, most: int = MOST_ROWS
+) -> set[str]:
+    """Ids of the token heat maps that `overlay_rows` shows."""
+    return {sample.id for sample in first_samples(samples(grounding, text, protocol, resolution), most)}
+
+
 def overlay_rows(
     grounding: pd.DataFrame,
     dumps: Mapping[str, Mapping[str, TokenHeatMaps]],
     text: str,
     protocol: Protocol,
     resolution: int,
-    most: int = 8,
+    most: int = MOST_ROWS,
 ) -> list[Row]:
     """One row a category: the image with its ground truth, then each variant's heat map with its AUC-ROC.
 
