@@ -86,6 +86,7 @@ def draw(run_script, data, model):
             "model": model,
             "text": "impression",
             "sampling": {"guidance": 4.0, "steps": 2, "scheduler": "ddim", "batch_size": 1},
+            "resolution": 64,
             "ms_ssim": {"prompts": 1, "repeats": 2},
             "shards": 1,
             "unfinished": data / "unfinished_samples",

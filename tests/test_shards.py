@@ -84,6 +84,7 @@ def draw(tiny_base, tmp_path, run_script):
                     "model": str(tiny_base),
                     "text": "impression",
                     "sampling": {"guidance": 4.0, "steps": 2, "scheduler": "ddim", "batch_size": 2},
+                    "resolution": 64,
                     "ms_ssim": {"prompts": 1, "repeats": 3},
                     "shards": shards,
                     "unfinished": str(folder / "unfinished"),
