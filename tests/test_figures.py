@@ -1,6 +1,4 @@
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -20,7 +18,6 @@ from tradeoffs.protocols import CORRECTED
 VARIANTS = ["pretrained", "frozen", "learnable", "labels_frozen", "labels_learnable"]
 TITLES = {"cxr": "Radiographs", "coco": "Scenes"}
 NOTE = "These are phantoms."
-SCRIPTS = Path(figures.__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -415,19 +412,16 @@ def test_grids_fit_on_a_page_with_square_cells_that_do_not_overlap(rows, columns
 # --- files and scripts --------------------------------------------------------------------------------------------
 
 
-def run_script(folder: Path, name: str, inputs: dict, params: dict) -> dict[str, bytes]:
-    """Runs a script as Snakemake would; returns its outputs' bytes by suffix."""
-    snakemake = SimpleNamespace(
-        input=SimpleNamespace(**inputs),
-        params=SimpleNamespace(**params, note=NOTE),
-        output=SimpleNamespace(pdf=str(folder / "figure.pdf"), png=str(folder / "figure.png")),
-        log=[str(folder / "log")],
-        threads=1,
-        resources={},
-        rule=name,
-    )
-    runpy.run_path(str(SCRIPTS / f"{name}.py"), {"snakemake": snakemake})
-    return {suffix: (folder / f"figure.{suffix}").read_bytes() for suffix in ("pdf", "png")}
+@pytest.fixture
+def plot(tmp_path, run_script):
+    """Runs a script that plots; returns its outputs' bytes by suffix."""
+
+    def run(name: str, inputs: dict, params: dict) -> dict[str, bytes]:
+        files = {suffix: tmp_path / f"figure.{suffix}" for suffix in ("pdf", "png")}
+        run_script(f"plot_{name}", input=inputs, params=params | {"note": NOTE}, output=files)
+        return {suffix: file.read_bytes() for suffix, file in files.items()}
+
+    return run
 
 
 def chart_inputs(folder: Path) -> tuple[dict, dict]:
@@ -463,16 +457,16 @@ def chart_inputs(folder: Path) -> tuple[dict, dict]:
 @pytest.mark.parametrize(
     "name", ["tradeoff", "training_curves", "findings", "attention_profile", "losses", "differences"]
 )
-def test_chart_scripts_write_the_same_bytes_twice_from_one_seed(tmp_path, name):
+def test_chart_scripts_write_the_same_bytes_twice_from_one_seed(tmp_path, plot, name):
     inputs, params = chart_inputs(tmp_path)
-    first = run_script(tmp_path, f"plot_{name}", inputs, params)
+    first = plot(name, inputs, params)
     assert first["pdf"].startswith(b"%PDF") and first["png"].startswith(b"\x89PNG")
-    assert run_script(tmp_path, f"plot_{name}", inputs, params) == first
+    assert plot(name, inputs, params) == first
     assert b"CreationDate" not in first["pdf"]
 
 
 @pytest.mark.parametrize("name", ["overlays", "data", "samples"])
-def test_picture_scripts_write_the_same_bytes_twice(tmp_path, name):
+def test_picture_scripts_write_the_same_bytes_twice(tmp_path, plot, name):
     write_table(grounding_table(tmp_path), tmp_path / "grounding.csv")
     save_heat_maps(tmp_path / "maps.npz", {"phrase": list(dumps().values())})
     images = pd.DataFrame({"sample_id": ["s0", "s1"], "subject_id": "p", "study_id": "", "split": ["test", "train"]})
@@ -490,8 +484,8 @@ def test_picture_scripts_write_the_same_bytes_twice(tmp_path, name):
     params = {"variants": ["frozen"], "text": "phrase", "protocol": "corrected", "resolution": SIZE, "split": "test"}
     params["rows"] = 8
     params |= {"heat_maps": keys, "samples": keys}
-    first = run_script(tmp_path, f"plot_{name}", inputs, params)
-    assert run_script(tmp_path, f"plot_{name}", inputs, params) == first
+    first = plot(name, inputs, params)
+    assert plot(name, inputs, params) == first
     assert "Software" not in Image.open(tmp_path / "figure.png").info
 
 

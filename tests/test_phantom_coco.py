@@ -1,9 +1,6 @@
 import hashlib
 import json
 import re
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -253,16 +250,8 @@ def test_preparation_reads_them(written):
         assert len(row.boxes) == sum(thing.name == row.category for thing in picture.seen)
 
 
-def test_the_script_writes_images_and_tells_their_number_in_its_log(tmp_path):
-    script = Path(__file__).parents[1] / "workflow_scripts" / "write_phantom_coco.py"
-    job = SimpleNamespace(
-        rule="write_phantom_coco",
-        threads=2,
-        log=[str(tmp_path / "log")],
-        resources={},
-        params=SimpleNamespace(phantoms={"seed": 1, "train": 2, "val": 1}),
-        output=SimpleNamespace(raw=tmp_path / "raw"),
-    )
-    runpy.run_path(str(script), {"snakemake": job})
+def test_the_script_writes_images_and_tells_their_number_in_its_log(tmp_path, run_script):
+    phantoms = {"seed": 1, "train": 2, "val": 1}
+    run_script("write_phantom_coco", params={"phantoms": phantoms}, output={"raw": tmp_path / "raw"})
     assert len(list((tmp_path / "raw").rglob("*.jpg"))) == 3
-    assert "3 phantoms with" in (tmp_path / "log").read_text()
+    assert "3 phantoms with" in (tmp_path / "write_phantom_coco.log").read_text()
