@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tradeoffs.config import LOCATION_PRIOR, base_kind, check_paths, encoder_kind, missing_paths, raw_tables, resolve
+from tradeoffs.config import base_kind, check_paths, encoder_kind, missing_paths, raw_tables, resolve
+from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
 from tradeoffs.provenance import code_digest
@@ -46,9 +48,6 @@ DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
 TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one a GPU
 DATASETS = CONFIG.data.sets
-TEXTS = {"cxr": ["phrase", "impression"], "coco": ["caption"]}  # texts of the heat maps, the default one first
-POPULATION = {"cxr": "p19", "coco": "test"}  # split of the real images that samples are compared with
-GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images on which localisation is scored
 PROTOCOLS = ["corrected", "published"]
 EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
 TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else {"cxr": "MIMIC-CXR", "coco": "MS-COCO"}

@@ -34,6 +34,7 @@ rule table1:
         datasets=TABLE_TITLES,
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
+        seeds={name: CONFIG.seeds_of(name) for name in CONFIG.variants},
         code=code_digest("table.py"),
     script:
         "../workflow_scripts/table.py"

@@ -82,13 +82,13 @@ def test_no_import_escapes_the_digest():
 
 def test_the_json_beside_a_table_has_config_seeds_commit_counts_and_versions(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "commit", lambda: "abc")
-    variants = {"frozen": {"seeds": None}, "pretrained": {"seeds": [0]}}
-    config = {"seeds": [0, 1], "base": {"source": "folder"}, "variants": variants}
+    config = {"seeds": [0, 1], "base": {"source": "folder"}}
+    seeds = {"frozen": [0, 1], "pretrained": [0]}
     for name in ("1.json", "2.json"):
-        provenance.write_sidecar(tmp_path / name, config, {"images_counts": {"read": 5, "kept": 4}})
+        provenance.write_sidecar(tmp_path / name, config, seeds, {"images_counts": {"read": 5, "kept": 4}})
     content = json.loads((tmp_path / "1.json").read_text())
     assert content["config"] == config and content["commit"] == "abc"
-    assert content["seeds"] == {"frozen": [0, 1], "pretrained": [0]}
+    assert content["seeds"] == seeds
     assert content["counts"] == {"images_counts": {"read": 5, "kept": 4}}
     assert content["packages"]["torch"] == version("torch") and "diffusers" in content["packages"]
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()

@@ -250,8 +250,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-CONFIG = {"run": "demo", "seeds": [0, 1], "variants": {"frozen": {"seeds": None}, "labels_frozen": {"seeds": [5]}}}
-SIDECAR = {"config": CONFIG, "commit": "c0ffee", "python": "3.11.7", "packages": {"torch": "2.13.0", "numpy": "2.4.6"}}
+CONFIG = {"run": "demo", "variants": {"frozen": {}, "labels_frozen": {}}}
+SEEDS = {"frozen": [0, 1], "labels_frozen": [5]}
+PACKAGES = {"torch": "2.13.0", "numpy": "2.4.6"}
+SIDECAR = {"config": CONFIG, "seeds": SEEDS, "commit": "c0ffee", "python": "3.11.7", "packages": PACKAGES}
 
 
 @pytest.fixture
@@ -426,5 +428,5 @@ def test_times_on_gpus_count_for_each_gpu(tmp_path):
 
 
 def test_the_sidecar_of_a_table_holds_what_the_report_reads(tmp_path):
-    write_sidecar(tmp_path / "table1.json", CONFIG, {})
+    write_sidecar(tmp_path / "table1.json", CONFIG, SEEDS, {})
     assert set(SIDECAR) <= set(json.loads((tmp_path / "table1.json").read_text()))

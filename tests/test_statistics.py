@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tradeoffs.evaluation.localisation import CONTROLS, SCORES
-from tradeoffs.evaluation.statistics import METRICS, paired_differences, summarise
+from tradeoffs.evaluation.metrics import METRICS
+from tradeoffs.evaluation.statistics import paired_differences, summarise
 
 
 def scores(rows, variant="frozen", text="phrase", protocol="corrected", **columns):
@@ -31,10 +31,6 @@ SMALL = scores(
     specificity=[0.3, np.nan, 0.1, np.nan, np.nan],
     excluded=[np.nan, np.nan, np.nan, "", "box cropped away"],
 )
-
-
-def test_the_metrics_are_those_of_the_score_tables():
-    assert set(METRICS) == {*SCORES, *CONTROLS}
 
 
 def test_macro_micro_and_category_means_of_the_samples_that_count():

@@ -5,6 +5,7 @@ import pandas as pd
 from tradeoffs.data.tables import read_grounding, write_table
 from tradeoffs.evaluation.controls import location_prior
 from tradeoffs.evaluation.localisation import check_excluded
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR
 from tradeoffs.jobs import job
 from tradeoffs.protocols import PROTOCOLS
 
@@ -17,6 +18,6 @@ with job(snakemake):
             tables.append(location_prior(grounding, text, PROTOCOLS[protocol], params.resolution, params.map_size))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
     table = pd.concat(tables)
-    table.insert(0, "variant", "location_prior")
+    table.insert(0, "variant", LOCATION_PRIOR)
     table.insert(1, "seed", "")
     write_table(table, snakemake.output.scores)

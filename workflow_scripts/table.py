@@ -14,4 +14,4 @@ with job(snakemake):
     function = getattr(tables, params.table)
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
     write(table, output.csv, output.markdown, output.latex)
-    write_sidecar(output.sidecar, params.config, read_counts(inputs.counts))
+    write_sidecar(output.sidecar, params.config, params.seeds, read_counts(inputs.counts))

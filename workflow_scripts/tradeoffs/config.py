@@ -31,9 +31,8 @@ from pydantic_core import PydanticUndefined
 
 from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR
 from tradeoffs.packages import package_folder
-
-LOCATION_PRIOR = "location_prior"  # the row of the tables that needs no model, so no variant may bear its name
 
 
 def _not_bool(value: Any) -> Any:

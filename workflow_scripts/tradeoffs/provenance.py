@@ -62,11 +62,13 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from _statements(getattr(node, part, ()))
 
 
-def write_sidecar(path: str | Path, config: dict[str, Any], counts: dict[str, Any]) -> None:
+def write_sidecar(
+    path: str | Path, config: dict[str, Any], seeds: dict[str, list[int]], counts: dict[str, Any]
+) -> None:
     """Writes the JSON beside a table: resolved config, seeds, commit, versions, counts (see `record_job` too)."""
     content = {
         "config": config,
-        "seeds": {name: variant["seeds"] or config["seeds"] for name, variant in config["variants"].items()},
+        "seeds": seeds,
         **code_and_versions(),
         "counts": counts,
     }

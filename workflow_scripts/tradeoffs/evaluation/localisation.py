@@ -19,20 +19,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_published, resized_mask
+from tradeoffs.data.sets import TEXTS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation.metrics import METRICS
 from tradeoffs.evaluation.queries import ALL_TOKENS, Excluded, query_map, token_weights
 from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.protocols import Protocol
 
-TEXTS = ("phrase", "impression", "caption")
 PER_IMAGE = ("impression", "caption")  # texts of which an image has one, for all its findings or classes
-SCORES = ("auc_roc", "top1", "cnr", "iou", "miou", "box_iou", "box_miou", "distance")
-CONTROLS = ("wrong_word_auc", "specificity", "bare_auc", "wrong_prompt_auc")
 COLUMNS = (
     *("protocol", "text", "id", "sample_id", "subject_id", "category", "query", "named"),
-    *SCORES,
-    *CONTROLS,
+    *METRICS,
     "mixture_converged",
     "excluded",
 )
@@ -248,8 +246,9 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
     its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption is asked only for
     the classes that it names (row 10 tells what the protocols take for a name).
     """
-    if text not in TEXTS:
-        raise ValueError(f"text {text!r} must be one of {TEXTS}")
+    texts = [text for texts in TEXTS.values() for text in texts]
+    if text not in texts:
+        raise ValueError(f"text {text!r} must be one of {texts}")
     per_phrase = text == "phrase" and not protocol.all_boxes_first_phrase
     result = []
     for _, rows in grounding.groupby("phrase_id" if per_phrase else ["sample_id", "category"], sort=False):
@@ -354,7 +353,7 @@ def score_samples(
         except Excluded as reason:
             record["excluded"] = str(reason)
         table.append(record)
-    return pd.DataFrame(table, columns=list(COLUMNS)).astype(dict.fromkeys((*SCORES, *CONTROLS), float))
+    return pd.DataFrame(table, columns=list(COLUMNS)).astype(dict.fromkeys(METRICS, float))
 
 
 def control_auc(heat: np.ndarray | None, mask: np.ndarray) -> float:

@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-METRICS = (
-    *("auc_roc", "top1", "cnr", "iou", "miou", "box_iou", "box_miou", "distance"),
-    *("wrong_word_auc", "specificity", "bare_auc", "wrong_prompt_auc"),
-)
+from tradeoffs.evaluation.metrics import METRICS
+
 MACRO, MICRO = "macro", "micro"
 INTERVAL = (0.025, 0.975)
 

@@ -13,8 +13,9 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from tradeoffs.data.sets import TEXTS
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR
 from tradeoffs.evaluation.statistics import MACRO, MICRO
-from tradeoffs.paper.rows import LOCATION_PRIOR, TEXTS
 from tradeoffs.paper.style import (
     COLUMN,
     FAINT,

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_rel
 
-from tradeoffs.paper.rows import LOCATION_PRIOR, TEXTS
+from tradeoffs.data.sets import TEXTS
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR
 
 FROZEN, LEARNABLE = "frozen", "learnable"
 LOCALISATION = {"auc_roc": "AUC-ROC", "specificity": "specificity"}

@@ -56,12 +56,6 @@ class Making:
     counts: Sequence[Block]
     exclusions: Block
 
-    @property
-    def seeds(self) -> dict[str, list[int]]:
-        """Seeds by variant."""
-        config = self.sidecar["config"]
-        return {name: variant["seeds"] or config["seeds"] for name, variant in config["variants"].items()}
-
 
 def render(
     demo: bool, findings: Sequence[Finding], tables: Sequence[Table], figures: Sequence[Figure], making: Making

@@ -5,7 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from tradeoffs.evaluation.statistics import MACRO, METRICS, MICRO
+from tradeoffs.data.sets import TEXTS
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR, METRICS
+from tradeoffs.evaluation.statistics import MACRO, MICRO
 
 FIDELITY = ("fid_general", "kid_general", "fid_domain", "kid_domain", "ms_ssim", "label_auc")
 MICRO_AUC = "auc_roc_micro"
@@ -14,8 +16,6 @@ COUNTS = (
     *("n_images", "n_samples", "n_specificity", "n_subjects", "n_categories", "n_excluded"),
     *("n_kept", "n_dropped"),
 )
-TEXTS = {"cxr": ("phrase", "impression"), "coco": ("caption",)}  # what conditions the heat maps; first the default
-LOCATION_PRIOR = "location_prior"
 KEYS = ["dataset", "text", "pairs", "group", "variant"]
 Variants = Mapping[str, Mapping[str, Any]]
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from tradeoffs.data.sets import TEXTS
+from tradeoffs.evaluation.metrics import LOCATION_PRIOR
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
     NOTE_NAMED,
@@ -23,9 +25,7 @@ from tradeoffs.paper.notes import (
 from tradeoffs.paper.rendering import Block, PaperTable, count, decimals, number, p_value, readable
 from tradeoffs.paper.results import DIFFERENCES
 from tradeoffs.paper.rows import (
-    LOCATION_PRIOR,
     MICRO_AUC,
-    TEXTS,
     Variants,
     grounding_variants,
     groups_of,
