@@ -7,7 +7,8 @@ import pytest
 from tradeoffs.data.tables import write_table
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.external import External, external_maps, read_external
-from tradeoffs.evaluation.localisation import samples
+from tradeoffs.evaluation.localisation import samples, score_samples
+from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.protocols import CORRECTED, PUBLISHED
 
 GROUNDING = pd.DataFrame(
@@ -24,6 +25,8 @@ GROUNDING = pd.DataFrame(
 IDS = np.array(["a-1", "b"])
 HEAT = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 
+LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]  # of a 4 x 4 image
+
 
 def npz(path, **arrays):
     np.savez(path, **arrays)
@@ -36,12 +39,16 @@ def constant(*values):
 
 def by_sample(maps, text, protocol=CORRECTED):
     """What each sample of the grounding table gets: the constant of its map, or None."""
-    map_for = external_maps(External(None, maps), GROUNDING)
+    map_of = external_maps(External(None, maps), GROUNDING)
     found = {}
     for sample in samples(GROUNDING, text, protocol, 64):
-        heat = map_for(sample)
-        assert heat is None or (heat.shape == (3, 3) and (heat == heat[0, 0]).all())
-        found[sample.id, sample.category] = None if heat is None else float(heat[0, 0])
+        try:
+            heat = map_of(sample).heat
+        except Excluded:
+            found[sample.id, sample.category] = None
+        else:
+            assert heat.shape == (3, 3) and (heat == heat[0, 0]).all()
+            found[sample.id, sample.category] = float(heat[0, 0])
     return found
 
 
@@ -149,13 +156,31 @@ def test_an_impression_has_the_mean_of_its_phrases_else_the_map_of_its_image():
 def test_what_is_not_finite_stays_so_in_a_mean():
     heat = external_maps(External(None, constant(("a-1", np.nan), ("a-2", 4))), GROUNDING)(
         samples(GROUNDING, "impression", CORRECTED, 64)[0]
-    )
+    ).heat
     assert np.isnan(heat).all()
 
 
-# --- the script ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("text", ["phrase", "impression"])
+def test_a_map_of_the_image_has_no_wrong_word(text):
+    boxes = [LEFT_HALF, LEFT_HALF, LAST_COLUMN, LEFT_HALF]
+    grounding = GROUNDING.assign(boxes=boxes, image_width=4, image_height=4)
+    heat = np.tile([4.0, 1.0, 3.0, 2.0], (4, 1))
+    maps = {"of the image": {"a": heat}, "of one phrase": {"a": heat, "a-3": heat[:, ::-1]}, "of both": {"a-1": heat}}
+    maps["of both"]["a-3"] = heat[:, ::-1]
+    scores = {
+        name: score_samples(
+            samples(grounding, text, CORRECTED, 4), external_maps(External(None, some), grounding), text, CORRECTED
+        )
+        for name, some in maps.items()
+    }
+    for name in ("of the image", "of one phrase"):
+        own = scores[name][scores[name]["sample_id"] == "a"]
+        assert own["auc_roc"].notna().all() and own[["wrong_word_auc", "specificity"]].isna().all(axis=None)
+    assert set(scores["of one phrase"]["query"]) == {"", "image map"}
+    assert scores["of both"]["specificity"].notna().sum() == 2
 
-LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]  # of a 4 x 4 image
+
+# --- the script ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

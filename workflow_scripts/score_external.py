@@ -4,8 +4,7 @@ import pandas as pd
 
 from tradeoffs.data.tables import read_grounding, write_table
 from tradeoffs.evaluation.external import external_maps, read_external
-from tradeoffs.evaluation.localisation import SampleMap, check_excluded, samples, score_samples
-from tradeoffs.evaluation.queries import Excluded
+from tradeoffs.evaluation.localisation import check_excluded, samples, score_samples
 from tradeoffs.jobs import job, logger
 from tradeoffs.protocols import PROTOCOLS
 
@@ -14,14 +13,7 @@ with job(snakemake):
     grounding = read_grounding(inputs.grounding)
     external = read_external(inputs.heat_maps, grounding)
     logger.info("%s: %d heat maps of %s", inputs.heat_maps, len(external.maps), external.method or "unnamed method")
-    map_for = external_maps(external, grounding)
-
-    def map_of(sample) -> SampleMap:
-        heat = map_for(sample)
-        if heat is None:
-            raise Excluded("no heat map")
-        return SampleMap(heat)
-
+    map_of = external_maps(external, grounding)
     tables = []
     for text in params.texts:
         for protocol in map(PROTOCOLS.get, params.protocols):

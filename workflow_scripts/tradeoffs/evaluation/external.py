@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.localisation import Sample
+from tradeoffs.evaluation.localisation import Sample, SampleMap
+from tradeoffs.evaluation.queries import IMAGE_MAP, Excluded
 from tradeoffs.files import UNREADABLE_NPZ
 
 _REMEDY = (
@@ -55,21 +56,26 @@ def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
     return External(_method(path, data.get("method")), dict(zip(names, heat, strict=True)))
 
 
-def external_maps(external: External, grounding: pd.DataFrame) -> Callable[[Sample], np.ndarray | None]:
-    """What gives the heat map (h, w) of a sample of the grounding table, or None where the file has none.
+def external_maps(external: External, grounding: pd.DataFrame) -> Callable[[Sample], SampleMap]:
+    """What gives the heat map of a sample of the grounding table, or raises Excluded where the file has none.
 
     A phrase has the map of its phrase_id. An impression or caption, which an image has once for each category, has the
-    mean over the maps of the image's phrases of that category. Without any, both have the map of their sample_id.
+    mean over the maps of the image's phrases of that category. Without any, both have the map of their sample_id, and
+    the query says so.
     """
     phrases = grounding.groupby(["sample_id", "category"])["phrase_id"].agg(list).to_dict()
 
-    def map_for(sample: Sample) -> np.ndarray | None:
+    def map_of(sample: Sample) -> SampleMap:
         per_image = sample.id == sample.sample_id
         ids = phrases[sample.sample_id, sample.category] if per_image else [sample.id]
         found = [external.maps[i] for i in ids if i in external.maps]
-        return np.mean(found, axis=0) if found else external.maps.get(sample.sample_id)
+        if found:
+            return SampleMap(np.mean(found, axis=0))
+        if sample.sample_id in external.maps:
+            return SampleMap(external.maps[sample.sample_id], IMAGE_MAP)
+        raise Excluded("no heat map")
 
-    return map_for
+    return map_of
 
 
 def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from tradeoffs.data.sets import TEXTS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.metrics import METRICS
-from tradeoffs.evaluation.queries import ALL_TOKENS, Excluded, query_map, token_weights
+from tradeoffs.evaluation.queries import ALL_TOKENS, IMAGE_MAP, Excluded, query_map, token_weights
 from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.protocols import Protocol
 
@@ -371,9 +371,9 @@ def wrong_word_auc(
 ) -> float:
     """AUC-ROC of the image's other findings' maps on this sample's mask (r, r).
 
-    Mean over each other finding's samples, then over the findings. An impression (or caption) is one text for all, so
-    there both queries must be matched: the fallback to all tokens is the same map for every finding.
-    NaN if there is no other finding with a map.
+    Mean over each other finding's samples, then over the findings. Where a map is the same for every finding, there is
+    no wrong word: an external method's map of the image, and the fallback to all tokens of an impression (or caption),
+    which is one text for all. NaN if there is no other finding with a map of its own.
     """
     aucs = defaultdict(list)
     for other in others:
@@ -382,7 +382,8 @@ def wrong_word_auc(
             heat = resized(theirs.heat, mask.shape[0])
         except Excluded:
             continue
-        if text in PER_IMAGE and ALL_TOKENS in (own.query, theirs.query):
+        of_all_findings = {IMAGE_MAP, ALL_TOKENS} if text in PER_IMAGE else {IMAGE_MAP}
+        if of_all_findings & {own.query, theirs.query}:
             continue
         aucs[other.category].append(auc_roc(heat, mask))
     means = [np.mean(values) for values in aucs.values()]

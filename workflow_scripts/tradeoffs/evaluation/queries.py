@@ -10,6 +10,7 @@ from tradeoffs.protocols import Protocol
 
 MATCHED = "matched"
 ALL_TOKENS = "all tokens"
+IMAGE_MAP = "image map"  # of an external method: one map of the image, whatever the finding
 
 
 class Excluded(Exception):
