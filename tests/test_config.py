@@ -327,6 +327,11 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
             "evaluation.kid_subset: 1000 is more than sampling.images (999); lower it or sample more",
         ),
         (
+            {"sampling": {"images": 99}, "evaluation": {"kid_subset": 9}},
+            "evaluation.ms_ssim.prompts: 100 is more than sampling.images (99); lower it or sample more",
+        ),
+        ({"sampling": {"guidance": 0.5}}, "sampling.guidance: expected a number >= 1, given 0.5"),
+        (
             {"resources": {"runtime_minutes": 4321}},
             "resources.runtime_minutes: 4321 is more than resources.max_runtime_minutes (4320); lower it or raise the "
             "other",

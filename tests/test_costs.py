@@ -34,6 +34,15 @@ def test_variants_and_seeds_that_are_left_out_cost_nothing():
     assert models(one, "cxr") == (2, 1, 0, 2)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "guidance", "passes"), [("plms", 4, 156), ("ddim", 4, 154), ("dpm", 4, 150), ("dpm", 1, 75)]
+)
+def test_passes_of_a_sample_follow_from_sampler_and_guidance(tmp_path, scheduler, guidance, passes):
+    sampling = {"scheduler": scheduler, "guidance": guidance}
+    [work] = [w for w in works(config(sampling=sampling), PAPER, tmp_path) if (w.rule, w.dataset) == ("samples", "cxr")]
+    assert work.units == 27 * 5300 * passes
+
+
 def test_an_average_of_weights_is_scored_and_stored_but_not_trained():
     averaged = config(training={"ema_decay": 0.999}, variants={"average": {"weights": "ema"}})
     assert models(averaged, "cxr") == (24, 18, 6, 4)

@@ -296,7 +296,7 @@ class Sampling(_Section):
     """Synthetic images."""
 
     images: Count = Field(5000, description="images a variant and seed")
-    guidance: Annotated[Number, Ge(0)] = Field(4.0, description="classifier-free guidance scale")
+    guidance: Annotated[Number, Ge(1)] = Field(4.0, description="classifier-free guidance scale; 1 means no guidance")
     steps: Annotated[Count, Le(1000)] = Field(75, description="steps of the scheduler")
     scheduler: Literal["plms", "ddim", "dpm"] = Field("plms", description="sampler; dpm is DPM-Solver++")
     batch_size: Count = Field(8, description="images sampled at once")
@@ -427,6 +427,11 @@ class Config(_Section):
         if self.evaluation.kid_subset > self.sampling.images:
             raise ValueError(
                 f"evaluation.kid_subset: {self.evaluation.kid_subset} is more than sampling.images "
+                f"({self.sampling.images}); lower it or sample more"
+            )
+        if self.evaluation.ms_ssim.prompts > self.sampling.images:
+            raise ValueError(
+                f"evaluation.ms_ssim.prompts: {self.evaluation.ms_ssim.prompts} is more than sampling.images "
                 f"({self.sampling.images}); lower it or sample more"
             )
         if self.resources.runtime_minutes > self.resources.max_runtime_minutes:

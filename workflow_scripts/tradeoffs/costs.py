@@ -99,7 +99,7 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
     """The jobs that run a model, data set by data set. run: the run's folder, for the benchmarks of finished jobs."""
     sampling, ms_ssim, maps = config.sampling, config.evaluation.ms_ssim, config.heat_maps
     samples = sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
-    passes = samples * _passes(sampling) * 2
+    passes = samples * _passes(sampling)
     benchmarks = run / "benchmarks"
     for dataset, of_data in numbers.items():
         final, tuned, on_the_way, shown = models(config, dataset)
@@ -151,10 +151,11 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
 
 
 def _passes(sampling: Sampling) -> int:
-    """U-Net passes a sample, without the factor 2 of guidance."""
-    if sampling.scheduler == "dpm":
-        return sampling.steps
-    return len(evenly_spaced_steps(TRAIN_STEPS, sampling.steps)) + (sampling.scheduler == "plms")  # its first step: two
+    """U-Net passes a sample; guidance takes two where else one would do."""
+    steps = sampling.steps
+    if sampling.scheduler != "dpm":
+        steps = len(evenly_spaced_steps(TRAIN_STEPS, steps)) + (sampling.scheduler == "plms")  # its first step: two
+    return steps * (2 if sampling.guidance > 1 else 1)
 
 
 def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
