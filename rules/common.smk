@@ -23,6 +23,8 @@ try:
         check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+# jobs record it whole; since it is no param, it has no job run again
+config = CONFIG.dump()
 
 MISSING = missing_paths(CONFIG)
 BASE_KIND = None if MISSING else base_kind(CONFIG.base.source)

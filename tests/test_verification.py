@@ -54,6 +54,7 @@ def run_job(rule: str, log: str, inputs: dict, outputs: dict, **params) -> None:
         resources={},
         wildcards=Names(seed="0"),
         params=Names(params),
+        config={"preset": "demo", "seeds": [0, 1]},
         input=Names(inputs),
         output=Names(outputs),
     )
@@ -89,6 +90,7 @@ def test_a_job_leaves_a_record_of_what_it_was_made_from(chain):
     record = json.loads(Path("results/r/provenance/data/images.json").read_text())
     assert record["rule"] == "images" and record["wildcards"] == {"seed": "0"} and record["params"]["views"] == ["PA"]
     assert list(record["params"]["order"]) == ["b", "a"]
+    assert record["config"] == {"preset": "demo", "seeds": [0, 1]}
     assert record["inputs"] == {"raw.txt": sha256("raw.txt")}
     assert record["outputs"] == {"images.csv": sha256("images.csv")}
     assert record["seconds"] >= 0 and record["device"] and record["packages"]["torch"] and record["commit"]

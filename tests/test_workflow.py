@@ -232,3 +232,4 @@ def test_the_account_of_the_results_joins_all_jobs(finished):
     assert not [path for path in joined["sources"] if path.startswith("results/")]
     model = json.loads((finished / "results/smoke/model/cxr/frozen/seed0/provenance.json").read_text())
     assert model["wildcards"]["seed"] == "0" and model["params"]["training"]["steps"] == 6
+    assert model["config"] == joined["config"]

@@ -18,8 +18,8 @@ REPORTED_PACKAGES = (
 
 
 def record_job(snakemake, device: str, seconds: float) -> None:
-    """Writes what a finished job was made from: params, checksums of input and output, commit, versions, device (see
-    `device_name`) and wall time.
+    """Writes what a finished job was made from: params, the resolved configuration of the run, checksums of input and
+    output, commit, versions, device (see `device_name`) and wall time.
 
     The record is the job's output `provenance`, if its rule has one (beside a model), else it lies in
     results/<run>/provenance as the log lies in logs/<run>.
@@ -35,6 +35,7 @@ def record_job(snakemake, device: str, seconds: float) -> None:
         "rule": snakemake.rule,
         "wildcards": dict(snakemake.wildcards.items()),
         "params": dict(snakemake.params.items()),
+        "config": snakemake.config,
         "input": inputs,
         "output": outputs,
         **code_and_versions(),
