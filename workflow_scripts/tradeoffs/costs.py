@@ -14,14 +14,13 @@ import pandas as pd
 from tradeoffs.config import Config, Sampling
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.mscxr import read_mscxr
-from tradeoffs.data.sets import GROUNDED
+from tradeoffs.data.sets import GROUNDED, POPULATION
 from tradeoffs.timesteps import evenly_spaced_steps
 
 SD2_PARAMETERS = 1_289_952_427  # Stable Diffusion v2: U-Net, text encoder, autoencoder
 TRAIN_STEPS = 1000  # of its noise schedule
 FLOAT = 4  # bytes
 CHANNELS, SHRINKAGE = 4, 8  # of latents against images
-POPULATION = {"cxr": "p19", "coco": "test"}  # split of the images that samples are compared with
 BACK_TOO = "images forth and back"
 
 
