@@ -185,7 +185,7 @@ def test_the_text_encoder_has_the_precision_too_as_in_fine_tuning(tiny_model, pr
 
 
 def test_a_precision_that_the_device_lacks_is_an_error(tiny_model, monkeypatch):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="heat_maps.precision: fp16 needs a GPU"):
         run(tiny_model, precision="fp16")
 

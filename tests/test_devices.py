@@ -3,8 +3,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from tradeoffs.devices import gpus_asked, held_cards
+from tradeoffs import training
+from tradeoffs.devices import default_device, gpus_asked, held_cards
 from tradeoffs.errors import InputError
 
 # a job that says which card it got and ends when its input does
@@ -106,3 +108,15 @@ def test_more_cards_than_there_are_is_an_error(monkeypatch):
 )
 def test_both_dialects_of_slurm_tell_how_many_gpus(resources, gpus):
     assert gpus_asked(resources) == gpus
+
+
+def test_training_and_inference_take_the_same_device(monkeypatch):
+    """Cards are handed out by CUDA's names, so an accelerator of another kind is not used, in no stage."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    made = []
+    monkeypatch.setattr(training, "Accelerator", lambda **settings: made.append(settings))
+    training.accelerator_for("fp32", learnable=False)
+    assert made[0]["cpu"] and default_device() == "cpu"
+    with pytest.raises(InputError, match="training.precision: fp16 needs a GPU"):
+        training.accelerator_for("fp16", learnable=False)

@@ -104,7 +104,7 @@ def test_half_precision_changes_an_image_little_and_fp16_needs_a_gpu(tiny_base, 
     rows = sample_list(PROMPTS, repeated=0, repeats=1)
     exact, half = (draw(tiny_base, rows, precision=precision)["00000-0"] for precision in ("fp32", "bf16"))
     assert 0 < np.abs(exact - half).mean() < 10  # of 255
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="sampling.precision: fp16 needs a GPU"):
         draw(tiny_base, rows, precision="fp16")
 

@@ -290,7 +290,7 @@ def test_bf16_trains_fp32_weights_nearly_alike(train):
     assert {value.dtype for value in weights(model, "unet", "text_encoder").values()} == {torch.float32}
 
 
-@pytest.mark.skipif(torch.accelerator.is_available(), reason="fp16 is refused without a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 is refused without a GPU")
 def test_a_precision_that_the_device_lacks_is_refused(train):
     with pytest.raises(InputError, match="training.precision: fp16 needs a GPU and there is none; use fp32, or bf16"):
         train(replace(SETTINGS, precision="fp16"))

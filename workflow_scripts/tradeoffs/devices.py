@@ -14,7 +14,7 @@ logger = logging.getLogger("tradeoffs")
 
 
 def default_device() -> str:
-    """Where a model is computed: on the job's first card, or on the CPU if there is none."""
+    """Where a model is computed and trained: on the job's first card (CUDA or ROCm), or on the CPU if there is none."""
     import torch  # here, since jobs without a model shall not wait for it
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -25,13 +25,10 @@ def check_precision(key: str, precision: str) -> None:
     have: fp16 is for GPUs, bf16 for recent ones and CPUs."""
     import torch
 
-    if precision == "fp16" and not torch.accelerator.is_available():
+    gpu = default_device() == "cuda"
+    if precision == "fp16" and not gpu:
         raise InputError(f"{key}: fp16 needs a GPU and there is none; use fp32, or bf16")
-    if (
-        precision == "bf16"
-        and torch.cuda.is_available()
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
+    if precision == "bf16" and gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f"{key}: this GPU has no bf16; use fp16 or fp32")
 
 

@@ -23,7 +23,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from diffusers.training_utils import EMAModel
 from torch.nn import functional
 
-from tradeoffs.devices import check_precision
+from tradeoffs.devices import check_precision, default_device
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.models.checkpoints import LatentDiffusion
 from tradeoffs.models.latents import Latents
@@ -165,7 +165,7 @@ def accelerator_for(precision: str, learnable: bool) -> Accelerator:
     """
     check_precision("training.precision", precision)
     return Accelerator(
-        cpu=not torch.accelerator.is_available(),
+        cpu=default_device() == "cpu",
         mixed_precision="no" if precision == "fp32" else precision,
         kwargs_handlers=[
             # the others wait while the main process writes a checkpoint or a model
