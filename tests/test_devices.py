@@ -80,11 +80,16 @@ def test_a_job_without_gpus_sees_none(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
 
 
-def test_a_machine_without_cards_gives_none(monkeypatch):
+@pytest.mark.parametrize(("on_the_machine", "held"), [(0, []), (2, ["0"])])
+def test_cards_are_counted_without_starting_cuda_in_the_job(tmp_path, monkeypatch, on_the_machine, held):
+    """A process that has started CUDA looks at CUDA_VISIBLE_DEVICES no more."""
+    (tmp_path / "torch.py").write_text(f"class cuda:\n    device_count = lambda: {on_the_machine}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", f"test{os.getpid()}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("counted in the job's own process"))
     with held_cards(1) as cards:
-        assert cards == []
+        assert cards == held
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 

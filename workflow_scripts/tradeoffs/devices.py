@@ -4,6 +4,8 @@ import logging
 import os
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -85,9 +87,10 @@ def held_cards(wanted: int, pause: float = 2.0) -> Iterator[list[str]]:
 
 def _cards(shown: str | None) -> list[str]:
     if shown is None:
-        import torch
-
-        return [str(card) for card in range(torch.cuda.device_count())]
+        # Counting may start CUDA, which then no longer looks at CUDA_VISIBLE_DEVICES: so by a process of its own
+        counting = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+        count = subprocess.run(counting, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return [str(card) for card in range(int(count))]
     return [name for name in (part.strip() for part in shown.split(",")) if name and not name.startswith("-")]
 
 
