@@ -39,7 +39,7 @@ rule prepare_images:
         runtime=growing(120),
     params:
         mimic_cxr_jpg=raw_folder("mimic_cxr_jpg"),
-        mimic_reports=raw_folder("mimic_cxr_reports"),
+        mimic_cxr_reports=raw_folder("mimic_cxr_reports"),
         ms_cxr=raw_folder("ms_cxr"),
         views=CONFIG.data.views,
         max_missing=CONFIG.data.max_missing,
@@ -92,7 +92,6 @@ rule prepare_prompts:
     params:
         n=CONFIG.sampling.images,
         seed=0,
-        user_csv=CONFIG.data.prompts,
         code=code_digest("prepare_prompts.py"),
     script:
         "../workflow_scripts/prepare_prompts.py"

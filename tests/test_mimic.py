@@ -357,7 +357,7 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
         "prepare_images",
         params={
             "mimic_cxr_jpg": str(raw.jpg),
-            "mimic_reports": str(raw.reports),
+            "mimic_cxr_reports": str(raw.reports),
             "ms_cxr": str(raw.ms_cxr),
             "views": ["PA"],
             "max_missing": 0.0,
@@ -387,18 +387,18 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
 
     mine = tmp_path / "mine.csv"
     mine.write_text("impression,Finding Labels\nLarge effusion.,Pleural Effusion\n")
-    for user_csv, text in ((None, "Mild edema."), (str(mine), "Large effusion.")):
+    for user_csv, text in (([], "Mild edema."), (str(mine), "Large effusion.")):
         run_script(
             "prepare_prompts",
-            input={"images": out["images"]},
-            params={"n": 2, "seed": 0, "user_csv": user_csv},
+            input={"images": out["images"], "user_csv": user_csv},
+            params={"n": 2, "seed": 0},
             output={"prompts": out["prompts"], "counts": out["counts"]},
         )
         assert read_prompts(out["prompts"])["text"].tolist() == [text, text]
 
 
 def test_scripts_print_wrong_input_as_one_line(run_script, capsys):
-    params = {"mimic_cxr_jpg": "nowhere", "mimic_reports": "", "ms_cxr": "", "views": ["PA"], "max_missing": 0.0}
+    params = {"mimic_cxr_jpg": "nowhere", "mimic_cxr_reports": "", "ms_cxr": "", "views": ["PA"], "max_missing": 0.0}
     with pytest.raises(SystemExit):
         run_script("prepare_images", params=params, input={"prepared": []}, output={"images": "x", "counts": "y"})
     assert capsys.readouterr().err.startswith("Error in rule prepare_images: nowhere: there is no such folder")

@@ -1,4 +1,4 @@
-"""One shard of the latents of the training images or of the MS-CXR images."""
+"""One shard of the latents of the training images, or of those on which localisation is scored."""
 
 from tradeoffs.data.tables import read_images
 from tradeoffs.devices import default_device

@@ -8,7 +8,7 @@ with job(snakemake):
     params = snakemake.params
     images, counts = prepare_images(
         params.mimic_cxr_jpg,
-        params.mimic_reports,
+        params.mimic_cxr_reports,
         params.ms_cxr,
         params.views,
         params.max_missing,

@@ -5,11 +5,11 @@ from tradeoffs.data.tables import read_images, read_prompts, write_counts, write
 from tradeoffs.jobs import job, logger
 
 with job(snakemake):
-    params = snakemake.params
-    if params.user_csv:
-        prompts, counts = repeated_prompts(read_prompts(params.user_csv), params.n)
+    inputs, params = snakemake.input, snakemake.params
+    if inputs.user_csv:
+        prompts, counts = repeated_prompts(read_prompts(inputs.user_csv), params.n)
     else:
-        images = read_images(snakemake.input.images)
+        images = read_images(inputs.images)
         prompts, counts = balanced_prompts(images, params.n, params.seed)
     for label, number in label_counts(prompts).items():
         logger.info(f"{label}: {number} prompts")

@@ -186,7 +186,7 @@ class Variant(_Section):
         "frozen",
         description="learnable: the text encoder is trained along with the U-Net; lora: adapters of low rank in it are",
     )
-    lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; alpha is the same")
+    lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; their alpha equals it")
     text: Literal["impression", "finding_labels", "sentences"] = Field(
         "impression",
         description="text that conditions fine-tuning and samples: the report's impression (in coco a caption), the "
@@ -245,7 +245,7 @@ class Training(_Section):
     text_dropout: Share = Field(0.3, description="probability per image that its text is replaced by the empty text")
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")
     checkpoint_every: Count = Field(5000, description="steps between checkpoints, from which a stopped job resumes")
-    gradient_checkpointing: bool = Field(True, description="less memory for more time, same result")
+    gradient_checkpointing: bool = Field(True, description="less memory for more time; the same up to rounding")
     ema_decay: Annotated[Number, Gt(0), Lt(1)] | None = Field(
         None, description="decay of a moving average of the weights, kept beside them; null: none"
     )

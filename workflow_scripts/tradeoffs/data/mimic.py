@@ -99,7 +99,7 @@ def cut_impression(report_text: str) -> str | None:
 
 def prepare_images(
     mimic_cxr_jpg: str | Path,
-    mimic_reports: str | Path | None,
+    mimic_cxr_reports: str | Path | None,
     ms_cxr: str | Path,
     views: Sequence[str],
     max_missing: float,
@@ -114,7 +114,7 @@ def prepare_images(
     Raises InputError as list_images does, or if too many files are missing, or nothing is left.
     """
     jpg = Path(mimic_cxr_jpg)
-    table, counts = list_images(mimic_cxr_jpg, mimic_reports, ms_cxr, views, prepared)
+    table, counts = list_images(mimic_cxr_jpg, mimic_cxr_reports, ms_cxr, views, prepared)
 
     def drop(bad: pd.Series, reason: str) -> None:
         nonlocal table
@@ -139,7 +139,7 @@ def prepare_images(
 
 def list_images(
     mimic_cxr_jpg: str | Path,
-    mimic_reports: str | Path | None,
+    mimic_cxr_reports: str | Path | None,
     ms_cxr: str | Path,
     views: Sequence[str],
     prepared: str | Path | None = None,
@@ -147,7 +147,7 @@ def list_images(
     """The images that MIMIC-CXR's CSV files list, by split; neither they nor the reports are opened.
 
     mimic_cxr_jpg: the folder with files/p10/... and, unless there is a prepared table, the CSV files
-    mimic_reports: the folder with files/p10/... of reports, not read if there is a prepared table
+    mimic_cxr_reports: the folder with files/p10/... of reports, not read if there is a prepared table
     ms_cxr: MS-CXR's CSV or folder, whose images become the split mscxr (whatever their view)
     views: the view positions that are kept, such as PA and AP
     prepared: the original's table (see read_prepared) in place of MIMIC's CSV files and reports
@@ -162,8 +162,8 @@ def list_images(
     if prepared:
         table = read_prepared(prepared)
     else:
-        assert mimic_reports is not None, "reports are needed where there is no prepared table"
-        table = _read_raw(jpg, Path(mimic_reports))
+        assert mimic_cxr_reports is not None, "reports are needed where there is no prepared table"
+        table = _read_raw(jpg, Path(mimic_cxr_reports))
     mscxr_images = read_mscxr(ms_cxr)["dicom_id"]
     counts = {"read": len(table)}
 
