@@ -65,6 +65,8 @@ def test_findings_features_are_what_the_classifier_sees_last(tmp_path):
         features = extractor(images)
         assert features.shape == (3, extractor.num_features) == (3, 128)
         assert torch.allclose(features @ classifier.head.weight.T + classifier.head.bias, classifier(images), atol=1e-6)
+        logits = extractor.logits(extract(extractor, images, batch_size=2))
+        np.testing.assert_allclose(logits, classifier(images), atol=1e-6)
 
 
 def test_extractors_are_in_evaluation_mode(lite0):

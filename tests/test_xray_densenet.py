@@ -14,7 +14,7 @@ from torch import nn
 from tradeoffs.data.tables import write_table
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.features import build_extractor
-from tradeoffs.evaluation.xray_densenet import load_xray_densenet, scale
+from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet, scale
 
 TARGETS = ["Atelectasis", "Infiltration", "Effusion", "Pneumonia", "Lung Opacity"]
 WHERE = "evaluation.extractors.xrv_densenet121_all"
@@ -152,6 +152,9 @@ def test_fidelity_and_label_consistency_with_the_x_ray_network(weights, tmp_path
     )
     # the distance itself takes seconds with so many features
     monkeypatch.setattr("tradeoffs.evaluation.fidelity.frechet_distance", lambda real, fake: real.size + fake.size)
+    seen = []
+    see = XRayDenseNet.features
+    monkeypatch.setattr(XRayDenseNet, "features", lambda self, images: [seen.append(len(images)), see(self, images)][1])
     run_script(
         "score_fidelity",
         input={"samples": [tmp_path / "samples.csv"], "real": tmp_path / "real.npz", "general": [], "domain": weights},
@@ -162,5 +165,5 @@ def test_fidelity_and_label_consistency_with_the_x_ray_network(weights, tmp_path
     assert scores["value"]["fid_domain"] == 6 * 1024 and scores["n"]["fid_domain"] == 3
     findings = {"label_auc_Pleural Effusion", "label_auc_Pneumonia"}
     assert {name for name in scores.index if name.startswith("label_auc_")} == findings
-    assert scores["n"]["label_auc"] == 2
+    assert scores["n"]["label_auc"] == 2 and sum(seen) == 3  # one pass of the network for both
     assert scores["value"]["label_auc"] == pytest.approx(scores["value"][sorted(findings)].mean(), abs=1e-5)

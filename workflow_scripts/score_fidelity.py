@@ -7,7 +7,7 @@ import torch
 from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import read_samples, write_table
 from tradeoffs.evaluation.classifier import label_scores
-from tradeoffs.evaluation.features import CLASSIFIERS, build_extractor, extract
+from tradeoffs.evaluation.features import build_extractor, extract
 from tradeoffs.evaluation.fidelity import distances, diversity
 from tradeoffs.jobs import job
 
@@ -16,10 +16,8 @@ with job(snakemake):
     samples = read_samples(inputs.samples)
     once = samples[samples["repeat"] == 0]
     files = ImageFiles(once["path"], params.resolution)
-    fake = {
-        kind: extract(build_extractor(name, inputs.get(kind)), files, params.batch_size, workers)
-        for kind, name in params.extractors.items()
-    }
+    extractors = {kind: build_extractor(name, inputs.get(kind)) for kind, name in params.extractors.items()}
+    fake = {kind: extract(extractor, files, params.batch_size, workers) for kind, extractor in extractors.items()}
     with np.load(inputs.real) as stored:
         real = {kind: stored[kind] for kind in fake}
     scores = distances(
@@ -29,11 +27,10 @@ with job(snakemake):
     repeated = [rows["path"] for _, rows in samples.groupby("prompt_id") if len(rows) > 1]
     scores |= diversity(torch.stack(list(ImageFiles(paths, params.resolution))) for paths in repeated)
 
-    domain = params.extractors.get("domain")
-    if domain:
-        model = CLASSIFIERS[domain](inputs.domain)
-        logits = extract(model, files, params.batch_size, workers)
-        scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, model.labels)
+    if "domain" in extractors:
+        logits = extractors["domain"].logits(fake["domain"])
+        labels = extractors["domain"].classifier.labels
+        scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, labels)
 
     table = pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])
     write_table(table, snakemake.output[0])

@@ -52,9 +52,13 @@ class FindingsClassifier(nn.Module):
         """(n, 128) from uint8 images (n, 3, H, W)."""
         return self.body(prepare(images))
 
+    def logits(self, features: Tensor) -> Tensor:
+        """(n, labels) from features (n, 128)."""
+        return self.head(features)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, labels) from uint8 images (n, 3, H, W)."""
-        return self.head(self.features(images))
+        return self.logits(self.features(images))
 
 
 def prepare(images: Tensor) -> Tensor:

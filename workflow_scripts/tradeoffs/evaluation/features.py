@@ -90,6 +90,12 @@ class FindingsFeatures(nn.Module):
         """(n, num_features) from uint8 images (n, 3, H, W)."""
         return self.classifier.features(images)
 
+    @torch.inference_mode()
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """The classifier's logits (n, labels) from features (n, num_features) that `extract` gave."""
+        device = next(self.parameters()).device
+        return self.classifier.logits(torch.from_numpy(features).to(device)).cpu().numpy()
+
 
 # extractors that name findings too, by what loads them from their folder or file
 CLASSIFIERS: dict[str, Callable[[str | Path], FindingsClassifier | XRayDenseNet]] = {

@@ -34,9 +34,13 @@ class XRayDenseNet(nn.Module):
         """(n, 1024) from uint8 images (n, 3, H, W)."""
         return F.adaptive_avg_pool2d(self.network.features(scale(images)).relu(), 1).flatten(1)
 
+    def logits(self, features: Tensor) -> Tensor:
+        """(n, labels) from features (n, 1024)."""
+        return self.network.classifier(features)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, labels) from uint8 images (n, 3, H, W)."""
-        return self.network.classifier(self.features(images))
+        return self.logits(self.features(images))
 
 
 def scale(images: Tensor) -> Tensor:
