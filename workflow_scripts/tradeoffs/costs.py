@@ -143,8 +143,7 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
     real = len(extractors) * min(config.evaluation.real_images, numbers.images.get(POPULATION[dataset], 0))
     measured = dict.fromkeys(benchmarks.glob("real_features.tsv"), real)
     yield Work("real_features", dataset, 1, real, "images through a network", measured, gpus)
-    networks = len(extractors) + ("domain" in extractors)  # which gives the labels too, in passes of their own
-    scored = networks * config.sampling.images
+    scored = len(extractors) * config.sampling.images
     measured = dict.fromkeys(benchmarks.glob("*/seed*/*/fidelity.tsv"), scored)
     yield Work("fidelity", dataset, models, models * scored, "images through a network", measured, gpus)
 
