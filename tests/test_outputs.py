@@ -45,8 +45,12 @@ FILES = re.findall(r"^### (`.+`)$", PAGE, re.M)
 
 
 def found(folder: Path, heading: str) -> list[Path]:
-    """The files of a run that a heading such as `<run>/data/<data set>/images.csv` stands for."""
-    return list((folder / "results").glob(re.sub("<[^>]+>", "*", heading.strip("`"))))
+    """The files of a run that a heading such as `<run>/data/<data set>/images.csv` stands for.
+
+    A file of each seed and checkpoint is also one of the location prior, which has neither.
+    """
+    patterns = {heading.strip("`"), heading.strip("`").replace("seed<seed>/<checkpoint>/", "")}
+    return [path for some in patterns for path in (folder / "results").glob(re.sub("<[^>]+>", "*", some))]
 
 
 def header(path: Path) -> set[str]:
