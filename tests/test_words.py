@@ -55,6 +55,12 @@ def test_published_finds_space_separated_words_that_contain_the_word():
     assert places_of(CARS, ("carrot",), PUBLISHED) == [(5, 11)]
 
 
+def test_corrected_knows_no_other_spellings_and_no_meanings():
+    """As the caption of the table by class says."""
+    assert not is_named("a man with a cellphone", "cell phone", CORRECTED)
+    assert is_named("she ties a knot", "tie", CORRECTED)
+
+
 def test_a_name_of_two_words_is_found_in_corrected_only():
     text = "two Traffic Lights and a traffic light"
     words = ("traffic light", "traffic lights")
