@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 
 from tradeoffs.errors import InputError
 from tradeoffs.models.checkpoints import load, noise_schedule
+from tradeoffs.randomness import normal
 from tradeoffs.sampling import draw_samples, sample_list, sampler
 
 PROMPTS = pd.DataFrame(
@@ -57,6 +58,43 @@ def test_sampling_begins_and_goes_on_at_the_originals_times(tiny_base):
     assert len(original) == 77 and times["ddim"] == original
     assert times["plms"] == [989, 976, *original[1:]]  # the first step, of second order, looks ahead
     assert times["dpm"][0] == 999 and len(times["dpm"]) == 75
+
+
+def plain_plms(x, predict, signal, times):
+    """Pseudo linear multistep as its authors and the original have it: one step of second order, then up to fourth."""
+
+    def moved(x, noise, time, after):
+        image = (x - (1 - signal[time]).sqrt() * noise) / signal[time].sqrt()
+        return signal[after].sqrt() * image + (1 - signal[after]).sqrt() * noise
+
+    weights = {1: [3, -1], 2: [23, -16, 5], 3: [55, -59, 37, -9]}
+    before = []  # predictions, the latest first
+    for time, after in zip(times, [*times[1:], 0], strict=True):
+        now = predict(x, time)
+        if before:
+            of_order = torch.tensor(weights[len(before)]).double()
+            noise = (of_order[:, None] * torch.stack([now, *before])).sum(0) / of_order.sum()
+        else:
+            noise = (now + predict(moved(x, now, time, after), after)) / 2
+        x = moved(x, noise, time, after)
+        before = [now, *before][:3]
+    return x
+
+
+@pytest.mark.parametrize("steps", [50, 75])
+def test_plms_is_the_originals_from_noise_to_image(tiny_base, steps):
+    made = sampler("plms", load(tiny_base).schedule.config)
+    made.set_timesteps(steps)
+
+    def predict(x, time):
+        return torch.tanh(x + time / 500)
+
+    found = noise = normal((8,), "noise").double()
+    for time in made.timesteps:
+        found = made.step(predict(found, time), time, found).prev_sample
+    times = list(range(1, 1000, 1000 // steps))[::-1]
+    expected = plain_plms(noise, predict, made.alphas_cumprod.double(), times)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("scheduler", "bias"), [("plms", 0.04), ("ddim", 0.04), ("dpm", 0.03)])
