@@ -33,15 +33,9 @@ def published(tiny_base, tmp_path):
     """Stable Diffusion's folders as they were published in 2022, around the tiny base's weights."""
     folder = shutil.copytree(tiny_base, tmp_path / "published")
     torch.manual_seed(3)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(4, 4, 4, 8),
-        layers_per_block=1,
-        norm_num_groups=2,
-        sample_size=64,
-    )
-    vae.save_pretrained(folder / "vae")  # with attention in the middle, whose weights had other names
+    config = AutoencoderKL.load_config(tiny_base / "vae")
+    vae = AutoencoderKL.from_config(config, mid_block_add_attention=True)
+    vae.save_pretrained(folder / "vae")  # the weights of attention had other names
 
     def old_attention(name):
         for new, old in OLD_ATTENTION.items():
