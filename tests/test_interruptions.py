@@ -26,6 +26,7 @@ pytestmark = pytest.mark.xdist_group("workflow")
 
 TABLES = ["table1", "table2", "table3", "table7", "table1_coco_categories", "differences"]
 PATIENCE = 600  # seconds
+DISKS = {f"rw,size={size}m": "No space left on device" for size in (1, 4, 16, 64)} | {"ro": "Read-only file system"}
 
 
 @contextmanager
@@ -90,28 +91,14 @@ def half_written(folder: Path) -> list[Path]:
     return broken
 
 
-def fill_the_disk(folder: Path) -> None:
-    for size in (1, 4, 16, 64):
-        remount(folder, f"rw,size={size}m")
-        run = snakemake(folder, "--cores", "2")
-        assert run.returncode != 0 and "No space left on device; make room" in run.stdout + run.stderr
-        assert half_written(folder) == []
-
-
-def forbid_writing(folder: Path) -> None:
-    remount(folder, "ro")
-    run = snakemake(folder, "--cores", "2")
-    assert run.returncode != 0 and "Read-only file system" in run.stdout + run.stderr
-
-
-def kill_every_script(folder: Path) -> set[str]:
-    """Runs until a run gets through; each script was killed in the moments that killing/sitecustomize.py names."""
+def kill_every_script(folder: Path, *targets: str) -> set[str]:
+    """Runs until a run gets through; returns who was killed, as killing/sitecustomize.py lists them."""
     killed = folder / "killed"
     killed.mkdir()
     environment = {"PYTHONPATH": str(PROJECT / "tests" / "killing"), "KILLED": str(killed)}
     while True:
         before = len(list(killed.iterdir()))
-        with running(folder, "--cores", "2", "--keep-going", **environment) as run:
+        with running(folder, "--cores", "2", "--keep-going", *targets, **environment) as run:
             if run.wait(PATIENCE) == 0:
                 return {path.name for path in killed.iterdir()}
         assert len(list(killed.iterdir())) > before
@@ -122,20 +109,15 @@ def kill_every_script(folder: Path) -> set[str]:
 def scripts_of(run: str) -> set[str]:
     """Names of the scripts of all rules that ran, from what Snakemake printed."""
     rules = "".join(path.read_text() for path in (PROJECT / "rules").glob("*.smk"))
-    script = dict(re.findall(r"^rule (\w+):.*?workflow_scripts/(\w+)\.py", rules, re.S | re.M))
+    script = dict(re.findall(r"^ *rule (\w+):.*?workflow_scripts/(\w+)\.py", rules, re.S | re.M))
     return {script[rule] for rule in rules_of(run) & set(script)}
 
 
-def start_two(folder: Path) -> None:
-    with running(folder, "--cores", "2", "--forcerun", "prepare_wrong_prompts") as first:
-        wait_for(lambda: any((folder / ".snakemake/locks").glob("*")), first)
-        second = snakemake(folder, "--cores", "2")
-        assert second.returncode != 0 and "locked" in second.stdout + second.stderr
-        assert first.wait(PATIENCE) == 0
-
-
-def remount(folder: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(folder / "results")], check=True)
+def assert_undisturbed(folder: Path, finished: Path) -> None:
+    """The tables are those of an undisturbed run and follow from their files, and nothing half-written is left."""
+    assert tables(folder) == tables(finished)
+    assert not list((folder / "results").rglob("*.tmp*"))
+    assert snakemake(folder, "--cores", "2", "verify").returncode == 0
 
 
 def test_a_killed_run_goes_on_with_other_cores_and_ends_with_the_same_bytes(finished, tmp_path):
@@ -152,23 +134,35 @@ def test_a_killed_run_goes_on_with_other_cores_and_ends_with_the_same_bytes(fini
 
 
 @pytest.mark.interruptions
+def test_every_script_killed_while_it_writes_and_two_runs_at_once_change_no_byte(finished, tmp_path):
+    folder = copy_project(tmp_path / "again")
+    scripts = scripts_of((finished / "snakemake.txt").read_text())
+    assert kill_every_script(folder) == {f"{script}.{event}" for script in scripts for event in ("open", "os.rename")}
+    with running(folder, "--cores", "2", "--forcerun", "prepare_wrong_prompts") as first:
+        wait_for(lambda: any((folder / ".snakemake/locks").glob("*")), first)
+        second = snakemake(folder, "--cores", "2")
+        assert second.returncode != 0 and "locked" in second.stdout + second.stderr
+        assert first.wait(PATIENCE) == 0
+    assert_undisturbed(folder, finished)
+
+
+@pytest.mark.interruptions
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk, which only root may")
-def test_every_misfortune_in_turn_changes_no_byte(finished, tmp_path):
+def test_a_full_disk_and_a_read_only_one_change_no_byte(finished, tmp_path):
     folder = copy_project(tmp_path / "again")
     results = folder / "results"
     results.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", str(results)], check=True)
     try:
-        fill_the_disk(folder)
-        forbid_writing(folder)
-        remount(folder, "rw,size=4g")
-        scripts = scripts_of((finished / "snakemake.txt").read_text())
-        assert kill_every_script(folder) == {
-            f"{script}.{event}" for script in scripts for event in ("open", "os.rename")
-        }
-        start_two(folder)
-        assert tables(folder) == tables(finished)
-        assert not list(results.rglob("*.tmp*"))
-        assert snakemake(folder, "--cores", "2", "verify").returncode == 0
+        for options, words in DISKS.items():
+            subprocess.run(["mount", "-o", f"remount,{options}", str(results)], check=True)
+            run = snakemake(folder, "--cores", "2")
+            printed = run.stdout + run.stderr
+            assert run.returncode != 0 and words in printed, printed[-6000:]
+            assert half_written(folder) == []
+        subprocess.run(["mount", "-o", "remount,rw,size=4g", str(results)], check=True)
+        run = snakemake(folder, "--cores", "2")
+        assert run.returncode == 0, run.stderr[-3000:]
+        assert_undisturbed(folder, finished)
     finally:
         subprocess.run(["umount", str(results)], check=True)
