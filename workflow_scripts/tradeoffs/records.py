@@ -51,8 +51,8 @@ def record_job(snakemake, device: str, seconds: float) -> None:
 
 
 def inputs_of(snakemake) -> dict[str, str | list[str]]:
-    """A job's input files by name. Of the models that a fine-tuning kept on its way, the one that `params.model` names:
-    there are 70 GB of them at the paper's scale."""
+    """A job's input files by name. In place of a folder of intermediate checkpoints, which is 70 GB at the paper's
+    scale, stands the one that the job reads (`params.model`)."""
     model = Path(dict(snakemake.params.items()).get("model", ""))
     return {
         name: str(model) if files == str(model.parent) else files for name, files in _by_name(snakemake.input).items()
@@ -98,7 +98,7 @@ def _by_name(files) -> dict[str, str | list[str]]:
 
 
 def _apart(paths: Iterable[str]) -> list[str]:
-    """The paths, with those that hold nothing but models in place of a folder of them, as `inputs_of` names them."""
+    """The paths, where a folder of intermediate checkpoints is replaced by each of them, as `inputs_of` names them."""
     models = {path: sorted(map(str, Path(path).glob("step*/"))) for path in paths}
     return [part for path, parts in models.items() for part in parts or [path]]
 

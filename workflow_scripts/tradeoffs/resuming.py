@@ -151,7 +151,8 @@ class RunFolder:
 def retire(folder: str | Path) -> None:
     """Removes the folder of a run when its job is done; at no moment is half a checkpoint there.
 
-    Not before: Snakemake makes all outputs of a job anew that was stopped between its last output and its record.
+    To be called after the job is recorded: if it is stopped before, Snakemake discards its outputs, and only the
+    checkpoint saves the training.
     """
     retired = Path(folder).with_name(f".{Path(folder).name}.{uuid4().hex}.tmp")
     Path(folder).rename(retired)
