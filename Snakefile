@@ -1,10 +1,7 @@
 # Table of contents of the workflow, in the order data flows.
-import sys
-
 from snakemake.utils import min_version
 
 min_version("9.0")
-sys.path.insert(0, f"{workflow.basedir}/workflow_scripts")
 
 
 configfile: "config/config.yaml"
@@ -19,8 +16,9 @@ include: "rules/sampling.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
 include: "rules/provenance.smk"
-include: "rules/demo_base.smk"
-include: "rules/effects.smk"
+include: "rules/upkeep/demo_base.smk"
+include: "rules/upkeep/effects.smk"
+include: "rules/upkeep/demo_docs.smk"
 
 
 report: "report/workflow.rst"

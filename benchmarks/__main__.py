@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import batch_sizes, dag, fine_tuning, heat_maps, localisation, prepare_mimic
 from benchmarks.measuring import markdown
-from tradeoffs.records import commit
+from tradeoffs.provenance.records import commit
 
 PARTS = {
     "localisation": localisation,

@@ -12,13 +12,13 @@ from torch import nn
 
 from benchmarks.measuring import Row, alone, at_most_value, only_shown
 from benchmarks.models import DEMO_BASE, TEXTS
-from tradeoffs.attention import Query, token_heat_maps
+from tradeoffs.attention.capture import Query, token_heat_maps
 from tradeoffs.data.image_files import ImageFiles
-from tradeoffs.data.phantom_files import write_phantoms
+from tradeoffs.demo.phantom_files import write_phantoms
 from tradeoffs.evaluation.features import build_extractor, extract
 from tradeoffs.evaluation.fidelity import frechet_distance, kernel_distance
-from tradeoffs.models.checkpoints import LatentDiffusion, load
-from tradeoffs.models.latents import encode_images
+from tradeoffs.model.checkpoints import LatentDiffusion, load
+from tradeoffs.model.latents import encode_images
 from tradeoffs.sampling import draw_samples, sample_list
 
 RESOLUTION = 128  # the demo's

@@ -8,13 +8,13 @@ from torch.nn import functional
 
 from benchmarks.measuring import Cost, Row, alone, at_least, cost
 from benchmarks.models import MODELS, TEXTS, PlainAttention
-from tradeoffs.config import resolve
-from tradeoffs.models.checkpoints import LatentDiffusion
-from tradeoffs.models.latents import Latents, save_latents
-from tradeoffs.models.text import TextEncoder
+from tradeoffs.config.layers import resolve
+from tradeoffs.jobs.resuming import RunFolder
+from tradeoffs.model.checkpoints import LatentDiffusion
+from tradeoffs.model.latents import Latents, save_latents
+from tradeoffs.model.text import TextEncoder
+from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
 from tradeoffs.randomness import normal
-from tradeoffs.resuming import RunFolder
-from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 PRESETS = Path(__file__).resolve().parents[1] / "config" / "presets"
 IMAGES = 32

@@ -9,11 +9,11 @@ from torch.nn import functional
 
 from benchmarks.measuring import Cost, Row, alone, at_least, at_most, cost
 from benchmarks.models import MODELS, TEXTS, PlainAttention
-from tradeoffs.attention import Query, token_heat_maps
-from tradeoffs.models.checkpoints import LatentDiffusion
-from tradeoffs.models.text import TextEncoder
+from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.model.checkpoints import LatentDiffusion
+from tradeoffs.model.text import TextEncoder
+from tradeoffs.model.timesteps import evenly_spaced_steps
 from tradeoffs.randomness import normal
-from tradeoffs.timesteps import evenly_spaced_steps
 
 SEED, STEPS, KEEP = 0, 50, 40
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from benchmarks.measuring import Row, alone, at_least, at_most_value, cost
 from tradeoffs.evaluation.localisation import score
-from tradeoffs.evaluation.metrics import SCORES
+from tradeoffs.metrics import SCORES
 from tradeoffs.protocols import PUBLISHED
 
 SAMPLES, RESOLUTION, ROUNDS = 40, 512, 3

@@ -7,8 +7,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import einsum
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
-from tradeoffs.models.demo_base import build_tokenizer
+from tradeoffs.demo.base import build_tokenizer
+from tradeoffs.model.checkpoints import LatentDiffusion, load, noise_schedule
 
 DEMO_BASE = Path(__file__).resolve().parents[1] / "resources" / "demo_base"
 TEXTS = [

@@ -31,9 +31,9 @@ rule heat_maps:
         precision=CONFIG.heat_maps.precision,
         shards=CONFIG.heat_maps.shards,
         unfinished=f"{HEAT_MAPS}/unfinished_{{shard}}",
-        code=code_digest("heat_maps.py"),
+        code=code_digest("attention/heat_maps.py"),
     script:
-        "../workflow_scripts/heat_maps.py"
+        f"{workflow.basedir}/workflow_scripts/attention/heat_maps.py"
 
 
 rule attention_profile:
@@ -64,6 +64,6 @@ rule attention_profile:
         steps=CONFIG.heat_maps.steps,
         batch_size=CONFIG.heat_maps.batch_size,
         precision=CONFIG.heat_maps.precision,
-        code=code_digest("attention_profile.py"),
+        code=code_digest("attention/attention_profile.py"),
     script:
-        "../workflow_scripts/attention_profile.py"
+        "../workflow_scripts/attention/attention_profile.py"

@@ -14,6 +14,6 @@ rule check:
         config=CONFIG.dump(),
         missing=MISSING,
         folders={"cxr": ["data.mimic", "data.ms_cxr"], "coco": ["data.coco"]},
-        code=code_digest("check.py"),
+        code=code_digest("check/check.py"),
     script:
-        "../workflow_scripts/check.py"
+        "../workflow_scripts/check/check.py"

@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from tradeoffs.config import base_kind, check_paths, encoder_kind, missing_paths, raw_tables, resolve
+from tradeoffs.config.layers import resolve
+from tradeoffs.config.paths import base_kind, check_paths, encoder_kind, missing_paths, raw_tables
 from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.metrics import LOCATION_PRIOR
+from tradeoffs.metrics import LOCATION_PRIOR
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
-from tradeoffs.provenance import code_digest
+from tradeoffs.provenance.code import code_digest
 
 try:
     CONFIG = resolve(config, Path(workflow.basedir, "config", "presets"))
@@ -44,7 +45,9 @@ DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
 EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
-ENVIRONMENT = "../envs/environment.yaml"
+# In full, as are the scripts that rules/upkeep/ takes over by `use rule`: Snakemake would look for a relative path from
+# there.
+ENVIRONMENT = f"{workflow.basedir}/envs/environment.yaml"
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads

@@ -15,9 +15,9 @@ rule phantoms:
         runtime=growing(60),
     params:
         phantoms=CONFIG.data.phantoms.model_dump(exclude={"coco_train", "coco_val"}),
-        code=code_digest("write_phantoms.py"),
+        code=code_digest("data/write_phantoms.py"),
     script:
-        "../workflow_scripts/write_phantoms.py"
+        "../workflow_scripts/data/write_phantoms.py"
 
 
 rule prepare_images:
@@ -43,9 +43,9 @@ rule prepare_images:
         ms_cxr=raw_folder("ms_cxr"),
         views=CONFIG.data.views,
         max_missing=CONFIG.data.max_missing,
-        code=code_digest("prepare_images.py"),
+        code=code_digest("data/prepare_images.py"),
     script:
-        "../workflow_scripts/prepare_images.py"
+        "../workflow_scripts/data/prepare_images.py"
 
 
 rule prepare_grounding:
@@ -67,9 +67,9 @@ rule prepare_grounding:
         runtime=growing(30),
     params:
         ms_cxr=raw_folder("ms_cxr"),
-        code=code_digest("prepare_grounding.py"),
+        code=code_digest("data/prepare_grounding.py"),
     script:
-        "../workflow_scripts/prepare_grounding.py"
+        "../workflow_scripts/data/prepare_grounding.py"
 
 
 rule prepare_prompts:
@@ -92,9 +92,9 @@ rule prepare_prompts:
     params:
         n=CONFIG.sampling.images,
         seed=0,
-        code=code_digest("prepare_prompts.py"),
+        code=code_digest("data/prepare_prompts.py"),
     script:
-        "../workflow_scripts/prepare_prompts.py"
+        "../workflow_scripts/data/prepare_prompts.py"
 
 
 rule phantom_scenes:
@@ -117,9 +117,9 @@ rule phantom_scenes:
             "train": CONFIG.data.phantoms.coco_train,
             "val": CONFIG.data.phantoms.coco_val,
         },
-        code=code_digest("write_phantom_coco.py"),
+        code=code_digest("data/write_phantom_coco.py"),
     script:
-        "../workflow_scripts/write_phantom_coco.py"
+        "../workflow_scripts/data/write_phantom_coco.py"
 
 
 rule prepare_coco:
@@ -145,9 +145,9 @@ rule prepare_coco:
     params:
         coco=lambda wildcards: raw_folder("coco"),  # the lint takes a plain value for the start of the input's path
         max_missing=CONFIG.data.max_missing,
-        code=code_digest("prepare_coco.py"),
+        code=code_digest("data/prepare_coco.py"),
     script:
-        "../workflow_scripts/prepare_coco.py"
+        "../workflow_scripts/data/prepare_coco.py"
 
 
 rule prepare_coco_prompts:
@@ -169,9 +169,9 @@ rule prepare_coco_prompts:
     params:
         n=CONFIG.sampling.images,
         seed=0,
-        code=code_digest("prepare_coco_prompts.py"),
+        code=code_digest("data/prepare_coco_prompts.py"),
     script:
-        "../workflow_scripts/prepare_coco_prompts.py"
+        "../workflow_scripts/data/prepare_coco_prompts.py"
 
 
 rule prepare_wrong_prompts:
@@ -193,6 +193,6 @@ rule prepare_wrong_prompts:
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset],
         seed=0,
-        code=code_digest("prepare_wrong_prompts.py"),
+        code=code_digest("data/prepare_wrong_prompts.py"),
     script:
-        "../workflow_scripts/prepare_wrong_prompts.py"
+        "../workflow_scripts/data/prepare_wrong_prompts.py"

@@ -23,9 +23,9 @@ rule localise:
         protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
         max_excluded=CONFIG.evaluation.max_excluded,
-        code=code_digest("localise.py"),
+        code=code_digest("evaluation/localise.py"),
     script:
-        "../workflow_scripts/localise.py"
+        f"{workflow.basedir}/workflow_scripts/evaluation/localise.py"
 
 
 rule location_prior:
@@ -49,9 +49,9 @@ rule location_prior:
         resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
         max_excluded=CONFIG.evaluation.max_excluded,
-        code=code_digest("location_prior.py"),
+        code=code_digest("evaluation/location_prior.py"),
     script:
-        "../workflow_scripts/location_prior.py"
+        "../workflow_scripts/evaluation/location_prior.py"
 
 
 rule external_method:
@@ -75,9 +75,9 @@ rule external_method:
         protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
         max_excluded=CONFIG.evaluation.max_excluded,
-        code=code_digest("score_external.py"),
+        code=code_digest("evaluation/score_external.py"),
     script:
-        "../workflow_scripts/score_external.py"
+        "../workflow_scripts/evaluation/score_external.py"
 
 
 rule localisation_summary:
@@ -97,9 +97,9 @@ rule localisation_summary:
         runtime=growing(60),
     params:
         draws=CONFIG.evaluation.bootstrap,
-        code=code_digest("summarise_localisation.py"),
+        code=code_digest("evaluation/summarise_localisation.py"),
     script:
-        "../workflow_scripts/summarise_localisation.py"
+        "../workflow_scripts/evaluation/summarise_localisation.py"
 
 
 rule differences:
@@ -122,9 +122,9 @@ rule differences:
         names=lambda wildcards: [wildcards.frozen, wildcards.learnable],
         draws=CONFIG.evaluation.bootstrap,
         permutations=CONFIG.evaluation.permutations,
-        code=code_digest("compare_variants.py"),
+        code=code_digest("evaluation/compare_variants.py"),
     script:
-        "../workflow_scripts/compare_variants.py"
+        "../workflow_scripts/evaluation/compare_variants.py"
 
 
 rule classifier:
@@ -152,9 +152,9 @@ rule classifier:
         batch_size=CONFIG.classifier.batch_size,
         learning_rate=CONFIG.classifier.learning_rate,
         seed=0,
-        code=code_digest("train_classifier.py"),
+        code=code_digest("evaluation/train_classifier.py"),
     script:
-        "../workflow_scripts/train_classifier.py"
+        "../workflow_scripts/evaluation/train_classifier.py"
 
 
 rule real_features:
@@ -184,9 +184,9 @@ rule real_features:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
         extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
-        code=code_digest("real_features.py"),
+        code=code_digest("evaluation/real_features.py"),
     script:
-        "../workflow_scripts/real_features.py"
+        "../workflow_scripts/evaluation/real_features.py"
 
 
 rule fidelity:
@@ -217,6 +217,6 @@ rule fidelity:
         kid_subsets=100,
         seed=0,
         extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
-        code=code_digest("score_fidelity.py"),
+        code=code_digest("evaluation/score_fidelity.py"),
     script:
-        "../workflow_scripts/score_fidelity.py"
+        "../workflow_scripts/evaluation/score_fidelity.py"

@@ -22,9 +22,9 @@ rule base_model:
         source=CONFIG.base.source,
         revision=CONFIG.base.revision,
         content=sha256(CONFIG.base.source) if Path(CONFIG.base.source).is_dir() else None,
-        code=code_digest("base_model.py"),
+        code=code_digest("model/base_model.py"),
     script:
-        "../workflow_scripts/base_model.py"
+        "../workflow_scripts/model/base_model.py"
 
 
 if BASE_KIND == "hub":  # the login node has a way out, compute nodes often have none
@@ -52,9 +52,9 @@ rule encoder:
         source=lambda wildcards: CONFIG.encoders[wildcards.encoder].source,
         revision=lambda wildcards: CONFIG.encoders[wildcards.encoder].revision,
         content=lambda wildcards: content_of_encoder(wildcards.encoder),
-        code=code_digest("encoder.py"),
+        code=code_digest("model/encoder.py"),
     script:
-        "../workflow_scripts/encoder.py"
+        "../workflow_scripts/model/encoder.py"
 
 
 localrules:
@@ -85,9 +85,9 @@ rule latents:
         shards=CONFIG.latents.shards,
         # fine-tuning can do without an image, an evaluation cannot
         max_missing=lambda wildcards: CONFIG.data.max_missing if wildcards.subset == "train" else 0.0,
-        code=code_digest("latents.py"),
+        code=code_digest("model/latents.py"),
     script:
-        "../workflow_scripts/latents.py"
+        "../workflow_scripts/model/latents.py"
 
 
 rule finetune:
@@ -126,6 +126,6 @@ rule finetune:
         variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"weights", "sets", "seeds"}),
         training=lambda wildcards: CONFIG.training_of(wildcards.dataset),
         checkpoints=f"{MODEL}/checkpoint",
-        code=code_digest("finetune.py"),
+        code=code_digest("model/finetune.py"),
     script:
-        "../workflow_scripts/finetune.py"
+        f"{workflow.basedir}/workflow_scripts/model/finetune.py"

@@ -35,9 +35,9 @@ rule table1:
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
         seeds={name: CONFIG.seeds_of(name) for name in CONFIG.variants},
-        code=code_digest("table.py"),
+        code=code_digest("paper/table.py"),
     script:
-        "../workflow_scripts/table.py"
+        "../workflow_scripts/paper/table.py"
 
 
 # The other tables are made in the same way; of the params they inherit those that they do not name.
@@ -158,9 +158,9 @@ rule tradeoff:
         titles=TITLES,
         protocol=CONFIG.evaluation.protocol,
         note=NOTE,
-        code=code_digest("plot_tradeoff.py"),
+        code=code_digest("paper/plot_tradeoff.py"),
     script:
-        "../workflow_scripts/plot_tradeoff.py"
+        "../workflow_scripts/paper/plot_tradeoff.py"
 
 
 rule training_curves:
@@ -189,9 +189,9 @@ rule training_curves:
         titles=TITLES,
         protocol=CONFIG.evaluation.protocol,
         note=NOTE,
-        code=code_digest("plot_training_curves.py"),
+        code=code_digest("paper/plot_training_curves.py"),
     script:
-        "../workflow_scripts/plot_training_curves.py"
+        "../workflow_scripts/paper/plot_training_curves.py"
 
 
 rule findings:
@@ -216,9 +216,9 @@ rule findings:
         title=lambda wildcards: TITLES[wildcards.dataset],
         protocol=CONFIG.evaluation.protocol,
         note=NOTE,
-        code=code_digest("plot_findings.py"),
+        code=code_digest("paper/plot_findings.py"),
     script:
-        "../workflow_scripts/plot_findings.py"
+        "../workflow_scripts/paper/plot_findings.py"
 
 
 rule differences_figure:
@@ -243,9 +243,9 @@ rule differences_figure:
         titles=TITLES,
         protocol=CONFIG.evaluation.protocol,
         note=NOTE,
-        code=code_digest("plot_differences.py"),
+        code=code_digest("paper/plot_differences.py"),
     script:
-        "../workflow_scripts/plot_differences.py"
+        "../workflow_scripts/paper/plot_differences.py"
 
 
 rule overlays:
@@ -272,9 +272,9 @@ rule overlays:
         protocol=CONFIG.evaluation.protocol,
         resolution=CONFIG.image.resolution,
         note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
-        code=code_digest("plot_overlays.py"),
+        code=code_digest("paper/plot_overlays.py"),
     script:
-        "../workflow_scripts/plot_overlays.py"
+        "../workflow_scripts/paper/plot_overlays.py"
 
 
 rule samples_figure:
@@ -300,9 +300,9 @@ rule samples_figure:
         split=lambda wildcards: POPULATION[wildcards.dataset],
         resolution=CONFIG.image.resolution,
         note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
-        code=code_digest("plot_samples.py"),
+        code=code_digest("paper/plot_samples.py"),
     script:
-        "../workflow_scripts/plot_samples.py"
+        "../workflow_scripts/paper/plot_samples.py"
 
 
 rule attention_profile_figure:
@@ -329,9 +329,9 @@ rule attention_profile_figure:
         variants=list(CONFIG.variants),
         title=lambda wildcards: TITLES[wildcards.dataset],
         note=NOTE,
-        code=code_digest("plot_attention_profile.py"),
+        code=code_digest("paper/plot_attention_profile.py"),
     script:
-        "../workflow_scripts/plot_attention_profile.py"
+        "../workflow_scripts/paper/plot_attention_profile.py"
 
 
 rule losses:
@@ -355,9 +355,9 @@ rule losses:
         variants=list(CONFIG.variants),
         titles=TITLES,
         note=NOTE,
-        code=code_digest("plot_losses.py"),
+        code=code_digest("paper/plot_losses.py"),
     script:
-        "../workflow_scripts/plot_losses.py"
+        "../workflow_scripts/paper/plot_losses.py"
 
 
 rule data_sheet:
@@ -381,9 +381,9 @@ rule data_sheet:
         rows=lambda wildcards: {"cxr": 8, "coco": 5}[wildcards.dataset],
         resolution=CONFIG.image.resolution,
         note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
-        code=code_digest("plot_data.py"),
+        code=code_digest("paper/plot_data.py"),
     script:
-        "../workflow_scripts/plot_data.py"
+        "../workflow_scripts/paper/plot_data.py"
 
 
 TABLES = ["table1"] + (["table2", "table3", "table7"] if "cxr" in DATASETS else [])
@@ -437,36 +437,7 @@ rule report:
         benchmarks=BENCHMARKS,
         demo=DEMO,
         datasets=TITLES,
-        template=sha256(Path(workflow.basedir, "workflow_scripts/tradeoffs/paper/report.html.j2")),
-        code=code_digest("report.py"),
+        template=sha256(Path(workflow.basedir, "tradeoffs/paper/report.html.j2")),
+        code=code_digest("paper/report.py"),
     script:
-        "../workflow_scripts/report.py"
-
-
-if DEMO:  # figures of credentialed data must not get among the documents
-
-    rule demo_docs:
-        """Shows the demo's results in docs/demo, for the README; for those who change the project."""
-        input:
-            **{name: files for name, files in rules.report.input.items() if name not in ("scores", "counts")},
-        output:
-            folder=directory("docs/demo"),
-        log:
-            f"{LOGS}/paper/demo_docs.log",
-        benchmark:
-            f"{BENCHMARKS}/paper/demo_docs.tsv"
-        conda:
-            ENVIRONMENT
-        resources:
-            mem_mb=growing(2000),
-            runtime=growing(20),
-        params:
-            summaries=summaries(MAIN),
-            fidelity=repeats(MAIN),
-            differences=pairs_of_variants(),
-            benchmarks=BENCHMARKS,
-            datasets=TITLES,
-            note=NOTE,
-            code=code_digest("show_demo.py"),
-        script:
-            "../workflow_scripts/show_demo.py"
+        "../workflow_scripts/paper/report.py"

@@ -19,9 +19,9 @@ rule provenance:
     params:
         run=RUN,
         config=CONFIG.dump(),
-        code=code_digest("join_provenance.py"),
+        code=code_digest("provenance/join_provenance.py"),
     script:
-        "../workflow_scripts/join_provenance.py"
+        "../workflow_scripts/provenance/join_provenance.py"
 
 
 rule verify:
@@ -33,6 +33,6 @@ rule verify:
     conda:
         ENVIRONMENT
     params:
-        code=code_digest("verify.py"),
+        code=code_digest("provenance/verify.py"),
     script:
-        "../workflow_scripts/verify.py"
+        "../workflow_scripts/provenance/verify.py"

@@ -29,6 +29,6 @@ rule samples:
         shards=CONFIG.sampling.shards,
         unfinished=f"{SAMPLES}/unfinished",
         ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
-        code=code_digest("draw_samples.py"),
+        code=code_digest("sampling/draw_samples.py"),
     script:
-        "../workflow_scripts/draw_samples.py"
+        "../workflow_scripts/sampling/draw_samples.py"

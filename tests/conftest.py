@@ -16,9 +16,9 @@ from small_training import IDS
 from snakemake.iocontainers import Namedlist
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tradeoffs.models.checkpoints import LatentDiffusion, load, noise_schedule
-from tradeoffs.models.demo_base import build_tokenizer
-from tradeoffs.models.latents import Latents, save_latents
+from tradeoffs.demo.base import build_tokenizer
+from tradeoffs.model.checkpoints import LatentDiffusion, load, noise_schedule
+from tradeoffs.model.latents import Latents, save_latents
 from tradeoffs.randomness import normal
 
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
@@ -55,11 +55,12 @@ def run_script(tmp_path) -> Callable[..., None]:
     """Runs a script of the workflow by its name; parts of snakemake's object are such as input={"images": path}."""
 
     def run(name: str, **parts: dict) -> None:
+        (script,) = SCRIPTS.glob(f"*/{name}.py")
         parts = {"resources": {}} | parts
         fields = {part: named(values, flat=part != "params") for part, values in parts.items()}
         snakemake = SimpleNamespace(rule=name, threads=1, log=[str(tmp_path / f"{name}.log")], **fields)
         try:
-            runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": snakemake})
+            runpy.run_path(str(script), init_globals={"snakemake": snakemake})
         finally:
             logging.basicConfig(force=True)  # job() let the root logger write to the rule's log
 

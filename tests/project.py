@@ -9,7 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-FOLDERS = ["config", "docs", "envs", "profiles", "report", "resources", "rules", "slurm", "workflow_scripts"]
+FOLDERS = [
+    "config",
+    "docs",
+    "envs",
+    "profiles",
+    "report",
+    "resources",
+    "rules",
+    "slurm",
+    "tradeoffs",
+    "workflow_scripts",
+]
 EXECUTED = [*FOLDERS, "Snakefile"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tradeoffs.heatmaps import TokenHeatMaps
+from tradeoffs.attention.heat_maps import TokenHeatMaps
 
 LEFT_HALF = [[0, 0, 2, 4]]  # x, y, w, h
 

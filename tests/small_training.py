@@ -4,8 +4,8 @@ from itertools import count
 
 import torch
 
-from tradeoffs import training
-from tradeoffs.training import TrainingSettings, diffusion_loss
+from tradeoffs.model import training
+from tradeoffs.model.training import TrainingSettings, diffusion_loss
 
 SETTINGS = TrainingSettings(
     steps=5,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tradeoffs.attention import (
+from tradeoffs.attention.capture import (
     AttentionSums,
     Query,
     captured_cross_attention,
@@ -11,8 +11,8 @@ from tradeoffs.attention import (
     token_heat_maps,
 )
 from tradeoffs.errors import InputError
+from tradeoffs.model.timesteps import evenly_spaced_steps
 from tradeoffs.randomness import normal
-from tradeoffs.timesteps import evenly_spaced_steps
 
 SEED, STEPS, KEEP = 5, 10, 4
 ALL_TIMES = [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]  # of 1000 steps, 10 evenly spaced

@@ -23,16 +23,16 @@ import pytest
 import torch
 from PIL import Image
 
-from tradeoffs.conditioning import read_captions, read_sentences
+from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.data import coco, mimic, mscxr
-from tradeoffs.data.phantom_coco import write_phantom_coco
-from tradeoffs.data.phantom_files import write_phantoms
+from tradeoffs.data.conditioning import read_captions, read_sentences
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts
+from tradeoffs.demo.phantom_coco import write_phantom_coco
+from tradeoffs.demo.phantom_files import write_phantoms
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.external import read_external
-from tradeoffs.heatmaps import load_heat_maps
-from tradeoffs.models.checkpoints import PARTS, load
-from tradeoffs.models.latents import Latents
+from tradeoffs.model.checkpoints import PARTS, load
+from tradeoffs.model.latents import Latents
 
 Break = Callable[[Path], object]  # breaks something in a folder
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from benchmarks import batch_sizes, fine_tuning, localisation, prepare_mimic
 from benchmarks.measuring import at_least, at_most, cost, markdown
-from tradeoffs.attention import Query
+from tradeoffs.attention.capture import Query
 from tradeoffs.data import mimic, mscxr
-from tradeoffs.models.latents import Latents, save_latents
+from tradeoffs.model.latents import Latents, save_latents
 from tradeoffs.randomness import normal
 
 PROJECT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
-from tradeoffs.models.checkpoints import PARTS, check_folder, load, save_with
+from tradeoffs.model.checkpoints import PARTS, check_folder, load, save_with
 
 WEIGHTS = {
     "unet": "diffusion_pytorch_model.safetensors",

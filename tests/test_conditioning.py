@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from transformers import CLIPTokenizer
 
-from tradeoffs.conditioning import conditioning, prompt_texts, read_captions, read_sentences
+from tradeoffs.data.conditioning import conditioning, prompt_texts, read_captions, read_sentences
 from tradeoffs.data.findings import QUERY_WORDS
 from tradeoffs.errors import InputError
 

@@ -9,7 +9,10 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from tradeoffs.config import Config, Encoder, Variant, base_kind, check_paths, describe, encoder_kind, resolve
+from tradeoffs.config.faults import describe
+from tradeoffs.config.layers import resolve
+from tradeoffs.config.paths import base_kind, check_paths, encoder_kind
+from tradeoffs.config.schema import Config, Encoder, Variant
 from tradeoffs.errors import InputError
 from tradeoffs.packages import package_folder
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from tradeoffs.config import resolve
-from tradeoffs.costs import SD2_PARAMETERS, Numbers, count, disk, models, parameters_of, seconds_a_unit, works
+from tradeoffs.check.costs import SD2_PARAMETERS, Numbers, count, disk, models, parameters_of, seconds_a_unit, works
+from tradeoffs.config.layers import resolve
 
 PROJECT = Path(__file__).parents[1]
 PAPER = {
@@ -85,7 +85,7 @@ def test_every_stage_that_asks_for_gpus_is_measured(tmp_path, rule, dataset, ben
 
 def test_the_rules_that_ask_for_gpus_are_all_counted(tmp_path):
     asking = set()
-    for file in (PROJECT / "rules").glob("*.smk"):
+    for file in (PROJECT / "rules").rglob("*.smk"):
         for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
             if "gpu=" in rule:
                 asking.add(re.match(r"\w+", rule).group())

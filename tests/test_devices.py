@@ -5,14 +5,14 @@ import sys
 import pytest
 import torch
 
-from tradeoffs import training
-from tradeoffs.devices import default_device, gpus_asked, held_cards
 from tradeoffs.errors import InputError
+from tradeoffs.jobs.devices import default_device, gpus_asked, held_cards
+from tradeoffs.model import training
 
 # a job that says which card it got and ends when its input does
 JOB = """
 import logging, os, sys
-from tradeoffs.devices import held_cards
+from tradeoffs.jobs.devices import held_cards
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 with held_cards(int(sys.argv[1]), pause=0.05):
     print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)

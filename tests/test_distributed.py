@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tradeoffs.distributed import launch
 from tradeoffs.errors import Stopped
+from tradeoffs.jobs.distributed import launch
 
 SAYS_RANK = """
 import os, pathlib

@@ -139,7 +139,7 @@ def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_s
 def test_the_page_of_differences_shows_the_measured_effects():
     """If this fails after an edit of the template, write the page anew:
 
-    PYTHONPATH=workflow_scripts python -c "from tradeoffs.paper.effects import *;
+    python -c "from tradeoffs.paper.effects import *;
     print(differences_page(read_effects('docs/effects.csv')), end='')" > docs/differences.md
     """
     assert (DOCS / "differences.md").read_text() == differences_page(read_effects(DOCS / "effects.csv"))

@@ -10,11 +10,11 @@ from diffusers import StableDiffusionPipeline
 from encoders import save_encoder
 from small_training import IDS, SETTINGS, TEXTS
 
-from tradeoffs.config import Variant
+from tradeoffs.attention.heat_maps import load_heat_maps
+from tradeoffs.config.schema import Variant
 from tradeoffs.data.tables import write_table
-from tradeoffs.heatmaps import load_heat_maps
-from tradeoffs.models.checkpoints import load
-from tradeoffs.models.latents import save_latents
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.latents import save_latents
 from tradeoffs.randomness import normal
 
 

@@ -13,14 +13,14 @@ from encoders import SAVE, WIDTH, add_weight, save_encoder
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from tradeoffs.attention import Query, token_heat_maps
+from tradeoffs.attention.capture import Query, token_heat_maps
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.queries import token_weights
-from tradeoffs.models.checkpoints import load, save_with, with_encoder
-from tradeoffs.models.encoders import load_encoder
-from tradeoffs.models.lora import adapters, merged, with_adapters
-from tradeoffs.models.sources import materialise_encoder
-from tradeoffs.models.text import CachedTextEncoder, TextEncoder, tokenize
+from tradeoffs.model.checkpoints import load, save_with, with_encoder
+from tradeoffs.model.encoders import load_encoder
+from tradeoffs.model.lora import adapters, merged, with_adapters
+from tradeoffs.model.sources import materialise_encoder
+from tradeoffs.model.text import CachedTextEncoder, TextEncoder, tokenize
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import normal
 from tradeoffs.sampling import draw_samples, sample_list
@@ -99,7 +99,7 @@ def test_a_package_and_a_repository_with_pickled_weights_are_sources(folders, tm
             for file in folders["cxr_bert"].glob(pattern):
                 shutil.copy(file, folder)
 
-    monkeypatch.setattr("tradeoffs.models.sources.download", download)
+    monkeypatch.setattr("tradeoffs.model.sources.download", download)
     materialise_encoder("encoders.x.source", "hub", "owner/name", "v1", tmp_path / "downloaded")
     assert [question[:3] for question in asked] == [("encoders.x.source", "owner/name", "v1")] * 2
     assert [("*.bin" in question[3], "*.py" in question[3]) for question in asked] == [(False, False), (True, False)]

@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from benchmarks.heat_maps import plain_token_maps
-from tradeoffs.attention import Query, cross_attention_layers, token_heat_maps
+from tradeoffs.attention.capture import Query, cross_attention_layers, token_heat_maps
 from tradeoffs.randomness import normal
 
 SEED, STEPS, KEEP = 3, 10, 3

@@ -8,9 +8,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
 from tradeoffs.data.tables import write_table
 from tradeoffs.errors import InputError
-from tradeoffs.heatmaps import TokenHeatMaps, save_heat_maps
 from tradeoffs.paper import figures, pictures
 from tradeoffs.paper.style import looks, save, wrapped
 from tradeoffs.protocols import CORRECTED

@@ -17,15 +17,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from benchmarks.measuring import alone
-from tradeoffs.attention import Query, token_heat_maps
-from tradeoffs.config import resolve
-from tradeoffs.models import ldm
-from tradeoffs.models.checkpoints import load, save_with
-from tradeoffs.models.latents import Latents, encode_images, save_latents
+from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.config.layers import resolve
+from tradeoffs.jobs.resuming import RunFolder
+from tradeoffs.model import ldm
+from tradeoffs.model.checkpoints import load, save_with
+from tradeoffs.model.latents import Latents, encode_images, save_latents
+from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
 from tradeoffs.randomness import normal
-from tradeoffs.resuming import RunFolder
 from tradeoffs.sampling import draw_samples
-from tradeoffs.training import Pairs, TrainingSettings, fine_tune
 
 PRESETS = Path(__file__).parents[1] / "config" / "presets"
 TEXT = "Large left pleural effusion with adjacent atelectasis."

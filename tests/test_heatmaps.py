@@ -3,8 +3,8 @@ import io
 import numpy as np
 import pytest
 
+from tradeoffs.attention.heat_maps import TokenHeatMaps, load_heat_maps, save_heat_maps
 from tradeoffs.errors import InputError
-from tradeoffs.heatmaps import TokenHeatMaps, load_heat_maps, save_heat_maps
 
 
 def maps(name, *tokens):

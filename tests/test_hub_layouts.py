@@ -8,9 +8,9 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from tradeoffs.models.checkpoints import load, save_with
-from tradeoffs.models.sources import BASE_FILES, NOT_ASKED_FOR, materialise_base
-from tradeoffs.models.text import CachedTextEncoder
+from tradeoffs.model.checkpoints import load, save_with
+from tradeoffs.model.sources import BASE_FILES, NOT_ASKED_FOR, materialise_base
+from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.sampling import sampler
 
 UNET, TEXT = "diffusion_pytorch_model.safetensors", "model.safetensors"

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from test_bad_input import BOXES, METADATA, SPLIT, copy, half
 
-from tradeoffs.config import missing_paths, resolve
-from tradeoffs.data.phantom_coco import write_phantom_coco
-from tradeoffs.data.phantom_files import write_phantoms
-from tradeoffs.inputs import given
+from tradeoffs.check.inputs import given
+from tradeoffs.config.layers import resolve
+from tradeoffs.config.paths import missing_paths
+from tradeoffs.demo.phantom_coco import write_phantom_coco
+from tradeoffs.demo.phantom_files import write_phantoms
 
 PROJECT = Path(__file__).parents[1]
 GROUNDING = pd.DataFrame({"phrase_id": ["a-1"], "sample_id": ["a"]})

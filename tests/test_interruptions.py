@@ -108,9 +108,9 @@ def kill_every_script(folder: Path, *targets: str) -> set[str]:
 
 def scripts_of(run: str) -> set[str]:
     """Names of the scripts of all rules that ran, from what Snakemake printed."""
-    rules = "".join(path.read_text() for path in (PROJECT / "rules").glob("*.smk"))
+    rules = "".join(path.read_text() for path in (PROJECT / "rules").rglob("*.smk"))
     bodies = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *(?:use )?rule |\Z)", rules, re.S | re.M))
-    scripts = [re.search(r"workflow_scripts/(\w+)\.py", bodies[rule]) for rule in rules_of(run) & set(bodies)]
+    scripts = [re.search(r"workflow_scripts/\w+/(\w+)\.py", bodies[rule]) for rule in rules_of(run) & set(bodies)]
     return {script[1] for script in scripts if script}
 
 

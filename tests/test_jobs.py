@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
-from tradeoffs.jobs import identity, job, logger
+from tradeoffs.jobs.job import identity, job, logger
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_threads_are_limited(snakemake):
 def test_script_ends_with_exit_code(tmp_path):
     script = (
         "from types import SimpleNamespace\n"
-        "from tradeoffs.jobs import job\n"
+        "from tradeoffs.jobs.job import job\n"
         f"values = dict(log=[{str(tmp_path / 'rule.log')!r}], threads=1, resources={{}}, rule='r', output=[])\n"
         "with job(SimpleNamespace(**values)):\n"
         "    raise MemoryError\n"

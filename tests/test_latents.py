@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from tradeoffs.errors import InputError
-from tradeoffs.models.latents import Latents, encode_images, save_latents
+from tradeoffs.model.latents import Latents, encode_images, save_latents
 from tradeoffs.randomness import normal
 
 

@@ -23,8 +23,8 @@ from ldm_checkpoints import (
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
-from tradeoffs.models import ldm
-from tradeoffs.models.checkpoints import load, noise_schedule
+from tradeoffs.model import ldm
+from tradeoffs.model.checkpoints import load, noise_schedule
 
 
 def starting_with(*parts: object) -> str:

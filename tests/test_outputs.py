@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from project import PROJECT
 
-from tradeoffs.evaluation.metrics import METRICS
+from tradeoffs.metrics import METRICS
 from tradeoffs.paper.rows import FIDELITY
 
 pytestmark = pytest.mark.xdist_group("workflow")

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tradeoffs.evaluation.metrics import METRICS
+from tradeoffs.metrics import METRICS
 from tradeoffs.paper.rendering import Block, PaperTable, decimals, number, p_value, to_latex, to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.tables import (

@@ -12,8 +12,8 @@ from scipy.ndimage import label as count_parts
 from tradeoffs.data.coco import prepare_grounding, prepare_images
 from tradeoffs.data.coco_categories import COCO_CATEGORIES, query_words
 from tradeoffs.data.findings import QUERY_WORDS
-from tradeoffs.data.phantom_coco import LOOKS, draw_picture, polygons, run_lengths, write_phantom_coco
-from tradeoffs.data.scenes import THINGS
+from tradeoffs.demo.phantom_coco import LOOKS, draw_picture, polygons, run_lengths, write_phantom_coco
+from tradeoffs.demo.scenes import THINGS
 
 SEED, COUNTS = 5, {"train": 40, "val": 20}
 PICTURES = [draw_picture(key) for key in range(150)]

@@ -9,8 +9,8 @@ from PIL import Image
 from tradeoffs.data import phantom_files
 from tradeoffs.data.mimic import prepare_images
 from tradeoffs.data.mscxr import prepare_grounding
-from tradeoffs.data.phantom_files import write_phantoms
-from tradeoffs.data.phantoms import render
+from tradeoffs.demo.phantom_files import write_phantoms
+from tradeoffs.demo.phantoms import render
 
 COUNTS = {"train": 60, "val": 5, "p19": 6, "mscxr": 30}
 SEED = 10

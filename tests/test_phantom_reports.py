@@ -5,8 +5,8 @@ import pytest
 
 from tradeoffs.data.findings import CHEXPERT_LABELS, MSCXR_FINDINGS, NO_FINDING, QUERY_WORDS
 from tradeoffs.data.mimic import cut_impression
-from tradeoffs.data.phantom_reports import impression, phrase, report
-from tradeoffs.data.phantoms import draw_findings
+from tradeoffs.demo.phantom_reports import impression, phrase, report
+from tradeoffs.demo.phantoms import draw_findings
 
 
 def draws(n, names_of):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tradeoffs.data.findings import MSCXR_FINDINGS
-from tradeoffs.data.phantoms import SEVERITIES, SIZES, ZONES, Finding, draw_findings, render
+from tradeoffs.demo.phantoms import SEVERITIES, SIZES, ZONES, Finding, draw_findings, render
 
 LATERAL = [name for name in MSCXR_FINDINGS if name != "Cardiomegaly"]
 

@@ -98,7 +98,7 @@ def test_jobs_are_offline_and_send_no_telemetry():
     names = ["HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"]
     run = subprocess.run(
         [sys.executable, "-c", code.replace("NAMES", str(names))],
-        cwd=PROJECT / "workflow_scripts",
+        cwd=PROJECT,
         env={name: value for name, value in os.environ.items() if name not in names},
         capture_output=True,
         text=True,

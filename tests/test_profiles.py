@@ -5,11 +5,11 @@ import re
 import yaml
 from project import PROJECT
 
-from tradeoffs.config import Config
+from tradeoffs.config.schema import Config
 
 
 def rules_with_a_gpu() -> set[str]:
-    text = "\n".join(path.read_text() for path in (PROJECT / "rules").glob("*.smk"))
+    text = "\n".join(path.read_text() for path in (PROJECT / "rules").rglob("*.smk"))
     return {
         name for name, body in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.M | re.S) if "gpu=" in body
     }

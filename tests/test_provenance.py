@@ -1,19 +1,18 @@
 import ast
 import json
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
-from tradeoffs import provenance, records
+from tradeoffs.provenance import code, records
 
 TREE = {
-    "train.py": "import tradeoffs.training\nimport numpy\n",
-    "draw.py": "from tradeoffs.data import images, tables\n",
+    "workflow_scripts/model/train.py": "import tradeoffs.model.training\nimport numpy\n",
+    "workflow_scripts/sampling/draw.py": "from tradeoffs.data import images, tables\n",
     "tradeoffs/__init__.py": "",
-    "tradeoffs/training.py": "def late():\n    from tradeoffs.models.text import tokenize\n",
-    "tradeoffs/models/__init__.py": "",
-    "tradeoffs/models/text.py": "from tradeoffs.errors import InputError\nimport tradeoffs.training\n",  # a circle
+    "tradeoffs/model/training.py": "def late():\n    from tradeoffs.model.text import tokenize\n",
+    "tradeoffs/model/__init__.py": "",
+    "tradeoffs/model/text.py": "from tradeoffs.errors import InputError\nimport tradeoffs.model.training\n",  # a circle
     "tradeoffs/errors.py": "class InputError(ValueError): pass\n",
     "tradeoffs/data/__init__.py": "",
     "tradeoffs/data/images.py": "",
@@ -21,32 +20,47 @@ TREE = {
     "tradeoffs/unused.py": "",
 }
 USED = {
-    "train.py": {"train.py", "tradeoffs/training.py", "tradeoffs/models/text.py", "tradeoffs/errors.py"},
-    "draw.py": {"draw.py", "tradeoffs/data/__init__.py", "tradeoffs/data/images.py", "tradeoffs/data/tables.py"},
+    "model/train.py": {
+        "workflow_scripts/model/train.py",
+        "tradeoffs/model/training.py",
+        "tradeoffs/model/text.py",
+        "tradeoffs/errors.py",
+    },
+    "sampling/draw.py": {
+        "workflow_scripts/sampling/draw.py",
+        "tradeoffs/data/__init__.py",
+        "tradeoffs/data/images.py",
+        "tradeoffs/data/tables.py",
+    },
 }
 
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    scripts = tmp_path / "workflow_scripts"
+    root = tmp_path / "project"
     for name, content in TREE.items():
-        (scripts / name).parent.mkdir(parents=True, exist_ok=True)
-        (scripts / name).write_text(content)
-    monkeypatch.setattr(provenance, "SCRIPTS", scripts)
-    return scripts
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    move_to(root, monkeypatch)
+    return root
+
+
+def move_to(root, monkeypatch):
+    monkeypatch.setattr(code, "ROOT", root)
+    monkeypatch.setattr(code, "SCRIPTS", root / "workflow_scripts")
 
 
 def digest(script):
-    provenance.code_digest.cache_clear()
-    provenance._imported_files.cache_clear()
-    return provenance.code_digest(script)
+    code.code_digest.cache_clear()
+    code._imported_files.cache_clear()
+    return code.code_digest(script)
 
 
 @pytest.fixture(autouse=True)
 def _forget_temporary_trees():
     yield
-    provenance.code_digest.cache_clear()
-    provenance._imported_files.cache_clear()
+    code.code_digest.cache_clear()
+    code._imported_files.cache_clear()
 
 
 @pytest.mark.parametrize("script", USED)
@@ -65,14 +79,14 @@ def test_digest_changes_with_the_code_in_use_and_only_then(tree, script):
 
 
 def test_digest_does_not_depend_on_the_place(tree, tmp_path, monkeypatch):
-    before = digest("train.py")
-    monkeypatch.setattr(provenance, "SCRIPTS", tree.rename(tmp_path / "elsewhere"))
-    assert digest("train.py") == before
+    before = digest("model/train.py")
+    move_to(tree.rename(tmp_path / "elsewhere"), monkeypatch)
+    assert digest("model/train.py") == before
 
 
 def test_no_import_escapes_the_digest():
     """Relative and computed imports would."""
-    for file in Path(provenance.SCRIPTS).rglob("*.py"):
+    for file in [*code.SCRIPTS.rglob("*.py"), *(code.ROOT / code.PACKAGE).rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file}: relative import"
             assert not (isinstance(node, ast.Name) and node.id in ("__import__", "importlib")), (
@@ -85,7 +99,7 @@ def test_the_json_beside_a_table_has_config_seeds_commit_counts_and_versions(tmp
     config = {"seeds": [0, 1], "base": {"source": "folder"}}
     seeds = {"frozen": [0, 1], "pretrained": [0]}
     for name in ("1.json", "2.json"):
-        provenance.write_sidecar(tmp_path / name, config, seeds, {"images_counts": {"read": 5, "kept": 4}})
+        code.write_sidecar(tmp_path / name, config, seeds, {"images_counts": {"read": 5, "kept": 4}})
     content = json.loads((tmp_path / "1.json").read_text())
     assert content["config"] == config and content["commit"] == "abc"
     assert content["seeds"] == seeds

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
-from tradeoffs.heatmaps import TokenHeatMaps
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED, Protocol
 
 EFFUSION = ("pleural", "effusion", "effusions")

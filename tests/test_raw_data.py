@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from project import PROJECT, copy_project, rules_to_run, snakemake
 
-from tradeoffs.data.phantom_coco import write_phantom_coco
-from tradeoffs.data.phantom_files import write_phantoms
+from tradeoffs.demo.phantom_coco import write_phantom_coco
+from tradeoffs.demo.phantom_files import write_phantoms
 from tradeoffs.files import sha256
-from tradeoffs.provenance import SCRIPTS, files_of
+from tradeoffs.provenance.code import ROOT, files_of
 
 pytestmark = pytest.mark.xdist_group("raw data")
 
@@ -95,9 +95,9 @@ def test_a_figure_with_images_of_mimic_says_not_to_share_it(on_files):
 
 
 def test_every_figure_with_images_has_that_note():
-    pictures = SCRIPTS / "tradeoffs" / "paper" / "pictures.py"
+    pictures = ROOT / "tradeoffs" / "paper" / "pictures.py"
     rules = re.split("^rule ", (PROJECT / "rules" / "paper.smk").read_text(), flags=re.M)
-    scripts = {rule: re.findall(r'"../workflow_scripts/(.+)"', rule) for rule in rules}
+    scripts = {rule: re.findall(r'/workflow_scripts/(.+)"', rule) for rule in rules}
     of_images = [rule for rule, found in scripts.items() if any(pictures in files_of(script) for script in found)]
     assert {rule.partition(":")[0] for rule in of_images} == {"overlays", "samples_figure", "data_sheet"}
     assert all("note=lambda wildcards: IMAGE_NOTES[wildcards.dataset]," in rule for rule in of_images)

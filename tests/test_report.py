@@ -21,7 +21,7 @@ from tradeoffs.paper.report import (
     times_block,
 )
 from tradeoffs.paper.results import read_differences
-from tradeoffs.provenance import write_sidecar
+from tradeoffs.provenance.code import write_sidecar
 
 TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"}
 

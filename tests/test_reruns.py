@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from project import EXECUTED, PROJECT, rules_of, rules_to_run, snakemake
 
-from tradeoffs import config, provenance
+from tradeoffs.config.faults import _leaves
+from tradeoffs.config.layers import _merge
+from tradeoffs.provenance.code import PACKAGE, ROOT, SCRIPTS, files_of
 
 pytestmark = pytest.mark.xdist_group("workflow")
 Runs = dict[str, tuple[int, str]]  # exit code and output by name
@@ -186,7 +188,7 @@ def arguments(key: str, value: object) -> list[str]:
     nested = value
     for part in reversed(key.replace("<name>", "sentences_learnable").split(".")):
         nested = {part: nested}
-    nested = config._merge(NEEDED_WITH.get(key, {}), nested)
+    nested = _merge(NEEDED_WITH.get(key, {}), nested)
     if key == "variants.<name>.finetune":  # a base that is learnable has no meaning
         nested["variants"]["sentences_learnable"]["text_encoder"] = "frozen"
     return [
@@ -220,7 +222,7 @@ def changed_keys(finished) -> Runs:
 
 
 def test_every_key_of_the_schema_is_tested():
-    assert {key for key, _, _ in config._leaves()} == set(KEYS) | ANOTHER_RUN
+    assert {key for key, _, _ in _leaves()} == set(KEYS) | ANOTHER_RUN
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -234,20 +236,21 @@ def test_a_changed_key_runs_exactly_the_rules_that_read_it(changed_keys, key):
 
 
 def scripts_by_file() -> dict[str, frozenset[str]]:
-    """The scripts of the workflow that use each Python file, by its path below workflow_scripts."""
+    """The scripts of the workflow that use each Python file, by its path in the project."""
     users = defaultdict(set)
-    for script in provenance.SCRIPTS.glob("*.py"):
-        for file in provenance.files_of(script.name):
-            users[file.relative_to(provenance.SCRIPTS).as_posix()].add(script.name)
-    files = (file.relative_to(provenance.SCRIPTS).as_posix() for file in provenance.SCRIPTS.rglob("*.py"))
-    return {file: frozenset(users[file]) for file in files}
+    for path in SCRIPTS.rglob("*.py"):
+        script = path.relative_to(SCRIPTS).as_posix()
+        for file in files_of(script):
+            users[file.relative_to(ROOT).as_posix()].add(script)
+    files = [*SCRIPTS.rglob("*.py"), *(ROOT / PACKAGE).rglob("*.py")]
+    return {file: frozenset(users[file]) for file in (path.relative_to(ROOT).as_posix() for path in files)}
 
 
 FILES_BY_SCRIPTS: dict[frozenset[str], list[str]] = defaultdict(list)
 for _file, _scripts in scripts_by_file().items():
     FILES_BY_SCRIPTS[_scripts].append(_file)
 CODE_GROUPS = {files[0]: (scripts, files) for scripts, files in FILES_BY_SCRIPTS.items()}
-CODE_GROUPS["template"] = frozenset({"report.py"}), ["tradeoffs/paper/report.html.j2"]
+CODE_GROUPS["template"] = frozenset({"paper/report.py"}), ["tradeoffs/paper/report.html.j2"]
 
 
 def edges_of(graph: str) -> set[tuple[str, str]]:
@@ -272,7 +275,7 @@ def changed_files(finished, tmp_path_factory) -> Runs:
             shutil.copytree(PROJECT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copyfile(PROJECT / "Snakefile", clone / "Snakefile")
         for file in files:
-            with (clone / "workflow_scripts" / file).open("a") as code:
+            with (clone / file).open("a") as code:
                 code.write("# changed\n")
         runs[name] = ["--snakefile", str(clone / "Snakefile"), "--cores", "2", "--config", "preset=smoke"]
     return dry_runs(finished, runs)
@@ -281,10 +284,10 @@ def changed_files(finished, tmp_path_factory) -> Runs:
 def scripts_of_rules() -> dict[str, str]:
     """The script of each rule; the digest among its params must be that script's."""
     scripts, heirs = {}, {}
-    for file in (PROJECT / "rules").glob("*.smk"):
+    for file in (PROJECT / "rules").rglob("*.smk"):
         for block in re.split(r"^\s*(?:use )?rule ", file.read_text(), flags=re.M)[1:]:
             name, heir = re.match(r"(\w+)(?: as (\w+))?", block).groups()
-            found = re.findall(r'"../workflow_scripts/(\w+\.py)"', block)
+            found = re.findall(r'/workflow_scripts/(\w+/\w+\.py)"', block)
             assert re.findall(r'code=code_digest\("(.*)"\)', block) == found, name
             if heir:
                 heirs[heir] = name
@@ -309,12 +312,12 @@ def test_changed_code_runs_exactly_its_users(changed_files, rule_graph, name):
 
 TABLES_AND_CHARTS = TABLES | IN_VARIANTS_ORDER
 CODE = {  # some by hand
-    "tradeoffs/training.py": FINE_TUNED,
-    "tradeoffs/attention.py": ATTENDED,
+    "tradeoffs/model/training.py": FINE_TUNED,
+    "tradeoffs/attention/capture.py": ATTENDED,
     "tradeoffs/evaluation/fidelity.py": FIDELITY - {"category_table", "table2", "table7", "differences_table"},
     "tradeoffs/paper/tables.py": TABLES,
     "tradeoffs/paper/report.py": {"report", "provenance", "all"},
-    "tradeoffs/config.py": set(),
+    "tradeoffs/config/schema.py": set(),
 }
 
 

@@ -18,9 +18,9 @@ from accelerate.state import AcceleratorState
 from small_training import IDS, SETTINGS, same
 
 from tradeoffs.errors import Stopped
-from tradeoffs.models.checkpoints import load
-from tradeoffs.resuming import RunFolder, retire
-from tradeoffs.training import Pairs, fine_tune
+from tradeoffs.jobs.resuming import RunFolder, retire
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.training import Pairs, fine_tune
 
 SIX_STEPS = replace(
     SETTINGS,

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 
 from tradeoffs.errors import InputError
-from tradeoffs.models.checkpoints import load, noise_schedule
+from tradeoffs.model.checkpoints import load, noise_schedule
 from tradeoffs.randomness import normal
 from tradeoffs.sampling import draw_samples, sample_list, sampler
 

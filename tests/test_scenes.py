@@ -3,7 +3,7 @@ import re
 import numpy as np
 
 from tradeoffs.data.findings import QUERY_WORDS
-from tradeoffs.data.scenes import GROUNDS, THINGS, draw_scene
+from tradeoffs.demo.scenes import GROUNDS, THINGS, draw_scene
 
 SCENES = [draw_scene(key, 64) for key in range(60)]
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-import tradeoffs.attention
+import tradeoffs.attention.capture
 import tradeoffs.sampling
+from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.data.tables import read_samples, write_table
-from tradeoffs.heatmaps import load_heat_maps
-from tradeoffs.models.latents import Latents, save_latents
+from tradeoffs.jobs.shards import Unfinished, rows_of_shard
+from tradeoffs.model.latents import Latents, save_latents
 from tradeoffs.randomness import normal
-from tradeoffs.shards import Unfinished, rows_of_shard
 
 SHARDS = [1, 2, 3, 5]  # more than there are batches, too
 
@@ -261,11 +261,11 @@ def test_heat_maps_are_the_same_bits_for_any_number_of_shards(dump):
 
 def test_a_killed_dump_goes_on_with_its_unfinished_group(dump, monkeypatch):
     whole = dump(1)
-    original = tradeoffs.attention.token_heat_maps
-    monkeypatch.setattr(tradeoffs.attention, "token_heat_maps", killed_after(3, original))
+    original = tradeoffs.attention.capture.token_heat_maps
+    monkeypatch.setattr(tradeoffs.attention.capture, "token_heat_maps", killed_after(3, original))
     with pytest.raises(KeyboardInterrupt):
         dump(1)
     again, given = counting(original)
-    monkeypatch.setattr(tradeoffs.attention, "token_heat_maps", again)
+    monkeypatch.setattr(tradeoffs.attention.capture, "token_heat_maps", again)
     assert_same_maps(dump(1), whole)
     assert [m.id for m in given] == ["c-1", "d-1", "e-1", "b-1", "a", "b", "c", "e", "a"]

@@ -9,9 +9,9 @@ from ldm_checkpoints import assert_same_outputs, checkpoint, small
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
-from tradeoffs.models import sources
-from tradeoffs.models.checkpoints import load
-from tradeoffs.models.sources import download, materialise_base
+from tradeoffs.model import sources
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.sources import download, materialise_base
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tradeoffs.evaluation.metrics import METRICS
 from tradeoffs.evaluation.statistics import paired_differences, summarise
+from tradeoffs.metrics import METRICS
 
 
 def scores(rows, variant="frozen", text="phrase", protocol="corrected", **columns):

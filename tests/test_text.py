@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from tradeoffs.models.text import CachedTextEncoder, TextEncoder, count_too_long, tokenize
+from tradeoffs.model.text import CachedTextEncoder, TextEncoder, count_too_long, tokenize
 
 TEXTS = ["left pleural effusion", "mild edema", ""]
 

@@ -18,13 +18,12 @@ from diffusers.models.resnet import ResnetBlock2D
 from small_training import IDS, SETTINGS, TEXTS, any_text, interrupt_at, own_text, same, weights
 from transformers.models.clip.modeling_clip import CLIPMLP
 
-from tradeoffs import training
-from tradeoffs.config import Config
+from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError, Stopped
-from tradeoffs.models.checkpoints import load
-from tradeoffs.randomness import normal
-from tradeoffs.resuming import RunFolder
-from tradeoffs.training import (
+from tradeoffs.jobs.resuming import RunFolder
+from tradeoffs.model import training
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.training import (
     Batch,
     Pairs,
     TrainingSettings,
@@ -36,6 +35,7 @@ from tradeoffs.training import (
     rows_of_step,
     texts_of_batch,
 )
+from tradeoffs.randomness import normal
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ import torch
 from encoders import save_encoder
 from small_training import IDS, SETTINGS, interrupt_at, own_text, same, weights
 
-from tradeoffs.models.checkpoints import load, with_encoder
-from tradeoffs.models.lora import merged, with_adapters
-from tradeoffs.resuming import RunFolder
-from tradeoffs.training import Pairs, fine_tune
+from tradeoffs.jobs.resuming import RunFolder
+from tradeoffs.model.checkpoints import load, with_encoder
+from tradeoffs.model.lora import merged, with_adapters
+from tradeoffs.model.training import Pairs, fine_tune
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from tradeoffs import records
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
-from tradeoffs.jobs import job
-from tradeoffs.provenance import code_digest
-from tradeoffs.verification import changed_files, join, lineage, made_again, records_of
+from tradeoffs.jobs.job import job
+from tradeoffs.provenance import records
+from tradeoffs.provenance.code import code_digest
+from tradeoffs.provenance.verification import changed_files, join, lineage, made_again, records_of
 
 
 def git(folder, *command):
@@ -158,7 +158,7 @@ def summary(tmp_path, monkeypatch, run_script):
         columns=["variant", "protocol", "text", "subject_id", "category", "excluded", "named", "auc_roc"],
     )
     scores.to_csv("scores.csv", index=False)
-    params = {"draws": 20, "code": code_digest("summarise_localisation.py")}
+    params = {"draws": 20, "code": code_digest("evaluation/summarise_localisation.py")}
     run_script(
         "summarise_localisation", input={"scores": ["scores.csv"]}, output={"summary": "summary.csv"}, params=params
     )

@@ -1,0 +1,28 @@
+# The demo's results among the documents; for those who change the project.
+if DEMO:  # figures of credentialed data must not get among the documents
+
+    rule demo_docs:
+        """Shows the demo's results in docs/demo, for the README; for those who change the project."""
+        input:
+            **{name: files for name, files in rules.report.input.items() if name not in ("scores", "counts")},
+        output:
+            folder=directory("docs/demo"),
+        log:
+            f"{LOGS}/paper/demo_docs.log",
+        benchmark:
+            f"{BENCHMARKS}/paper/demo_docs.tsv"
+        conda:
+            ENVIRONMENT
+        resources:
+            mem_mb=growing(2000),
+            runtime=growing(20),
+        params:
+            summaries=summaries(MAIN),
+            fidelity=repeats(MAIN),
+            differences=pairs_of_variants(),
+            benchmarks=BENCHMARKS,
+            datasets=TITLES,
+            note=NOTE,
+            code=code_digest("upkeep/show_demo.py"),
+        script:
+            "../../workflow_scripts/upkeep/show_demo.py"

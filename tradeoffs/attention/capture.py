@@ -1,0 +1,219 @@
+"""Cross-attention capture, and token heat maps on real images by streaming sums.
+
+The paper's heat maps come from an in-painting run whose mask is all ones: at every step the latent is replaced by a
+noised version of the real image's latent. So nothing flows from one step to the next. A step is one U-Net pass on
+x_t = sqrt(abar_t) z0 + sqrt(1 - abar_t) eps, the steps that are averaged away need not run, and (image, step) pairs
+can be batched freely. Only running sums are kept, so memory grows neither with steps nor with layers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch.nn import functional
+from tqdm import tqdm
+
+from tradeoffs.attention.heat_maps import TokenHeatMaps
+from tradeoffs.jobs.devices import autocast
+from tradeoffs.model.checkpoints import LatentDiffusion
+from tradeoffs.model.text import CachedTextEncoder, Tokens, tokenize
+from tradeoffs.model.timesteps import evenly_spaced_steps
+from tradeoffs.randomness import normal
+
+
+class AttentionSums:
+    """Per-token sums of cross-attention probabilities over layers and steps, for a group of images.
+
+    Layers of one resolution share a sum, so that each is brought to latent size only once.
+    """
+
+    def __init__(self, images: int, tokens: int, size: tuple[int, int]):
+        self.images, self.tokens, self.size = images, tokens, size
+        self.sums: dict[int, torch.Tensor] = {}
+        self.rows = torch.empty(0, dtype=torch.long)  # which image of the group each row of the current batch is
+
+    def add(self, layer: str, probabilities: torch.Tensor) -> None:
+        """Adds one layer's probabilities, float32 (batch, heads, h*w, L)."""
+        maps = probabilities[..., : self.tokens].mean(1)
+        if maps.shape[1] not in self.sums:
+            self.sums[maps.shape[1]] = maps.new_zeros(self.images, *maps.shape[1:])
+        self.sums[maps.shape[1]].index_add_(0, self.rows.to(maps.device), maps)
+
+    def mean(self, layers: int, steps: int) -> torch.Tensor:
+        """Mean over layers and steps, each with equal weight: (images, tokens, H, W), by nearest repetition."""
+        height, width = self.size
+        total = torch.zeros(self.images, self.tokens, height, width)
+        for pixels, maps in self.sums.items():
+            maps = maps.transpose(1, 2).unflatten(2, _map_size(pixels, self.size)).cpu()
+            total += functional.interpolate(maps, size=self.size, mode="nearest")
+        return total / (layers * steps)
+
+
+class _Recorder:
+    """Attention processor that hands on its softmax, taken in float32 (docs/differences.md, row 14)."""
+
+    def __init__(self, layer: str, record: Callable[[str, torch.Tensor], None]):
+        self.layer, self.record = layer, record
+
+    def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
+        heads = (attn.heads, -1)
+        query = attn.to_q(hidden_states).unflatten(-1, heads).transpose(1, 2)
+        key = attn.to_k(encoder_hidden_states).unflatten(-1, heads).permute(0, 2, 3, 1)
+        value = attn.to_v(encoder_hidden_states).unflatten(-1, heads).transpose(1, 2)
+        with torch.autocast(query.device.type, enabled=False):
+            probabilities = (query.float() @ key.float() * attn.scale).softmax(-1)
+        self.record(self.layer, probabilities)
+        attended = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        return attn.to_out[1](attn.to_out[0](attended)) / attn.rescale_output_factor
+
+
+def cross_attention_layers(unet: UNet2DConditionModel) -> list[str]:
+    """Names of the U-Net's cross-attention processors."""
+    return [name for name in unet.attn_processors if ".attn2." in name]
+
+
+@contextmanager
+def captured_cross_attention(unet: UNet2DConditionModel, record: Callable[[str, torch.Tensor], None]) -> Iterator[None]:
+    """Within the block, `record` gets each cross-attention layer's name and probabilities, float32 (batch, heads, h*w,
+    L); the U-Net is as before afterwards."""
+    before = unet.attn_processors
+    unet.set_attn_processor({name: _Recorder(name, record) if ".attn2." in name else p for name, p in before.items()})
+    try:
+        yield
+    finally:
+        unet.set_attn_processor(before)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One heat-map dump: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w)."""
+
+    id: str
+    sample_id: str
+    text: str
+    latent: torch.Tensor
+
+
+def queries_at_once(keep: int, batch_size: int) -> int:
+    """How many queries share U-Net passes, given steps per query and (image, step) pairs per pass."""
+    return max(1, batch_size // keep)
+
+
+@torch.no_grad()
+def token_heat_maps(
+    model: LatentDiffusion,
+    queries: Sequence[Query],
+    seed: int,
+    steps: int,
+    keep: int,
+    batch_size: int,
+    precision: str = "fp32",
+) -> Iterator[TokenHeatMaps]:
+    """Yields the heat maps of every token of each query's text on its image (original: `compute_masks`, as a running
+    mean), in order.
+
+    batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1). Each
+    `queries_at_once` queries are computed together, so the same group gives the same bits.
+    precision: of autocast, fp32, fp16 or bf16, for the text encoder too, as in fine-tuning; probabilities and sums are
+    float32 (row 14)
+    Raises InputError if the device does not have it.
+    """
+    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
+    encoder = CachedTextEncoder(*model.text_side)
+    group_size = queries_at_once(keep, batch_size)
+    progress = tqdm(total=len(queries) * keep, desc="heat maps", unit="step")
+    for start in range(0, len(queries), group_size):
+        group = queries[start : start + group_size]
+        tokens = [tokenize(model.tokenizer, query.text) for query in group]
+        context = _context(encoder, [query.text for query in group], precision)
+        columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
+        sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
+        pairs = [(row, time) for row in range(len(group)) for time in times]
+        with captured_cross_attention(model.unet, sums.add):
+            for first in range(0, len(pairs), batch_size):
+                batch = pairs[first : first + batch_size]
+                sums.rows = torch.tensor([row for row, _ in batch])
+                of_batch = [(group[row], time) for row, time in batch]
+                _forward(model, of_batch, context[sums.rows.to(context.device)], seed, precision)
+                progress.update(len(batch))
+        heat = sums.mean(len(cross_attention_layers(model.unet)), len(times))
+        for query, of_query, maps in zip(group, tokens, heat, strict=True):
+            yield _select(query, of_query, maps)
+    progress.close()
+
+
+@torch.no_grad()
+def layer_maps(
+    model: LatentDiffusion,
+    queries: Sequence[Query],
+    weights: Sequence[np.ndarray],
+    seed: int,
+    steps: int,
+    batch_size: int,
+    precision: str = "fp32",
+) -> Iterator[tuple[int, int, str, np.ndarray]]:
+    """Each layer's map of each query at each of `steps` evenly spaced time steps, before any mean over them.
+
+    weights: for each query, how much each token of its text counts, (k,) with sum 1
+    Yields the query's place in `queries`, the time, the layer's name and its map (h, w) at the layer's own size.
+    Queries, noise, steps and precision are those of `token_heat_maps`.
+    """
+    times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-steps:]
+    encoder = CachedTextEncoder(*model.text_side)
+    columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
+    for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):
+        columns[row, tokenize(model.tokenizer, query.text).positions] = of_tokens
+    pairs = [(row, time) for row in range(len(queries)) for time in times]
+    for first in tqdm(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
+        batch = pairs[first : first + batch_size]
+        layers: dict[str, torch.Tensor] = {}
+
+        def keep(name: str, probabilities: torch.Tensor, layers: dict[str, torch.Tensor] = layers) -> None:
+            layers[name] = probabilities.mean(1)
+
+        with captured_cross_attention(model.unet, keep):
+            context = _context(encoder, [queries[row].text for row, _ in batch], precision)
+            _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
+        for name, probabilities in layers.items():
+            height, width = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
+            for (row, time), of_image in zip(batch, probabilities.cpu(), strict=True):
+                yield row, time, name, (of_image @ torch.from_numpy(columns[row])).view(height, width).numpy()
+
+
+def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a layer with so many pixels: the latent's, halved (rounding up) some times."""
+    height, width = latent
+    while height * width > pixels:
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
+
+
+def _context(encoder: CachedTextEncoder, texts: Sequence[str], precision: str) -> torch.Tensor:
+    with autocast("heat_maps.precision", precision):
+        return encoder(texts)
+
+
+def _forward(
+    model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int, precision: str
+) -> None:
+    """One U-Net pass over (query, time) pairs; its output is of no use here."""
+    noisy = torch.stack([_noised(model, query, time, seed) for query, time in pairs])
+    device = model.unet.device
+    times = torch.tensor([time for _, time in pairs], device=device)
+    with autocast("heat_maps.precision", precision):
+        model.unet(noisy.to(device), times, context)
+
+
+def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
+    noise = normal(tuple(query.latent.shape), seed, query.sample_id, time)
+    return model.schedule.add_noise(query.latent[None], noise[None], torch.tensor([time]))[0]
+
+
+def _select(query: Query, tokens: Tokens, heat: torch.Tensor) -> TokenHeatMaps:
+    return TokenHeatMaps(
+        query.id, query.text, tokens.strings, tokens.spans, heat[tokens.positions].numpy(), tokens.truncated_at
+    )

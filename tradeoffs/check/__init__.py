@@ -1,0 +1,1 @@
+"""What is there before a run, and what the run will cost."""

@@ -1,0 +1,213 @@
+"""What a run will read and make, told before it starts: numbers of images, texts and passes, disk space, and times.
+
+docs/paper-scale.md has the same arithmetic in words.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tradeoffs.config.schema import Config, Sampling
+from tradeoffs.data import coco, mimic
+from tradeoffs.data.mscxr import read_mscxr
+from tradeoffs.data.sets import GROUNDED, POPULATION
+from tradeoffs.model.timesteps import evenly_spaced_steps
+
+SD2_PARAMETERS = 1_289_952_427  # Stable Diffusion v2: U-Net, text encoder, autoencoder
+TRAIN_STEPS = 1000  # of its noise schedule
+FLOAT = 4  # bytes
+CHANNELS, SHRINKAGE = 4, 8  # of latents against images
+BACK_TOO = "images forth and back"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Images of one data set by split, phrases with boxes (cxr only), and where they were counted."""
+
+    images: dict[str, int]
+    phrases: int
+    source: str
+
+    def heat_maps(self, dataset: str, final: bool) -> int:
+        """Heat maps of one model at most: of phrases or captions; of a final one, impressions and wrong prompts too."""
+        images = self.images.get(GROUNDED[dataset], 0)
+        texts = [self.phrases, images] if dataset == "cxr" else [images]
+        return 2 * sum(texts) if final else texts[0]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The jobs of one rule on one data set: how many models, units of work in all, units by benchmark file, and GPUs a
+    job."""
+
+    rule: str
+    dataset: str
+    models: int
+    units: int
+    unit: str
+    measured: Mapping[Path, float]
+    gpus: int
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of all jobs, one after the other, at the rate of those that have finished; None without one."""
+        rate = seconds_a_unit(self)
+        return None if rate is None else rate * self.units / 3600
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Hours times GPUs of a job; None where nothing is measured, 0 where no GPU is asked for."""
+        if not self.gpus:
+            return 0.0
+        return None if self.hours is None else self.hours * self.gpus
+
+
+def count(config: Config, dataset: str, run: Path) -> Numbers:
+    """The numbers of one data set: from the run's prepared tables if there are, else from the raw CSV and JSON files
+    (reports and images are not opened, so these are upper bounds), else from the phantoms' configuration.
+
+    run: the run's folder. Raises InputError for raw files that are not as they should be.
+    """
+    tables = run / "data" / dataset
+    if (tables / "images.csv").is_file() and (tables / "grounding.csv").is_file():
+        images = pd.read_csv(tables / "images.csv", usecols=["split"], dtype=str)["split"].value_counts()
+        phrases = len(pd.read_csv(tables / "grounding.csv", usecols=["phrase_id"])) if dataset == "cxr" else 0
+        return Numbers(images.to_dict(), phrases, "prepared tables of the run")
+    data, drawn = config.data, config.data.phantoms
+    if data.source == "phantoms" and dataset == "coco":
+        return Numbers({"train": drawn.coco_train, "test": drawn.coco_val}, 0, "configuration")
+    if data.source == "phantoms":
+        images_of = {"train": drawn.train, "val": drawn.val, "p19": drawn.p19, "mscxr": drawn.mscxr}
+        return Numbers(images_of, drawn.mscxr, "configuration; at least one phrase an image")
+    if dataset == "coco":
+        assert data.coco is not None, "missing_paths has told"
+        return Numbers(coco.count_images(data.coco, data.coco_prepared), 0, "annotation files, images not opened")
+    assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
+    listed, _ = mimic.list_images(
+        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared
+    )
+    phrases = len(read_mscxr(data.ms_cxr).drop_duplicates(["dicom_id", "label_text", "category_name"]))
+    return Numbers(listed["split"].value_counts().to_dict(), phrases, "CSV files, reports and images not opened")
+
+
+def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator[Work]:
+    """The jobs that run a model, data set by data set. run: the run's folder, for the benchmarks of finished jobs."""
+    sampling, ms_ssim, maps = config.sampling, config.evaluation.ms_ssim, config.heat_maps
+    samples = sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
+    passes = samples * _passes(sampling)
+    benchmarks = run / "benchmarks"
+    for dataset, of_data in numbers.items():
+        final, tuned, on_the_way, shown = models(config, dataset)
+        training = config.training_of(dataset)
+        gpus = config.resources.gpus
+        measured: dict[Path, float] = {}
+        encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", GROUNDED[dataset])}
+        for subset, images in encoded.items():
+            files = (benchmarks / "model" / dataset / "latents").glob(f"{subset}_*.tsv")
+            measured |= dict.fromkeys(files, images / config.latents.shards)
+        yield Work("latents", dataset, 1, sum(encoded.values()), "images", measured, gpus)
+        trained = training["steps"] * training["batch_size"]
+        files = (benchmarks / "model" / dataset).glob("*/seed*/finetune.tsv")
+        measured = dict.fromkeys(files, trained)
+        yield Work("finetune", dataset, tuned, tuned * trained, BACK_TOO, measured, config.training_gpus)
+        measured = {}
+        total = 0
+        for checkpoint, number in (("final", final), ("step*", on_the_way)):
+            of_model = of_data.heat_maps(dataset, checkpoint == "final") * maps.keep
+            total += number * of_model
+            files = (benchmarks / "attention" / dataset).glob(f"*/seed*/{checkpoint}/heat_maps_*.tsv")
+            measured |= dict.fromkeys(files, of_model / maps.shards)
+        yield Work("heat_maps", dataset, final + on_the_way, total, "U-Net passes at most", measured, gpus)
+        profile = maps.profile_samples * maps.steps
+        files = (benchmarks / "attention" / dataset).glob("*/seed*/final/attention_profile.tsv")
+        measured = dict.fromkeys(files, profile)
+        yield Work("attention_profile", dataset, shown, shown * profile, "U-Net passes", measured, gpus)
+        files = (benchmarks / "sampling" / dataset).glob("*/seed*/*/samples_*.tsv")
+        measured = dict.fromkeys(files, passes / sampling.shards)
+        drawn = final + on_the_way
+        yield Work("samples", dataset, drawn, drawn * passes, "U-Net passes", measured, gpus)
+        yield from _scoring(config, dataset, of_data, drawn, benchmarks / "evaluation" / dataset)
+
+
+def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchmarks: Path) -> Iterator[Work]:
+    """The jobs that score samples: the classifier, the features of real images and those of the samples."""
+    gpus, extractors = config.resources.gpus, config.extractors_of(dataset)
+    if extractors.get("domain") == "findings_classifier":
+        trained = config.classifier.epochs * numbers.images.get("train", 0)
+        measured = dict.fromkeys(benchmarks.glob("classifier.tsv"), trained)
+        yield Work("classifier", dataset, 1, trained, f"{BACK_TOO} at most", measured, gpus)
+    real = len(extractors) * min(config.evaluation.real_images, numbers.images.get(POPULATION[dataset], 0))
+    measured = dict.fromkeys(benchmarks.glob("real_features.tsv"), real)
+    yield Work("real_features", dataset, 1, real, "images through a network", measured, gpus)
+    scored = len(extractors) * config.sampling.images
+    measured = dict.fromkeys(benchmarks.glob("*/seed*/*/fidelity.tsv"), scored)
+    yield Work("fidelity", dataset, models, models * scored, "images through a network", measured, gpus)
+
+
+def _passes(sampling: Sampling) -> int:
+    """U-Net passes a sample; guidance takes two where else one would do."""
+    steps = sampling.steps
+    if sampling.scheduler != "dpm":
+        steps = len(evenly_spaced_steps(TRAIN_STEPS, steps)) + (sampling.scheduler == "plms")  # its first step: two
+    return steps * (2 if sampling.guidance > 1 else 1)
+
+
+def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
+    """Numbers of models of one data set: final ones, those of them that are fine-tuned, those kept and scored on the
+    way, and those with an attention profile."""
+    seeds = {name: len(config.seeds_of(name)) for name in config.variants_of(dataset)}
+    main = config.main_variants_of(dataset)
+    milestones = len(config.training_of(dataset)["milestones"])
+    tuned = sum(seeds[name] for name in seeds if config.has_training(name))
+    on_the_way = sum(seeds[name] for name in main if config.has_training(name)) * milestones
+    return sum(seeds.values()), tuned, on_the_way, len(main)
+
+
+def seconds_a_unit(work: Work) -> float | None:
+    """Seconds a unit in the finished jobs of this run; None without one.
+
+    A job that was stopped and resumed counts with its last part only, so such a rate is too low.
+    """
+    times = {path: pd.read_csv(path, sep="\t")["s"].sum() for path in work.measured}
+    return sum(times.values()) / sum(work.measured.values()) if times else None
+
+
+def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dict[str, float]:
+    """Bytes of what the run will keep, by what it is. parameters: of the base model (see `parameters_of`)."""
+    side = config.image.resolution
+    latent = CHANNELS * (side // SHRINKAGE) ** 2 * FLOAT
+    ms_ssim = config.evaluation.ms_ssim
+    samples = config.sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
+    encoded = folders = drawn = texts = 0
+    for dataset, of_data in numbers.items():
+        final, tuned, on_the_way, _ = models(config, dataset)
+        encoded += of_data.images.get("train", 0) + of_data.images.get(GROUNDED[dataset], 0)
+        averages = config.training.ema_decay is not None
+        folders += tuned * (1 + len(config.training_of(dataset)["milestones"]) + averages)
+        drawn += final + on_the_way
+        texts += final * of_data.heat_maps(dataset, True) + on_the_way * of_data.heat_maps(dataset, False)
+    return {
+        "latents (mean and standard deviation)": encoded * 2 * latent,
+        f"base model and {folders} fine-tuned ones, float32": (1 + folders) * parameters * FLOAT,
+        "checkpoint of each fine-tuning while it runs, at most": parameters * FLOAT * 3 * 2,
+        f"{drawn * samples} samples as PNG, at most": drawn * samples * 3 * side**2,
+        f"{texts} heat maps of 20 tokens": texts * 20 * latent / CHANNELS,
+    }
+
+
+def parameters_of(base: str | None) -> tuple[int, str]:
+    """Parameters of the base model and how they are known: counted in a folder, else those of Stable Diffusion v2."""
+    weights = [*Path(base).glob("*/*.safetensors")] if base and Path(base).is_dir() else []
+    if not weights:
+        return SD2_PARAMETERS, "as Stable Diffusion v2"
+    return sum(map(_numbers_in, weights)), f"counted in {base}"
+
+
+def _numbers_in(path: Path) -> int:
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")

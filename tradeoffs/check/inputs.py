@@ -1,0 +1,101 @@
+"""What a configuration points to, opened before a run as the run will open it, so that all that is wrong shows at once.
+
+Images, reports, the outlines of MS-COCO and the weights of a base in a folder are left to the first jobs.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from tradeoffs.config.paths import files_of, folders_of, sources_of
+from tradeoffs.config.schema import Config, Data
+from tradeoffs.data import coco, mimic
+from tradeoffs.data.conditioning import read_sentences
+from tradeoffs.data.mscxr import read_mscxr
+from tradeoffs.data.tables import read_prompts
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation.external import read_external
+from tradeoffs.evaluation.features import Inception
+from tradeoffs.evaluation.xray_densenet import load_xray_densenet
+from tradeoffs.model import ldm
+from tradeoffs.model.checkpoints import check_folder
+from tradeoffs.model.encoders import load_encoder
+from tradeoffs.model.weights import check_headers
+from tradeoffs.packages import package_folder
+
+Reader = Callable[[str], object]
+
+FILE_READERS: dict[str, Sequence[Reader]] = {
+    "data.mimic_prepared": [mimic.read_prepared],
+    "data.coco_prepared": [coco.read_prepared],
+    "data.prompts": [read_prompts],
+    "data.sentences": [read_sentences],
+    "evaluation.extractors.inception": [Inception],
+    "evaluation.extractors.xrv_densenet121_all": [load_xray_densenet],
+}
+MODEL_READERS: dict[tuple[str, str], Sequence[Reader]] = {  # by section and kind of source
+    ("base", "folder"): [check_folder, check_headers],
+    ("base", "file"): [lambda file: ldm.read_model(Path(file))],
+    ("base", "hub"): [],
+    ("encoders", "folder"): [load_encoder],
+    ("encoders", "package"): [lambda source: load_encoder(package_folder(source))],
+    ("encoders", "hub"): [],
+}
+
+
+@dataclass(frozen=True)
+class Given:
+    """Something that the configuration points to: its dotted key, the path or id there, what opens it (nothing where it
+    is only looked for), and what to say of it if nothing is wrong."""
+
+    key: str
+    value: str
+    readers: Sequence[Reader] = ()
+    state: str = "read"
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with it, reader by reader, as dotted key, what is wrong, remedy."""
+        for read in self.readers:
+            try:
+                read(self.value)
+            except InputError as error:
+                yield f"{self.key}: {str(error).removeprefix(f'{self.key}: ')}"
+
+
+def given(config: Config, missing: Collection[str], grounding: pd.DataFrame | None) -> Iterator[Given]:
+    """All that the run reads of the user's.
+
+    missing: keys of what is not there; there is nothing to open
+    grounding: the run's grounding table of cxr, if it is made, with whose ids those of external heat maps are compared
+    """
+    paths = {f"data.{key}": folder for key, folder in folders_of(config.data).items() if folder} | files_of(config)
+    for key, path in paths.items():
+        if key in missing:
+            yield Given(key, path, state="missing")
+        elif key.startswith("external."):
+            yield Given(key, path, [partial(read_external, grounding=grounding)])
+        else:
+            readers = _table_readers(config.data) | FILE_READERS
+            yield Given(key, path, readers[key], "read" if readers[key] else "there")
+    for key, (section, kind_of) in sources_of(config).items():
+        if f"{key}.source" in missing:
+            yield Given(f"{key}.source", section.source, state="missing")
+        else:
+            kind = kind_of(section.source)
+            state = "hub id, not looked up" if kind == "hub" else "read"
+            yield Given(f"{key}.source", section.source, MODEL_READERS[key.partition(".")[0], kind], state)
+
+
+def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
+    """What opens the tables in the folders of raw data."""
+    mimic_tables = () if data.mimic_prepared else (mimic.read_metadata, mimic.read_chexpert, mimic.read_split)
+    coco_parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
+    return {
+        "data.mimic_cxr_jpg": mimic_tables,
+        "data.mimic_cxr_reports": (),
+        "data.ms_cxr": (read_mscxr,),
+        "data.coco": [partial(coco.count_listed, part=part) for part in coco_parts],
+    }

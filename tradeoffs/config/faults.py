@@ -1,0 +1,120 @@
+"""What is wrong with a configuration, in words that name the key and the remedy; and the schema in words."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from tradeoffs.config.schema import Config
+from tradeoffs.errors import InputError
+
+
+def input_error(problems: list[str]) -> InputError:
+    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"The configuration has {count}:", *(f"  {problem}" for problem in problems)]
+    lines.append("Keys are set in config/config.yaml or with --config; config/README.md lists them all.")
+    return InputError("\n".join(lines))
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without its bounds and without "or null"."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _type_at(location: Sequence[str | int]) -> Any:
+    """The type that the schema has for a location in the configuration, with its bounds."""
+    found: Any = Config
+    for part in location:
+        bare = _bare(found)
+        if get_origin(bare) is dict:
+            found = get_args(bare)[1]
+        elif get_origin(bare) is list:
+            found = get_args(bare)[0]
+        else:
+            found = bare.model_fields[part].rebuild_annotation()
+    return found
+
+
+def _leaves(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str | None]]:
+    """Every key of the schema that takes a value, as dotted key, default and description."""
+    for name, field in model.model_fields.items():
+        key, bare = prefix + name, _bare(field.annotation)
+        if get_origin(bare) is dict:
+            yield key, field.default, field.description
+            value = _bare(get_args(bare)[1])
+            if issubclass(value, BaseModel):
+                yield from _leaves(value, f"{key}.<name>.")
+        elif isinstance(field.default, BaseModel):
+            yield from _leaves(bare, f"{key}.")
+        else:
+            yield key, field.default, field.description
+
+
+def _expected(annotation: Any) -> str:
+    """Words for the values that a type takes, such as "a whole number >= 1"."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        symbols = {Ge: ">=", Gt: ">", Le: "<=", Lt: "<", MultipleOf: "a multiple of"}
+        bounds = [f"{symbols[type(m)]} {astuple(m)[0]}" for m in arguments if type(m) in symbols]
+        return f"{_expected(arguments[0])} {' and '.join(bounds)}".rstrip()
+    if origin in (Union, UnionType):
+        return f"null or {_expected(arguments[0])}"
+    if origin is Literal:
+        return arguments[0] if len(arguments) == 1 else f"one of {', '.join(arguments)}"
+    if origin is list:
+        return f"a list, each {_expected(arguments[0])}"
+    if origin is dict:
+        value = _bare(arguments[1])
+        return "a section for each name" if issubclass(value, BaseModel) else f"{_expected(arguments[1])} for each name"
+    if issubclass(annotation, BaseModel):
+        return f"a section with the keys {', '.join(annotation.model_fields)}"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[annotation]
+
+
+def explain(problem: Mapping[str, Any]) -> str:
+    """One problem that pydantic found, as "dotted key: what is wrong; remedy"."""
+    location = [part for part in problem["loc"] if part != "[key]"]
+    message = problem["msg"].removeprefix("Value error, ")
+    if not location:
+        return message
+    key = ".".join(map(str, location))
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {_suggestion(location[:-1], location[-1])}"
+    if problem["type"] == "value_error":
+        return f"{key}: {message}"
+    given = problem["input"]
+    # YAML reads `run: 2024` as a number
+    remedy = "; put it in quotes" if problem["type"] == "string_type" and not isinstance(given, (list, dict)) else ""
+    return f"{key}: expected {_expected(_type_at(location))}, given {json.dumps(given, default=str)}{remedy}"
+
+
+def _suggestion(section: Sequence[str], name: str) -> str:
+    """What an unknown key may mean: a like one in its section, the same one elsewhere, or any in its section."""
+    beside = [".".join([*section, known]) for known in _type_at(section).model_fields]
+    similar = difflib.get_close_matches(name, [key.rpartition(".")[2] for key in beside], n=1, cutoff=0.7)
+    if similar:
+        return f"did you mean {'.'.join([*section, *similar])}?"
+    elsewhere = [key for key, _, _ in _leaves() if key.rpartition(".")[2] == name]
+    if elsewhere:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    return f"known here: {', '.join(beside)}"
+
+
+def describe() -> str:
+    """Every key with its values, default and description as a Markdown table; config/README.md holds it."""
+    rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
+    for key, default, description in _leaves():
+        if isinstance(default, dict):
+            default = {name: value.model_dump(exclude_defaults=True) for name, value in default.items()}
+        values = _expected(_type_at(key.split(".")))
+        shown = "needed" if default is PydanticUndefined else f"`{json.dumps(default)}`"
+        rows.append(f"| `{key}` | {values} | {shown} | {description} |")
+    return "\n".join(rows) + "\n"

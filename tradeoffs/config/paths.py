@@ -1,0 +1,149 @@
+"""The folders, files and models that a configuration names: which ones a run needs, and whether they are there."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from tradeoffs.config.faults import input_error
+from tradeoffs.config.schema import Base, Config, Data, Encoder
+from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
+from tradeoffs.errors import InputError
+from tradeoffs.packages import package_folder
+
+
+def _contents(data: Data) -> dict[str, list[str]]:
+    """The folders that a run on files needs, by key, and what is read in them: patterns of tables (see `newest`), and
+    folders of images or reports."""
+    folders = {}
+    if "cxr" in data.sets:
+        folders["mimic_cxr_jpg"] = ["files"] if data.mimic_prepared else [*MIMIC_TABLES.values(), "files"]
+        if not data.mimic_prepared:
+            folders["mimic_cxr_reports"] = ["files"]
+        folders["ms_cxr"] = [MS_CXR_TABLE]
+    if "coco" in data.sets:
+        parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
+        annotations = [coco_annotations(kind, part) for kind in ("captions", "instances") for part in parts]
+        folders["coco"] = [*annotations, "train2017", "val2017"]
+    return folders
+
+
+def raw_tables(data: Data, *keys: str) -> list[str]:
+    """The CSV and JSON files that a run on files reads in the folders of these keys, as far as they are there."""
+    read = {key: contents for key, contents in _contents(data).items() if key in keys and getattr(data, key)}
+    found = [newest(getattr(data, key), pattern) for key, contents in read.items() for pattern in contents]
+    return [str(path) for path in found if path and path.is_file()]
+
+
+def check_paths(config: Config) -> None:
+    """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`)."""
+    problems = missing_paths(config)
+    if problems:
+        raise input_error(problems)
+
+
+def missing_paths(config: Config) -> list[str]:
+    """The folders and files that the run needs and that are not there, as dotted key, what is wrong, remedy.
+
+    Of the raw data, looks only at what `data.source` and `data.sets` need.
+    """
+    problems = []
+    for key, folder in folders_of(config.data).items():
+        problems += _folder_problems(f"data.{key}", folder, _contents(config.data)[key])
+    for key, file in files_of(config).items():
+        if not Path(file).is_file():
+            problems.append(f"{key}: there is no file {file}; correct the path or remove the key")
+    for key, (section, kind_of) in sources_of(config).items():
+        try:
+            if kind_of(section.source) != "hub" and section.revision:
+                problems.append(f"{key}.revision: only a hub id has revisions; remove the key")
+        except InputError as error:
+            problems.append(f"{key}.source: {error}")
+    return problems
+
+
+def folders_of(data: Data) -> dict[str, str | None]:
+    """The folders of raw data that a run needs, by their key in the section data; None where it is not set."""
+    return {key: getattr(data, key) for key in _contents(data)} if data.source == "files" else {}
+
+
+def files_of(config: Config) -> dict[str, str]:
+    """The single files that a run reads, but for the base, by dotted key."""
+    files = {f"external.{name}": file for name, file in config.external.items()}
+    used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
+    files |= {f"evaluation.extractors.{name}": file for name, file in config.evaluation.extractors if name in used}
+    if config.data.source == "files":
+        prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
+        tables = {f"data.{prepared[dataset]}": getattr(config.data, prepared[dataset]) for dataset in config.data.sets}
+        files |= {key: file for key, file in tables.items() if file}
+    if config.data.prompts:
+        files["data.prompts"] = config.data.prompts
+    if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):
+        files["data.sentences"] = config.data.sentences
+    return files
+
+
+def sources_of(config: Config) -> dict[str, tuple[Base | Encoder, Callable[[str], str]]]:
+    """The models that a run starts from, by the key of their section, with what tells the kind of their source."""
+    used = {variant.encoder for variant in config.variants.values() if variant.encoder}
+    encoders = {
+        f"encoders.{name}": (encoder, encoder_kind) for name, encoder in config.encoders.items() if name in used
+    }
+    return {"base": (config.base, base_kind), **encoders}
+
+
+def _folder_problems(key: str, folder: str | None, contents: list[str]) -> list[str]:
+    if folder is None:
+        return [
+            f"{key}: not set, but data.source files needs it; set it to the folder you downloaded (or see data.sets)"
+        ]
+    path = Path(folder)
+    if not path.exists():
+        return [f"{key}: there is no folder {path}; correct the path"]
+    if not path.is_dir():
+        return [f"{key}: {path} is a file; give the folder that holds {' and '.join(contents)}"]
+    missing = [pattern for pattern in contents if not newest(path, pattern)]
+    if missing:
+        return [f"{key}: the folder {path} holds no {' and no '.join(missing)}; give the folder that does"]
+    return []
+
+
+def base_kind(source: str) -> Literal["folder", "file", "hub"]:
+    """What `base.source` is: a diffusers folder, an LDM file, or a hub id (which is not looked up).
+
+    Raises InputError if it is none of them.
+    """
+    path = Path(source)
+    if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise InputError(f"the folder {source} has no model_index.json; give a diffusers folder")
+        return "folder"
+    if path.suffix in (".ckpt", ".safetensors"):
+        if not path.is_file():
+            raise InputError(f"there is no file {source}; correct the path")
+        return "file"
+    if _is_hub_id(source):
+        return "hub"
+    raise InputError(
+        f"{source} is neither a diffusers folder, nor a .ckpt or .safetensors file, nor a hub id owner/name; correct it"
+    )
+
+
+def encoder_kind(source: str) -> Literal["folder", "package", "hub"]:
+    """What an encoder's source is: a folder in transformers' layout, one in a Python package, or a hub id.
+
+    Raises InputError if it is none of them, or the package is not installed.
+    """
+    if source.startswith("package:"):
+        package_folder(source)
+        return "package"
+    if Path(source).is_dir():
+        return "folder"
+    if _is_hub_id(source):
+        return "hub"
+    raise InputError(f"{source} is neither a folder, nor a hub id owner/name, nor package:name; correct it")
+
+
+def _is_hub_id(source: str) -> bool:
+    # A path below an existing folder (resources/demo_bse) is a slip, not a hub id
+    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source)) and not Path(source).parent.is_dir()

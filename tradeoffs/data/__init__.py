@@ -1,0 +1,1 @@
+"""Raw files to prepared tables. Knows files, no torch model."""

@@ -1,0 +1,1 @@
+"""What stands in for data and model in the demo: phantoms, scenes and the base."""

@@ -1,0 +1,122 @@
+"""What one row of docs/differences.md does on its own: numbers as here, and with this one row as in the original."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from tradeoffs.attention.heat_maps import TokenHeatMaps
+from tradeoffs.data.findings import MSCXR_FINDINGS
+from tradeoffs.evaluation.classifier import label_matrix
+from tradeoffs.evaluation.features import EfficientNetLite0
+from tradeoffs.evaluation.localisation import binary_map, samples, score_dump, words_of_samples
+from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
+from tradeoffs.protocols import CORRECTED, Protocol
+
+COLUMNS = ("row", "dataset", "text", "variant", "score", "here", "original", "n")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row that scoring decides: its switches, the texts on which it can matter, and the scores it touches."""
+
+    switches: tuple[str, ...]
+    texts: tuple[str, ...]
+    scores: tuple[str, ...]
+
+
+COMPARISONS = {
+    2: Comparison(("raw_mixture",), ("phrase", "caption"), ("iou",)),
+    3: Comparison(("short_boxes",), ("phrase", "caption"), ("box_iou",)),
+    4: Comparison(("touched_pixels",), ("phrase", "caption"), ("auc_roc", "iou")),
+    5: Comparison(("empty_masks",), ("phrase", "caption"), ("excluded", "iou")),
+    7: Comparison(("whole_query_inside",), ("phrase", "impression", "caption"), ("excluded",)),
+    8: Comparison(("all_boxes_first_phrase",), ("phrase",), ("samples", "auc_roc")),
+    9: Comparison(("words_by_substring",), ("phrase", "impression"), ("auc_roc",)),
+    10: Comparison(("words_by_substring", "earlier_classes"), ("caption",), ("samples", "auc_roc")),
+}
+
+
+def scoring_effects(
+    grounding: pd.DataFrame, dumps: Mapping[str, dict[str, TokenHeatMaps]], resolution: int
+) -> list[dict]:
+    """Effects of rows 2 to 11 on one model's dumps, given by text: records of row, text, score, here, original, n.
+
+    here, original: macro means over findings or classes (row 11: macro and micro mean), or numbers of samples
+    n: samples that are scored here
+    """
+    records = []
+    for text, maps in dumps.items():
+        scores = score_dump(grounding, maps, text, CORRECTED, resolution)
+        here = measures(scores)
+
+        def add(row: int, score: str, before: float, after: float, text=text, n=here["samples"]) -> None:
+            records.append({"row": row, "text": text, "score": score, "here": before, "original": after, "n": n})
+
+        for row, comparison in COMPARISONS.items():
+            if text in comparison.texts:
+                protocol = Protocol(f"row {row}", **dict.fromkeys(comparison.switches, True))
+                original = measures(score_dump(grounding, maps, text, protocol, resolution))
+                for score in comparison.scores:
+                    add(row, score, here[score], original[score])
+        if text in COMPARISONS[4].texts:
+            touched = Protocol("row 4", touched_pixels=True)
+            add(4, "mask_pixels", *(mean_mask(grounding, text, p, resolution) for p in (CORRECTED, touched)))
+            add(6, "empty_predictions", np.nan, empty_predictions(grounding, maps, text, resolution))
+            add(11, "auc_roc", here["auc_roc"], scores["auc_roc"].mean())
+    return records
+
+
+def measures(scores: pd.DataFrame) -> dict[str, float]:
+    """Macro means of a score table's scores, and how many samples are scored and excluded."""
+    kept = scores[scores["excluded"].isin(["", np.nan])]
+    means = kept.groupby("category")[["auc_roc", "iou", "box_iou"]].mean().mean()
+    return {**means, "samples": len(kept), "excluded": len(scores) - len(kept)}
+
+
+def mean_mask(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int) -> float:
+    """Pixels of the ground truth, mean over samples."""
+    return float(np.mean([row.mask(protocol).sum() for row in samples(grounding, text, protocol, resolution)]))
+
+
+def empty_predictions(grounding: pd.DataFrame, maps: dict[str, TokenHeatMaps], text: str, resolution: int) -> int:
+    """How many samples have a binary map without a hot pixel, where the original crashes (row 6)."""
+    rows = samples(grounding, text, CORRECTED, resolution)
+    words = words_of_samples(rows, text, CORRECTED)
+    empty = 0
+    for sample in rows:
+        try:
+            weights, _ = token_weights(maps[sample.id], words[sample.id, sample.category], CORRECTED)
+            hot, _ = binary_map(query_map(maps[sample.id], weights), resolution, CORRECTED)
+            empty += not hot.any()
+        except Excluded:  # has no binary map
+            continue
+    return empty
+
+
+def mixed_sets(images: Sequence, sets: int, size: int, rng: np.random.Generator) -> list[list]:
+    """Sets of images of different prompts, as the original compares them by MS-SSIM (row 16).
+
+    images: one a prompt
+    """
+    return [[images[i] for i in rng.choice(len(images), size, replace=False)] for _ in range(sets)]
+
+
+class ScaledTwice(EfficientNetLite0):
+    """The extractor with its input scaled once more from 0..1 to -1..1, though it has that range already (row 17)."""
+
+    def scale(self, images: Tensor) -> Tensor:
+        return 2 * super().scale(images) - 1
+
+
+def top1_by_finding(finding_labels: Sequence[str], logits: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
+    """For each finding, the share of the images prompted with it whose highest logit (n, labels) is the finding's."""
+    highest = np.array(labels)[logits.argmax(axis=1)]
+    prompted = label_matrix(finding_labels, MSCXR_FINDINGS)
+    return {
+        finding: float(np.mean(highest[prompted[:, k]] == finding))
+        for k, finding in enumerate(MSCXR_FINDINGS)
+        if prompted[:, k].any()
+    }

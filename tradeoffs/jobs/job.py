@@ -1,0 +1,122 @@
+"""What every workflow script does around its work: log, thread limits, errors a person can read."""
+
+import ctypes
+import hashlib
+import json
+import logging
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from threadpoolctl import threadpool_limits
+
+from tradeoffs.errors import InputError, Stopped
+from tradeoffs.files import remove_leftovers, sha256
+from tradeoffs.jobs.devices import gpus_asked, held_cards
+from tradeoffs.provenance.records import device_name, inputs_of, listed, record_job
+
+logger = logging.getLogger("tradeoffs")
+
+DISK_ERRORS = {  # by the system's words, which errors of other kinds (safetensors) hold too
+    "No space left on device": "make room",
+    "Disk quota exceeded": "make room or ask for a larger quota",
+    "Read-only file system": "have the disk mounted for writing",
+}
+
+
+class _Tee:
+    """Writes to the terminal and to the rule's log, so that progress bars are seen in both."""
+
+    def __init__(self, *streams):
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        for stream in self.streams:
+            stream.flush()
+
+    def isatty(self) -> bool:
+        return self.streams[0].isatty()
+
+
+def _keep_freed_memory() -> None:
+    """Has glibc keep large freed blocks for the next tensor; returning them took up to a third of a CPU job's time."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def launched() -> bool:
+    """Whether this is one of the processes of a job, started by tradeoffs.jobs.distributed or torchrun."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+@contextmanager
+def job(snakemake) -> Iterator[None]:
+    """Runs a script's body with its stderr copied to `snakemake.log[0]`, with at most `snakemake.threads` threads and
+    on as many GPUs as it asks for.
+
+    What a killed job left half-written is removed first; one that went through is recorded (see `record_job`). An
+    `InputError`, `Stopped` or a disk that takes no more is printed as one line without a traceback; any error ends the
+    job with exit code 1.
+    The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
+    """
+    _keep_freed_memory()
+    terminal, root = sys.stderr, logging.getLogger()
+    handlers, level_before = root.handlers[:], root.level
+    rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
+    threads = max(1, snakemake.threads // processes)
+    os.makedirs(os.path.dirname(snakemake.log[0]) or ".", exist_ok=True)
+    if not launched():
+        open(snakemake.log[0], "w").close()
+    with open(snakemake.log[0], "a", buffering=1) as log:
+        sys.stderr = _Tee(terminal, log)
+        level = logging.INFO if rank == 0 else logging.WARNING
+        logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
+        logging.getLogger("accelerate").setLevel(logging.WARNING)
+        try:
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(threads)
+            if not launched():
+                for path in snakemake.output:
+                    remove_leftovers(path)
+            started = time.monotonic()
+            cards = held_cards(gpus_asked(snakemake.resources)) if not launched() else nullcontext()
+            with threadpool_limits(threads), cards:
+                yield
+                device = device_name()
+            # not a script run by hand, nor one of several processes: the one that launched them records the job
+            if snakemake.log[0].startswith("logs/") and snakemake.output and not launched():
+                record_job(snakemake, device, time.monotonic() - started)
+        except (InputError, Stopped) as error:
+            print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
+            sys.exit(1)
+        except Exception as error:
+            remedy = next((remedy for words, remedy in DISK_ERRORS.items() if words in str(error)), None)
+            if remedy:
+                here = os.path.abspath("results")
+                print(f"Error in rule {snakemake.rule}: {error}; {remedy} for {here}, then run again", file=sys.stderr)
+            else:
+                traceback.print_exc()
+            sys.exit(1)
+        finally:
+            sys.stderr = terminal
+            root.handlers[:] = handlers
+            root.setLevel(level_before)
+
+
+def identity(snakemake) -> str:
+    """Digest of all that a job's output follows from: params (its code's digest among them), wildcards, input files."""
+    content = sha256(*listed(inputs_of(snakemake)))
+    origin = [dict(snakemake.params.items()), dict(snakemake.wildcards.items()), content]
+    return hashlib.sha256(json.dumps(origin, default=str).encode()).hexdigest()

@@ -1,0 +1,179 @@
+"""Diffusers folders: reading the parts of a latent diffusion model strictly, and writing a fine-tuned copy."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+
+from tradeoffs.errors import InputError
+from tradeoffs.model.encoders import load_encoder, load_network
+from tradeoffs.model.weights import load_strictly
+from tradeoffs.randomness import torch_rng
+
+PROJECTION = "projection.safetensors"  # in the text encoder's folder
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+@dataclass(frozen=True)
+class LatentDiffusion:
+    """The parts of a latent diffusion model, in evaluation mode."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: transformers.PreTrainedModel
+    tokenizer: transformers.PreTrainedTokenizerBase
+    schedule: DDPMScheduler
+    projection: torch.nn.Linear | None = None  # behind a text encoder that is not the base's own
+
+    @property
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """The parts with weights, by name."""
+        networks = {"unet": self.unet, "vae": self.vae, "text_encoder": self.text_encoder}
+        return networks if self.projection is None else networks | {"projection": self.projection}
+
+    @property
+    def text_side(self) -> tuple:
+        """What TextEncoder and CachedTextEncoder are made of."""
+        return self.tokenizer, self.text_encoder, self.projection
+
+    def to(self, device: torch.device | str) -> "LatentDiffusion":
+        """Moves the networks to a device, in place."""
+        for network in self.networks.values():
+            network.to(device)
+        return self
+
+
+def noise_schedule(prediction_type: str = "epsilon") -> DDIMScheduler:
+    """Stable Diffusion's noise schedule: 1000 steps, betas linear in their square roots."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
+    )
+
+
+def check_folder(folder: str | Path) -> dict:
+    """The folder's `model_index.json`; raises InputError unless it holds every part of a Stable Diffusion model."""
+    folder = Path(folder)
+    index_file = folder / "model_index.json"
+    if not index_file.is_file():
+        raise InputError(
+            f"{folder}: no model_index.json; give a Stable Diffusion model in diffusers layout as base.source"
+        )
+    try:
+        index = json.loads(index_file.read_bytes())
+    except ValueError as error:  # JSON's and encoding errors
+        raise InputError(f"{index_file}: cannot be read as JSON ({error}); download the model again") from error
+    libraries = {"transformers": transformers, "diffusers": diffusers}
+    for part in PARTS:
+        entry = index.get(part) if isinstance(index, dict) else None
+        if entry and not (len(entry) == 2 and hasattr(libraries.get(entry[0]), str(entry[1]))):
+            raise InputError(
+                f"{index_file}: {part} is {entry!r}, which is no class of diffusers or transformers; give a Stable "
+                "Diffusion model"
+            )
+    missing = [part for part in PARTS if part not in index or not (folder / part).is_dir()]
+    if missing:
+        raise InputError(f"{folder}: without {', '.join(missing)}; give a complete diffusers folder as base.source")
+    return index
+
+
+def load(folder: str | Path) -> LatentDiffusion:
+    """Loads a diffusers folder in float32 on the CPU.
+
+    Its text encoder may be of any family that `encoders.FAMILIES` knows, with a projection beside it.
+    Raises InputError if a weight is missing or unexpected, or the parts do not fit together.
+    """
+    folder = Path(folder)
+    index = check_folder(folder)
+    tokenizer_class = getattr(transformers, index["tokenizer"][1])
+    schedule = DDPMScheduler.from_config(getattr(diffusers, index["scheduler"][1]).load_config(folder / "scheduler"))
+    model = LatentDiffusion(
+        unet=load_strictly(UNet2DConditionModel, folder / "unet"),
+        vae=load_strictly(AutoencoderKL, folder / "vae"),
+        text_encoder=load_network(folder / "text_encoder"),
+        tokenizer=tokenizer_class.from_pretrained(folder / "tokenizer"),
+        schedule=schedule,
+        projection=_load_projection(folder / "text_encoder" / PROJECTION),
+    )
+    _check_width(folder, model)
+    return model
+
+
+def with_encoder(model: LatentDiffusion, folder: str | Path, seed: int) -> LatentDiffusion:
+    """The model with another text encoder in place of the base's, and a new projection from its width to the U-Net's.
+
+    folder: of the text encoder and its tokenizer (see encoders.load_encoder)
+    There is a projection also where the widths are equal: the U-Net knows the base's context only. Texts are cut to
+    the base's context length, or the encoder's where that is shorter, so that variants see as much of a text.
+    """
+    network, tokenizer = load_encoder(folder)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.tokenizer.model_max_length)
+    width = network.config.hidden_size
+    projection = torch.nn.Linear(width, model.unet.config.cross_attention_dim)
+    torch.nn.init.normal_(projection.weight, std=width**-0.5, generator=torch_rng(seed, "projection"))
+    torch.nn.init.zeros_(projection.bias)
+    return replace(model, text_encoder=network, tokenizer=tokenizer, projection=projection)
+
+
+def _load_projection(file: Path) -> torch.nn.Linear | None:
+    if not file.is_file():
+        return None
+    weights = load_file(file)
+    try:
+        projection = torch.nn.Linear(*weights["weight"].shape[::-1])
+        projection.load_state_dict(weights)
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise InputError(f"{file}: not the projection of a text encoder ({error}); it is another model's") from error
+    return projection
+
+
+def _check_width(folder: Path, model: LatentDiffusion) -> None:
+    """Raises InputError unless the text encoder gives what its projection or the U-Net takes."""
+    width = model.text_encoder.config.hidden_size
+    if model.projection is not None:
+        if model.projection.in_features != width:
+            raise InputError(
+                f"{folder}: its projection takes a text encoder of width {model.projection.in_features}, its text "
+                f"encoder has {width}; they are of different models"
+            )
+        width = model.projection.out_features
+    if model.unet.config.cross_attention_dim != width:
+        raise InputError(
+            f"{folder}: its U-Net takes text of width {model.unet.config.cross_attention_dim}, its text encoder gives "
+            f"{width}; they are of different models"
+        )
+
+
+def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) -> None:
+    """Copies the base folder to `folder` with `parts` by name, such as "unet", in place of the base's.
+
+    parts: networks, a tokenizer, and "projection", a linear layer that is saved beside the text encoder. What else
+    `model_index.json` may list, such as a safety checker, is left out.
+    """
+    index, folder = check_folder(base), Path(folder)
+    for name in PARTS:
+        if name in parts:
+            parts[name].save_pretrained(folder / name)
+            index[name] = [type(parts[name]).__module__.split(".")[0], type(parts[name]).__name__]
+        else:
+            shutil.copytree(Path(base) / name, folder / name)
+    if parts.get("projection") is not None:
+        save_file(parts["projection"].state_dict(), folder / "text_encoder" / PROJECTION)
+    others = {name for name, value in index.items() if isinstance(value, list)} - set(PARTS)
+    index |= {name: [None, None] for name in others}
+    if "requires_safety_checker" in index:
+        index["requires_safety_checker"] = False
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")

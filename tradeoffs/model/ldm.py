@@ -1,0 +1,369 @@
+"""Single checkpoint files of the LDM code (Stable Diffusion 1.x and 2.x) as diffusers folders.
+
+diffusers' own converters rename the weights; here every weight of the file is accounted for. The networks' sizes are
+those of the weights. What weights do not tell is Stable Diffusion's: attention heads, activations, noise schedule,
+scaling of the latents. Where a file holds an exponential moving average besides, the raw weights are taken
+(docs/differences.md, row 13).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import is_zipfile
+
+import torch
+import yaml
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import (
+    convert_ldm_clip_checkpoint,
+    convert_ldm_unet_checkpoint,
+    convert_ldm_vae_checkpoint,
+    convert_open_clip_checkpoint,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from tradeoffs.errors import InputError
+from tradeoffs.files import UNREADABLE_WEIGHTS
+from tradeoffs.model.checkpoints import noise_schedule
+
+MERGES = Path(__file__).resolve().parents[2] / "resources" / "ldm" / "merges.txt"
+UNET, VAE = "model.diffusion_model.", "first_stage_model."
+HEAD_WIDTH = 64  # of CLIP's text encoders, and of the U-Net in Stable Diffusion 2
+SCALING_FACTOR = 0.18215
+# Of the LDM code, but no network of the pipeline needs them; model_ema.* and OpenCLIP's last layer besides
+EXTRAS = {
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+    "lvlb_weights",
+    "logvar",
+    "cond_stage_model.transformer.text_model.embeddings.position_ids",
+    "cond_stage_model.model.logit_scale",
+    "cond_stage_model.model.text_projection",
+}
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A generation of Stable Diffusion: names in its text encoder, and what the weights do not tell.
+
+    text: prefix of the text encoder's weights; tokens, positions, layers, inner: names of its embeddings, of its layers
+    and of the first half of their feed-forward network; unused_layers: last layers that the U-Net's context leaves out
+    heads: attention heads of the U-Net at a number of channels
+    """
+
+    text: str
+    tokens: str
+    positions: str
+    layers: str
+    inner: str
+    unused_layers: int
+    activation: str
+    pad_token: str
+    heads: Callable[[int], int]
+
+
+SD1 = Family(
+    text="cond_stage_model.transformer.",
+    tokens="text_model.embeddings.token_embedding.weight",
+    positions="text_model.embeddings.position_embedding.weight",
+    layers="text_model.encoder.layers.",
+    inner="mlp.fc1.weight",
+    unused_layers=0,
+    activation="quick_gelu",
+    pad_token="<|endoftext|>",
+    heads=lambda channels: 8,
+)
+SD2 = Family(
+    text="cond_stage_model.model.",
+    tokens="token_embedding.weight",
+    positions="positional_embedding",
+    layers="transformer.resblocks.",
+    inner="mlp.c_fc.weight",
+    unused_layers=1,
+    activation="gelu",
+    pad_token="!",  # id 0
+    heads=lambda channels: channels // HEAD_WIDTH,
+)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a checkpoint, float32 on the CPU, in evaluation mode."""
+
+    family: Family
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+
+
+def convert(file: str | Path, folder: str | Path) -> None:
+    """Writes the checkpoint `file` (.ckpt or .safetensors) as a complete diffusers folder with float32 weights.
+
+    The model predicts the noise unless `file` with the suffix .yaml, the LDM code's inference configuration, stands
+    beside it and says otherwise (see `prediction_type`): the weights do not tell.
+    Raises InputError if the file is no complete and unaltered Stable Diffusion 1.x or 2.x model.
+    """
+    networks, tokenizer, schedule = read_model(Path(file))
+    # Stable Diffusion's v models are the ones for 768 px
+    side = 96 if schedule.config.prediction_type == "v_prediction" else 64
+    networks.unet.register_to_config(sample_size=side)
+    networks.vae.register_to_config(sample_size=side * 2 ** (len(networks.vae.config.block_out_channels) - 1))
+    StableDiffusionPipeline(
+        vae=networks.vae,
+        text_encoder=networks.text_encoder,
+        tokenizer=tokenizer,
+        unet=networks.unet,
+        scheduler=schedule,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+
+
+def read_model(file: Path) -> tuple[Networks, CLIPTokenizer, DDIMScheduler]:
+    """The networks of a checkpoint, its tokenizer and noise schedule, every weight's name and shape checked.
+
+    Raises InputError as `convert` does.
+    """
+    schedule = noise_schedule(prediction_type(file.with_suffix(".yaml")))
+    weights = read(file)
+    try:
+        check_schedule(weights, schedule)
+        networks = build(weights)
+        return networks, build_tokenizer(networks), schedule
+    except InputError as error:
+        raise InputError(f"{file}: {error}; base.source must be a whole Stable Diffusion 1.x or 2.x model") from error
+
+
+class _ModelCheckpoint:
+    """Stands in for the Lightning class that published checkpoints name as a key among their callbacks."""
+
+
+def read(file: Path) -> Weights:
+    """The weights of a .ckpt or .safetensors file by their LDM names; no code of the file is run."""
+    remedy = "take the model's .safetensors file, or download it again"
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        stand_in = (_ModelCheckpoint, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")
+        with torch.serialization.safe_globals([stand_in]):
+            mapped = is_zipfile(file)  # older files cannot be read from only where it is needed
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (SafetensorError, *UNREADABLE_WEIGHTS) as error:
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"would run code when read ({code[1]})" if code else "is damaged or no file of weights"
+        raise InputError(f"{file}: {reason}; {remedy}") from error
+    weights = content.get("state_dict", content) if isinstance(content, dict) else {}
+    if not weights or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+        raise InputError(f"{file}: holds no weights by name; {remedy}")
+    return dict(weights)
+
+
+def prediction_type(config: Path) -> str:
+    """What the U-Net predicts, "epsilon" or "v_prediction", by the LDM code's configuration file.
+
+    Its key model.params.parameterization is "eps" (the default, also where there is no such file) or "v".
+    """
+    if not config.is_file():
+        return "epsilon"
+    try:
+        parameterization = yaml.safe_load(config.read_text())["model"]["params"].get("parameterization", "eps")
+        return {"eps": "epsilon", "v": "v_prediction"}[parameterization]
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{config}: model.params.parameterization is neither eps nor v; give the model's inference configuration "
+            "or remove the file"
+        ) from error
+
+
+def check_schedule(weights: Weights, schedule: DDIMScheduler) -> None:
+    """Raises InputError if the checkpoint was trained with another noise schedule, which it may hold (1000 values)."""
+    found, expected = weights.get("alphas_cumprod"), schedule.alphas_cumprod
+    if found is not None and not (
+        found.shape == expected.shape and torch.allclose(found.float(), expected, rtol=0, atol=1e-3)  # halves differ
+    ):
+        raise InputError("alphas_cumprod is another noise schedule than Stable Diffusion's")
+
+
+def build(weights: Weights) -> Networks:
+    """The networks from the weights of a whole checkpoint.
+
+    Raises InputError, without the file's name, at a weight that is missing, unknown or of another shape.
+    """
+    weights = {n: weight for n, weight in weights.items() if n not in EXTRAS and not n.startswith("model_ema.")}
+    families = [family for family in (SD1, SD2) if any(name.startswith(family.text) for name in weights)]
+    if len(families) != 1:
+        raise InputError("not one text encoder of Stable Diffusion 1.x (CLIP) or 2.x (OpenCLIP) is in it")
+    family = families[0]
+    unet, vae, text = (_with_prefix(weights, prefix) for prefix in (UNET, VAE, family.text))
+    unknown = sorted(weights.keys() - unet.keys() - vae.keys() - text.keys())
+    if unknown:
+        raise InputError(f"weight {unknown[0]} is unknown")
+    try:
+        networks = Networks(family, _unet(unet, family), _vae(vae), _text_encoder(text, family))
+    except KeyError as error:
+        raise InputError(f"weight {error.args[0]} is missing") from error
+    _check_fit(networks)
+    return networks
+
+
+def _check_fit(networks: Networks) -> None:
+    unet, latents = networks.unet.config, networks.vae.config.latent_channels
+    if (unet.in_channels, unet.out_channels) != (latents, latents):
+        raise InputError(
+            f"its U-Net maps {unet.in_channels} to {unet.out_channels} channels, but the latents have {latents} "
+            "(an in-painting or depth model)"
+        )
+    if unet.cross_attention_dim != networks.text_encoder.config.hidden_size:
+        raise InputError(
+            f"its U-Net takes text of width {unet.cross_attention_dim}, its text encoder gives "
+            f"{networks.text_encoder.config.hidden_size}"
+        )
+
+
+def _with_prefix(weights: Weights, prefix: str) -> Weights:
+    return {name: weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
+def _count(weights: Weights, prefix: str) -> int:
+    """How many numbered blocks stand under the prefix."""
+    numbers = (re.match(r"(\d+)\.", name.removeprefix(prefix)) for name in _with_prefix(weights, prefix))
+    return 1 + max((int(number[1]) for number in numbers if number), default=-1)
+
+
+def _size(weights: Weights, name: str, axis: int = 0) -> int:
+    if weights[name].ndim <= axis:
+        raise InputError(f"weight {name} has the shape {tuple(weights[name].shape)}")
+    return weights[name].shape[axis]
+
+
+def _unet(weights: Weights, family: Family) -> UNet2DConditionModel:
+    levels = 1 + sum(name.startswith(f"{UNET}input_blocks.") and name.endswith(".0.op.weight") for name in weights)
+    layers = _count(weights, f"{UNET}input_blocks.") // levels - 1
+    firsts = [f"{UNET}input_blocks.{1 + level * (layers + 1)}" for level in range(levels)]
+    channels = [_size(weights, f"{first}.0.out_layers.3.weight") for first in firsts]
+    attended = [f"{first}.1.norm.weight" in weights for first in firsts]
+    context = f"{UNET}middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    config = {
+        "in_channels": _size(weights, f"{UNET}input_blocks.0.0.weight", 1),
+        "out_channels": _size(weights, f"{UNET}out.2.weight"),
+        "block_out_channels": channels,
+        "layers_per_block": layers,
+        "down_block_types": ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attended],
+        "up_block_types": ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attended)],
+        "cross_attention_dim": _size(weights, context, 1),
+        "attention_head_dim": [family.heads(c) for c in channels],  # diffusers' name for the number of heads
+        "use_linear_projection": weights[f"{UNET}middle_block.1.proj_in.weight"].ndim == 2,
+    }
+    with init_empty_weights():
+        model = UNet2DConditionModel.from_config(config)
+    return _filled(model, weights, lambda part: convert_ldm_unet_checkpoint(part, config))
+
+
+def _vae(weights: Weights) -> AutoencoderKL:
+    levels = range(_count(weights, f"{VAE}encoder.down."))
+    config = {
+        "in_channels": _size(weights, f"{VAE}encoder.conv_in.weight", 1),
+        "out_channels": _size(weights, f"{VAE}decoder.conv_out.weight"),
+        "latent_channels": _size(weights, f"{VAE}post_quant_conv.weight"),
+        "block_out_channels": [_size(weights, f"{VAE}encoder.down.{level}.block.0.conv1.weight") for level in levels],
+        "layers_per_block": _count(weights, f"{VAE}encoder.down.0.block."),
+        "down_block_types": ["DownEncoderBlock2D" for _ in levels],
+        "up_block_types": ["UpDecoderBlock2D" for _ in levels],
+        "scaling_factor": SCALING_FACTOR,
+    }
+    with init_empty_weights():
+        model = AutoencoderKL.from_config(config)
+    return _filled(model, weights, lambda part: convert_ldm_vae_checkpoint(part, config))
+
+
+def _text_encoder(weights: Weights, family: Family) -> CLIPTextModel:
+    prefix, layers = family.text, _count(weights, family.text + family.layers) - family.unused_layers
+    vocabulary, width = (_size(weights, prefix + family.tokens, axis) for axis in (0, 1))
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=_size(weights, f"{prefix}{family.layers}0.{family.inner}"),
+        num_hidden_layers=layers,
+        num_attention_heads=width // HEAD_WIDTH,
+        max_position_embeddings=_size(weights, prefix + family.positions),
+        hidden_act=family.activation,
+        bos_token_id=vocabulary - 2,
+        eos_token_id=vocabulary - 1,
+    )
+    with init_empty_weights():
+        model = CLIPTextModel(config)
+
+    def renamed(part: Weights) -> Weights:
+        if family is SD2:
+            converted = convert_open_clip_checkpoint(model, part, prefix=prefix)
+        else:
+            converted = convert_ldm_clip_checkpoint(part)
+        # since transformers 5 CLIPTextModel's names lack this prefix, which the converters write
+        return {name.removeprefix("text_model."): weight for name, weight in converted.items()}
+
+    unused = tuple(f"{prefix}{family.layers}{layers + i}." for i in range(family.unused_layers))
+    return _filled(model, {name: weight for name, weight in weights.items() if not name.startswith(unused)}, renamed)
+
+
+def _filled(model: torch.nn.Module, weights: Weights, renamed: Callable[[Weights], Weights]) -> torch.nn.Module:
+    """The model, built without weights, with those that `renamed` gives diffusers' names to, each used and checked."""
+    expected = {name: weight.shape for name, weight in model.state_dict().items()}
+    converted = renamed(weights)
+    original = _original_names(weights, renamed)
+    kind = type(model).__name__
+    missing = sorted(name for name in expected if converted.get(name) is None)
+    unknown = sorted(original.get(name, name) for name in converted.keys() - expected.keys())
+    unknown += sorted(weights.keys() - set(original.values()))
+    if missing:
+        raise InputError(f"weight {missing[0]} of {kind} (its name in diffusers) is missing")
+    if unknown:
+        raise InputError(f"weight {unknown[0]} is unknown")
+    for name, shape in expected.items():
+        if converted[name].shape != shape:
+            found = tuple(converted[name].shape)
+            raise InputError(f"weight {original.get(name, name)} fills {found} where {kind} has {tuple(shape)}")
+    model.load_state_dict({name: weight.float().contiguous() for name, weight in converted.items()}, assign=True)
+    return model.eval()
+
+
+def _original_names(weights: Weights, renamed: Callable[[Weights], Weights]) -> dict[str, str]:
+    """The LDM name behind each of diffusers' names: `renamed` applied to tensors that hold their name's number."""
+    names = list(weights)
+    numbers = {name: torch.tensor(i, dtype=torch.int32).expand(weights[name].shape) for i, name in enumerate(names)}
+    converted = {name: number for name, number in renamed(numbers).items() if number is not None and number.numel()}
+    return {name: names[number[(0,) * number.ndim]] for name, number in converted.items()}
+
+
+def build_tokenizer(networks: Networks) -> CLIPTokenizer:
+    """CLIP's tokenizer, as Stable Diffusion uses it; raises InputError if the text encoder has another vocabulary."""
+    merges = [tuple(line.split()) for line in MERGES.read_text(encoding="utf-8").splitlines()[1:]]
+    alphabet = sorted(ByteLevel.alphabet())
+    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *(left + right for left, right in merges)]
+    vocabulary = {token: i for i, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}
+    config = networks.text_encoder.config
+    if config.vocab_size != len(vocabulary):
+        raise InputError(f"its text encoder knows {config.vocab_size} tokens, CLIP's vocabulary has {len(vocabulary)}")
+    return CLIPTokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        pad_token=networks.family.pad_token,
+        model_max_length=config.max_position_embeddings,
+    )

@@ -1,0 +1,80 @@
+"""Where a base model or a text encoder comes from: folder, single checkpoint of the LDM code, Python package, hub."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tradeoffs.errors import InputError
+from tradeoffs.model import ldm
+from tradeoffs.model.checkpoints import PARTS, load, save_with
+from tradeoffs.model.encoders import load_encoder
+from tradeoffs.packages import package_folder
+
+# What a hub repository is asked for. Many hold the same weights several times: in halves, for other frameworks, with
+# the raw weights beside their moving average, in files that older programs read.
+BASE_FILES = ["model_index.json", *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "txt", "safetensors"))]
+ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+PICKLED_FILES = ["*.bin"]  # of older encoders; read without running code
+NOT_ASKED_FOR = ["*fp16*", "*non_ema*", "*.msgpack", "onnx/*", "*/onnx/*", "openvino/*", "*.index.fp16.json"]
+
+
+def materialise_base(kind: str, source: str, revision: str | None, folder: Path) -> None:
+    """Writes the base as a complete diffusers folder with float32 weights to `folder`, after checking every weight.
+
+    kind: "folder", "file" (a single LDM checkpoint) or "hub" (downloaded)
+    """
+    if kind == "file":
+        ldm.convert(source, folder)
+        return
+    with tempfile.TemporaryDirectory() as downloaded:
+        if kind == "hub":
+            download("base.source", source, revision, BASE_FILES, Path(downloaded))
+            source = downloaded
+        save_with(source, folder, load(source).networks)
+
+
+def materialise_encoder(key: str, kind: str, source: str, revision: str | None, folder: Path) -> None:
+    """Writes a text encoder and its tokenizer in transformers' layout, float32 weights, after checking every weight.
+
+    key: of the source in the config; kind: "folder", "package" or "hub" (downloaded)
+    """
+    with tempfile.TemporaryDirectory() as downloaded:
+        if kind == "package":
+            source = str(package_folder(source))
+        elif kind == "hub":
+            download(key, source, revision, ENCODER_FILES, Path(downloaded))
+            if not any(Path(downloaded).glob("*.safetensors")):
+                download(key, source, revision, PICKLED_FILES, Path(downloaded))
+            source = downloaded
+        network, tokenizer = load_encoder(source)
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def download(key: str, repository: str, revision: str | None, files: Sequence[str], folder: Path) -> None:
+    """Gets some files of a hub repository, in a process of its own, because this one has the hub set offline.
+
+    key: of the source in the config; files: patterns
+    """
+    code = (
+        "import sys; from huggingface_hub import snapshot_download; "
+        "snapshot_download(sys.argv[1], revision=sys.argv[2] or None, local_dir=sys.argv[3], "
+        "allow_patterns=sys.argv[4].split(), ignore_patterns=sys.argv[5].split())"
+    )
+    run = subprocess.run(
+        [
+            *(sys.executable, "-c", code, repository, revision or "", str(folder)),
+            *(" ".join(files), " ".join(NOT_ASKED_FOR)),
+        ],
+        env={**os.environ, "HF_HUB_OFFLINE": "0"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if run.returncode:
+        reason = run.stderr.strip().splitlines()[-1] if run.stderr.strip() else "no reason given"
+        raise InputError(
+            f"{key}: {repository} could not be downloaded ({reason}); download it elsewhere and set {key} to its folder"
+        )

@@ -1,0 +1,506 @@
+"""The paper's charts from score tables. Tables of several runs stand under one another with their keys as columns."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from tradeoffs.data.sets import TEXTS
+from tradeoffs.evaluation.statistics import MACRO, MICRO
+from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.paper.style import (
+    COLUMN,
+    FAINT,
+    INK,
+    MAPS,
+    NORMAL,
+    PAGE,
+    PAGE_HEIGHT,
+    PRIOR_LOOK,
+    SMALL,
+    Look,
+    display,
+    footer,
+    looks,
+)
+
+CHANCE = 0.5  # AUC-ROC of a map that knows nothing
+BAND = 0.25  # opacity of an interval's band
+PAIRED_SCORES = {
+    "auc_roc": "AUC-ROC",
+    "specificity": "specificity",
+    "top1": "top-1",
+    "cnr": "CNR",
+    "iou": "IoU",
+    "miou": "fg/bg mIoU",
+}
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+def main_rows(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Rows of one protocol, of all pairs, conditioned on each data set's default text (phrase, caption)."""
+    defaults = {dataset: texts[0] for dataset, texts in TEXTS.items()}
+    kept = (table["protocol"] == protocol) & (table["text"] == table["dataset"].map(defaults))
+    if "pairs" in table:
+        kept &= table["pairs"] == "all"
+    return table[kept]
+
+
+def macro_means(scores: pd.DataFrame, keys: Sequence[str], metric: str = "auc_roc") -> pd.DataFrame:
+    """Mean over categories of the mean over samples: columns `keys` and the metric. Excluded samples do not count."""
+    kept = scores[scores["excluded"].isna()]
+    categories = kept.groupby([*keys, "category"])[metric].mean()
+    return categories.groupby(level=list(keys)).mean().reset_index()
+
+
+def with_fid(means: pd.DataFrame, fidelity: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """`macro_means` beside the FID (general features) of the same keys; a row that one side lacks has NaN there."""
+    fid = fidelity[fidelity["metric"] == "fid_general"].rename(columns={"value": "fid_general"})
+    return means.merge(fid[[*keys, "fid_general"]], on=list(keys), how="outer")
+
+
+# --- FID against AUC-ROC ------------------------------------------------------------------------------------------
+
+
+def tradeoff(
+    summary: pd.DataFrame, repeats: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str
+) -> Figure:
+    """FID against macro AUC-ROC, one panel a data set.
+
+    summary: dataset, variant, mean, low, high of the macro AUC-ROC; the location prior is a line with its band
+    repeats: dataset, variant, seed, auc_roc, fid_general; a variant without both is not drawn, which the footer tells
+    titles: dataset -> title of its panel
+    """
+    look = looks(variants)
+    figure, panels = _panels(titles, height=2.9)
+    absent, labels_of_panels = [], []
+    for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
+        means = summary[summary["dataset"] == dataset].set_index("variant")
+        labels = []
+        for variant in variants:
+            seeds = repeats[(repeats["dataset"] == dataset) & (repeats["variant"] == variant)]
+            seeds = seeds.dropna(subset=["auc_roc", "fid_general"])
+            if variant not in means.index:
+                continue  # the variant does not exist on this data set
+            if seeds.empty:
+                absent.append(f"{display(variant)} on {title}")
+                continue
+            mean, low, high = means.loc[variant, ["mean", "low", "high"]]
+            fid = seeds["fid_general"]
+            mark = look[variant]
+            axes.scatter(fid, seeds["auc_roc"], s=9, color=mark.colour, marker=mark.marker, alpha=0.6, lw=0, zorder=3)
+            axes.vlines(fid.mean(), low, high, color=mark.colour, lw=1, zorder=3)
+            axes.hlines(mean, fid.min(), fid.max(), color=mark.colour, lw=1, zorder=3)
+            axes.plot(fid.mean(), mean, color=mark.colour, marker=mark.marker, ms=7, mec="white", mew=0.5, zorder=4)
+            labels.append((mean, display(variant), mark))
+        if LOCATION_PRIOR in means.index:
+            _prior_line(axes, means.loc[LOCATION_PRIOR])
+            labels.append((means.loc[LOCATION_PRIOR, "mean"], display(LOCATION_PRIOR), PRIOR_LOOK))
+        axes.margins(0.12)
+        axes.set(title=title, xlabel="FID ↓")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        labels_of_panels.append((axes, labels))
+    panels[0][0].set_ylabel("AUC-ROC ↑")
+    footer(
+        figure,
+        "Large: mean over seeds, vertical bar: 95 % interval of AUC-ROC, horizontal bar: range of FID over seeds. "
+        "Small: one seed each. Dashed: location prior with its 95 % interval, which needs no model. AUC-ROC: macro "
+        "mean over categories. Arrows: the better direction.",
+        f"Not shown, without FID: {', '.join(absent)}." if absent else "",
+        note,
+    )
+    figure.draw_without_rendering()  # gives the panels their heights, which decide how close labels may stand
+    for axes, labels in labels_of_panels:
+        if labels:
+            _margin_labels(axes, labels)
+        else:
+            _say_empty(axes)
+    return figure
+
+
+def _margin_labels(axes: Axes, labels: Sequence[tuple[float, str, Look]]) -> None:
+    """Names at the right of a panel, at the height of their values as far as they do not touch each other."""
+    height = axes.get_position().height * axes.figure.get_figheight() * 72
+    bottom, top = axes.get_ylim()
+    ordered = sorted((value, name, look) for value, name, look in labels if np.isfinite(value))
+    places = _spread([(value - bottom) / (top - bottom) for value, _, _ in ordered], 1.5 * SMALL / height)
+    for (value, name, look), place in zip(ordered, places, strict=True):
+        start = (value - bottom) / (top - bottom)
+        axes.plot([1.0, 1.04], [start, place], color=FAINT, lw=0.5, transform=axes.transAxes, clip_on=False)
+        axes.plot(
+            [1.075], [place], color=look.colour, marker=look.marker, ms=5, transform=axes.transAxes, clip_on=False
+        )
+        axes.text(1.115, place, name, va="center", transform=axes.transAxes)
+
+
+def _spread(places: Sequence[float], gap: float) -> list[float]:
+    """Ascending places moved up so that neighbours are `gap` apart, then down where they would pass 1."""
+    result = list(places)
+    for i in range(1, len(result)):
+        result[i] = max(result[i], result[i - 1] + gap)
+    ceiling = 1.0
+    for i in reversed(range(len(result))):
+        result[i] = min(result[i], ceiling)
+        ceiling = result[i] - gap
+    return result
+
+
+# --- over training steps ------------------------------------------------------------------------------------------
+
+
+def training_curves(
+    repeats: pd.DataFrame, prior: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str
+) -> Figure:
+    """Macro AUC-ROC and FID over training steps: lines through the means over seeds, a point for each seed.
+
+    repeats: dataset, variant, seed, step, auc_roc, fid_general. Rows of step 0 are the pretrained model, where every
+    line begins.
+    prior: dataset, mean, low, high of the location prior's AUC-ROC
+    """
+    look = looks(variants)
+    figure, panels = _panels(titles, height=4.0, rows=2)
+    rows = {"auc_roc": "AUC-ROC ↑", "fid_general": "FID ↓"}
+    for (metric, label), line in zip(rows.items(), panels, strict=True):
+        line[0].set_ylabel(label)
+        for axes, dataset in zip(line, titles, strict=True):
+            own = repeats[repeats["dataset"] == dataset].dropna(subset=metric)
+            start = own[own["step"] == 0]
+            for variant in variants:
+                later = own[(own["variant"] == variant) & (own["step"] > 0)]
+                if later.empty:
+                    continue
+                points = pd.concat([start, later])
+                means = points.groupby("step")[metric].mean()
+                mark = look[variant]
+                axes.plot(means.index, means, color=mark.colour, ls=mark.line, marker=mark.marker, ms=4, zorder=3)
+                axes.scatter(later["step"], later[metric], s=7, color=mark.colour, marker=mark.marker, alpha=0.5, lw=0)
+            axes.scatter(start["step"], start[metric], s=28, color=INK, marker="o", zorder=4)
+            if metric == "auc_roc" and dataset in set(prior["dataset"]):
+                _prior_line(axes, prior.set_index("dataset").loc[dataset])
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.margins(0.05, 0.12)
+            if own.empty:
+                _say_empty(axes)
+    for axes, title in zip(panels[0], titles.values(), strict=True):
+        axes.set_title(title)
+    for axes in panels[-1]:
+        axes.set_xlabel("fine-tuning step")
+    trained = [v for v in variants if ((repeats["variant"] == v) & (repeats["step"] > 0)).any()]
+    handles = _line_handles(trained, look) + [_prior_handle()] * (not prior.empty)
+    if (repeats["step"] == 0).any():
+        handles.insert(0, Line2D([], [], color=INK, marker="o", ms=5, ls="", label="pretrained (step 0)"))
+    _legend(figure, handles)
+    footer(
+        figure,
+        "Lines: means over seeds; small points: one seed each. AUC-ROC: macro mean over categories; grey band: 95 % "
+        "interval of the location prior. Arrows: the better direction.",
+        note,
+    )
+    return figure
+
+
+# --- per finding --------------------------------------------------------------------------------------------------
+
+
+def findings(summary: pd.DataFrame, variants: Sequence[str], title: str, note: str) -> Figure:
+    """Bars of AUC-ROC (from chance) and of specificity (from 0) per category and variant, the macro mean below.
+
+    summary: variant, group (macro or a category), metric, mean, low, high, n, of one data set, text and protocol.
+    The location prior is a line across the bars of its category.
+    """
+    summary = summary[summary["group"] != MICRO]
+    shown = [variant for variant in variants if variant in set(summary["variant"])]
+    auc = summary[summary["metric"] == "auc_roc"]
+    categories = sorted(set(auc["group"]) - {MACRO})
+    counts = auc[auc["variant"].isin(shown)].groupby("group")["n"].max()
+    groups = [*categories, MACRO]
+    places = np.append(np.arange(len(categories)), len(categories) + 0.4)
+    pitch = min(0.14 + 0.085 * len(shown), (PAGE_HEIGHT - 1.2) / (len(groups) + 1))
+    figure = Figure(figsize=(PAGE, 1.2 + pitch * (places[-1] + 1)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    thickness = 0.8 / len(shown)
+    panel_titles = (("auc_roc", "AUC-ROC (bars from chance)", CHANCE), ("specificity", "specificity (bars from 0)", 0))
+    look = looks(variants)
+    for axes, (metric, label, base) in zip(panels, panel_titles, strict=True):
+        rows = summary[summary["metric"] == metric].set_index(["variant", "group"])
+        for k, variant in enumerate(shown):
+            values = rows[["mean", "low", "high"]].reindex([(variant, group) for group in groups])
+            mean, low, high = values.to_numpy().T
+            heights = places - 0.4 + (k + 0.5) * thickness
+            axes.barh(
+                heights,
+                mean - base,
+                thickness,
+                left=base,
+                color=look[variant].colour,
+                hatch=look[variant].hatch,
+                ec="white",
+                lw=0.3,
+            )
+            edge = withStroke(linewidth=1.7, foreground="white")  # to be seen on dark bars
+            axes.hlines(heights, low, high, color=INK, lw=0.7, path_effects=[edge])
+        for place, group in zip(places, groups, strict=True):
+            if (LOCATION_PRIOR, group) in rows.index:
+                prior = rows.loc[(LOCATION_PRIOR, group)]
+                band = Rectangle((prior["low"], place - 0.46), prior["high"] - prior["low"], 0.92)
+                band.set(color=PRIOR_LOOK.colour, alpha=BAND, lw=0, zorder=0)
+                axes.add_patch(band)
+                axes.plot([prior["mean"]] * 2, [place - 0.46, place + 0.46], color=FAINT, lw=1.2, zorder=4)
+        axes.axvline(base, color=INK, lw=0.6)
+        axes.axhline(len(categories) - 0.3, color=FAINT, lw=0.5, ls=":")
+        axes.set_xlabel(label)
+        axes.autoscale_view()
+    names = [f"{group} ({counts[group]:.0f})" if group in counts else group for group in groups]
+    panels[0].set_yticks(places, names)
+    panels[0].set_ylim(places[-1] + 0.6, -0.6)
+    panels[0].tick_params(axis="y", length=0)
+    panels[1].tick_params(axis="y", length=0)
+    handles = [Patch(fc=look[v].colour, hatch=look[v].hatch, ec="white", lw=0.3, label=display(v)) for v in shown]
+    handles += [_prior_handle("-")] * (LOCATION_PRIOR in set(summary["variant"]))
+    _legend(figure, handles, title)
+    footer(
+        figure,
+        "Thin lines and grey bands: 95 % intervals. In brackets: samples of one seed. Macro: mean over all categories. "
+        "Where there is no bar, no sample has the score.",
+        note,
+    )
+    return figure
+
+
+# --- by layer and time step ---------------------------------------------------------------------------------------
+
+
+def layer_names(layers: pd.DataFrame) -> dict[str, str]:
+    """Readable names of cross-attention layers in the U-Net's order: "down 16×16 #1".
+
+    layers: layer (the processor's name), resolution
+    """
+    sizes = layers.drop_duplicates("layer").set_index("layer")["resolution"]
+    ordered = sorted(sizes.index, key=_place_in_unet)
+    stages = [f"{_stage(layer)} {sizes[layer]}×{sizes[layer]}" for layer in ordered]
+    numbers = [stages[: i + 1].count(stage) for i, stage in enumerate(stages)]
+    return {
+        layer: f"{stage} #{number}" if stages.count(stage) > 1 else stage
+        for layer, stage, number in zip(ordered, stages, numbers, strict=True)
+    }
+
+
+def _stage(layer: str) -> str:
+    return layer.split("_")[0]
+
+
+def _place_in_unet(layer: str) -> tuple[int, list[int]]:
+    return ("down", "mid", "up").index(_stage(layer)), [int(number) for number in re.findall(r"\.(\d+)\.", layer)]
+
+
+def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str, note: str) -> Figure:
+    """AUC-ROC by layer and diffusion time, a heat map per variant, and below its means over the one and the other.
+
+    profile: variant, seed, layer, resolution, step (diffusion time), auc_roc; seeds are averaged
+    """
+    names = layer_names(profile)
+    shown = [variant for variant in variants if variant in set(profile["variant"])]
+    tables = {
+        variant: profile[profile["variant"] == variant]
+        .pivot_table("auc_roc", "layer", "step", aggfunc="mean")
+        .reindex(list(names))
+        for variant in shown
+    }
+    columns = min(len(shown), 4)
+    rows = -(-len(shown) // columns)
+    height = 0.3 + 0.145 * len(names)  # inches of a panel with a line for each layer
+    figure = Figure(figsize=(PAGE, 1.5 + rows * (height + 0.3) + max(height, 1.6)), layout="constrained")
+    above, below = figure.subfigures(2, height_ratios=[rows * (height + 0.3), max(height, 1.6) + 0.6])
+    low, high = profile["auc_roc"].min(), profile["auc_roc"].max()
+    panels = above.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
+    for axes, (variant, table) in zip(panels, tables.items(), strict=False):
+        steps = table.columns.to_numpy()
+        half = (steps[1] - steps[0]) / 2 if len(steps) > 1 else 0.5
+        edges = (steps[0] - half, steps[-1] + half, len(names) - 0.5, -0.5)
+        image = axes.imshow(table, extent=edges, aspect="auto", cmap=MAPS, vmin=low, vmax=high, interpolation="nearest")
+        axes.set_title(display(variant))
+        axes.set_yticks(range(len(names)), names.values())
+        axes.tick_params(length=2)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    for axes in above.axes[len(shown) :]:
+        axes.set_axis_off()
+    above.colorbar(image, ax=above.axes, label="AUC-ROC", fraction=0.03, pad=0.01)
+    by_layer, by_time = below.subplots(1, 2)
+    look = looks(variants)
+    for variant, table in tables.items():
+        mark = look[variant]
+        drawn = {"color": mark.colour, "ls": mark.line, "marker": mark.marker, "ms": 3}
+        by_layer.plot(table.mean(axis=1), range(len(names)), **drawn)
+        by_time.plot(table.columns, table.mean(axis=0), **drawn)
+    by_layer.set_yticks(range(len(names)), names.values())
+    by_layer.set(ylim=(len(names) - 0.5, -0.5), xlabel="AUC-ROC, mean over time")
+    by_time.set(xlabel="diffusion time t (noisier →)", ylabel="AUC-ROC, mean over layers")
+    for axis in (by_layer.xaxis, by_time.xaxis, by_time.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+    _legend(figure, _line_handles(shown, look), title)
+    footer(
+        figure,
+        "Above: across, diffusion time t; down, the cross-attention layers in the order of the U-Net with the size of "
+        "their maps. Each layer alone at one time step, mean over samples and seeds; chance is 0.5.",
+        note,
+    )
+    return figure
+
+
+# --- losses -------------------------------------------------------------------------------------------------------
+
+
+def losses(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
+    """Training loss of each fine-tuning: the logged values faint, their running mean over 10 % of the training.
+
+    table: dataset, variant, seed, step, loss
+    """
+    look = looks(variants)
+    trained = [variant for variant in variants if variant in set(table["variant"])]
+    figure, panels = _panels(titles, height=2.6)
+    for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
+        own = table[table["dataset"] == dataset].sort_values("step")
+        for place, variant in enumerate(trained):
+            for _, run in own[own["variant"] == variant].groupby("seed"):
+                mark = look[variant]
+                means = run["loss"].rolling(max(1, round(len(run) / 10)), min_periods=1, center=True).mean()
+                axes.plot(run["step"], run["loss"], color=mark.colour, lw=0.4, alpha=0.25)
+                # curves of one seed nearly coincide, so the first ones are drawn wider
+                width = 1 + 2 * (1 - place / len(trained))
+                axes.plot(run["step"], means, color=mark.colour, ls=mark.line, lw=width, zorder=3)
+        axes.set(title=title, xlabel="fine-tuning step")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if own.empty:
+            _say_empty(axes)
+        elif len(own) > 20:  # a few outliers must not squeeze the curves
+            low, high = own["loss"].quantile([0.002, 0.998])
+            axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    panels[0][0].set_ylabel("training loss")
+    _legend(figure, _line_handles(trained, look, markers=False))
+    explanation = (
+        "Faint: as logged; lines: running means over 10 % of the training, one line a seed. Runs of one seed see the "
+        "same images, noise and times, so their curves nearly coincide; the first are drawn wider."
+    )
+    footer(figure, explanation, note)
+    return figure
+
+
+# --- frozen minus learnable ---------------------------------------------------------------------------------------
+
+
+def differences(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
+    """Paired differences frozen minus learnable with 95 % intervals and p values, one panel a data set.
+
+    table: dataset, frozen, learnable, metric, difference, low, high, p, of the macro means; a pair has the colour and
+    marker of its frozen variant
+    """
+    look = looks(variants)
+    table = table[table["metric"].isin(PAIRED_SCORES)].dropna(subset="difference")
+    pairs = list(dict.fromkeys(zip(table["frozen"], table["learnable"], strict=True)))
+    metrics = [metric for metric in PAIRED_SCORES if metric in set(table["metric"])]
+    figure, panels = _panels(titles, height=1.1 + len(metrics) * (0.1 + 0.14 * len(pairs)), sharey=True)
+    for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
+        own = table[table["dataset"] == dataset].set_index(["frozen", "learnable", "metric"])
+        here = [pair for pair in pairs if pair in set(own.index.droplevel("metric"))]
+        for k, pair in enumerate(here):
+            rows = own.loc[pair].reindex(metrics)
+            heights = np.arange(len(metrics)) + (k - (len(here) - 1) / 2) * 0.8 / len(pairs)
+            mark = look[pair[0]]
+            axes.hlines(heights, rows["low"], rows["high"], color=mark.colour, lw=1.2)
+            axes.plot(rows["difference"], heights, color=mark.colour, marker=mark.marker, ms=4.5, ls="")
+            for height, p in zip(heights, rows["p"], strict=True):
+                if np.isfinite(p):
+                    axes.text(1.02, height, p_value(p), va="center", transform=axes.get_yaxis_transform())
+        axes.axvline(0, color=INK, lw=0.6)
+        for edge in np.arange(len(metrics) - 1) + 0.5:
+            axes.axhline(edge, color=FAINT, lw=0.4, ls=":")
+        axes.set(title=title, xlabel="frozen − learnable (right: frozen is better)")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        if own.empty:
+            _say_empty(axes)
+        axes.tick_params(axis="y", length=0)
+    panels[0][0].set_yticks(range(len(metrics)), [PAIRED_SCORES[metric] for metric in metrics])
+    panels[0][0].set_ylim(len(metrics) - 0.5, -0.5)
+    handles = [
+        Line2D(
+            [], [], color=look[frozen].colour, marker=look[frozen].marker, label=f"{display(frozen)} − {display(other)}"
+        )
+        for frozen, other in pairs
+    ]
+    _legend(figure, handles)
+    footer(
+        figure,
+        "Macro means over categories; bars: 95 % intervals; p: two-sided sign-flip permutation test over subjects.",
+        note,
+    )
+    return figure
+
+
+def p_value(p: float) -> str:
+    """A p value as it is printed: "p < 0.001" or with three digits."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+# --- parts --------------------------------------------------------------------------------------------------------
+
+
+def _panels(titles: Mapping[str, str], height: float, rows: int = 1, sharey: bool = False) -> tuple[Figure, np.ndarray]:
+    """A figure with a column of panels for each data set, as wide as a page, or as a column for a single one."""
+    figure = Figure(figsize=(COLUMN if len(titles) == 1 else PAGE, height), layout="constrained")
+    return figure, figure.subplots(rows, len(titles), squeeze=False, sharey=sharey)
+
+
+def _say_empty(axes: Axes) -> None:
+    axes.text(0.5, 0.5, "no values", ha="center", va="center", color=FAINT, transform=axes.transAxes)
+    axes.set(xticks=[], yticks=[])
+
+
+def _prior_line(axes: Axes, prior: pd.Series) -> None:
+    axes.axhspan(prior["low"], prior["high"], color=PRIOR_LOOK.colour, alpha=BAND, lw=0, zorder=0)
+    axes.axhline(prior["mean"], color=PRIOR_LOOK.colour, ls=PRIOR_LOOK.line, lw=1.2, zorder=1)
+
+
+def _prior_handle(line: str | tuple = PRIOR_LOOK.line) -> Line2D:
+    return Line2D([], [], color=PRIOR_LOOK.colour, ls=line, label=display(LOCATION_PRIOR))
+
+
+def _line_handles(variants: Sequence[str], look: Mapping[str, Look], markers: bool = True) -> list[Line2D]:
+    return [
+        Line2D(
+            [],
+            [],
+            color=look[v].colour,
+            ls=look[v].line,
+            marker=look[v].marker if markers else "",
+            label=display(v),
+        )
+        for v in variants
+    ]
+
+
+def _legend(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
+    """One legend for all panels, above them and read row by row, in as many columns as the figure's width holds."""
+    widths = [SMALL * (0.56 * len(handle.get_label()) + 5.5) for handle in handles]  # points: text, handle and gaps
+    room = figure.get_figwidth() * 72
+    columns = len(handles) if sum(widths) < room else max(1, int(room / max(widths)))
+    by_columns = [handle for first in range(columns) for handle in handles[first::columns]]  # as Matplotlib fills them
+    figure.legend(
+        handles=by_columns,
+        loc="outside upper center",
+        ncols=columns,
+        handlelength=2.6,
+        title=title,
+        title_fontsize=NORMAL,
+    )

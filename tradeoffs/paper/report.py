@@ -1,0 +1,238 @@
+"""The report: one HTML file with the finding, every table and figure, and how they were made."""
+
+import ast
+import base64
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from tradeoffs.errors import InputError
+from tradeoffs.jobs.devices import gpus_asked
+from tradeoffs.paper.finding import Finding, headline
+from tradeoffs.paper.rendering import Block, count
+
+TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the report; csv: link to its numbers, relative to the report."""
+
+    name: str
+    title: str
+    caption: str
+    blocks: Sequence[Block]
+    notes: Sequence[str]
+    csv: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the report; source: data URI."""
+
+    name: str
+    title: str
+    caption: str
+    source: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Making:
+    """How the results were made: content of a table's sidecar, and what was left out and why."""
+
+    sidecar: Mapping[str, Any]
+    times: Block
+    counts: Sequence[Block]
+    exclusions: Block
+
+
+def render(
+    demo: bool, findings: Sequence[Finding], tables: Sequence[Table], figures: Sequence[Figure], making: Making
+) -> str:
+    """The report as HTML that needs nothing beside it: images embedded, no script, no network.
+
+    demo: whether the data are phantoms; else the page says that it was made from credentialed data
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        demo=demo,
+        headline=headline(findings),
+        findings=findings,
+        tables=tables,
+        figures=figures,
+        making=making,
+        config=yaml.safe_dump(dict(making.sidecar["config"]), sort_keys=True, allow_unicode=True),
+    )
+
+
+def read_captions(paths: Iterable[str | Path]) -> dict[str, tuple[str, str]]:
+    """Captions by the name of what they describe: (first line, which serves as the title, and the rest)."""
+    captions = {}
+    for path in map(Path, paths):
+        title, _, text = path.read_text().strip().partition("\n")
+        captions[path.stem] = (title.rstrip("."), " ".join(text.split()))
+    return captions
+
+
+def read_table(path: str | Path, captions: Mapping[str, tuple[str, str]], report: str | Path) -> Table:
+    """A table from the Markdown that `tradeoffs.paper.rendering` writes; its CSV has the same name.
+
+    report: the file that will link to the CSV
+    Raises InputError for a file without a title, or with neither a table nor a note that says why.
+    """
+    path = Path(path)
+    title, heading = "", ""
+    grids: list[tuple[str, list[list[str]]]] = []
+    notes: list[str] = []
+    grid: list[list[str]] | None = None
+    for line in map(str.strip, path.read_text().splitlines()):
+        if line.startswith("|"):
+            if grid is None:
+                grid = []
+                grids.append((heading, grid))
+            grid.append([cell.strip() for cell in line.strip("|").split("|")])
+            continue
+        grid = None
+        if line.startswith("# "):
+            title = line.removeprefix("# ")
+        elif line.startswith("**"):
+            heading = line.strip("*")
+        elif line:
+            notes.append(line.removeprefix("- "))
+    if not title or not (grids or notes):
+        raise InputError(f"{path}: has no title or no content; delete the file to have it made again")
+    caption = captions.get(path.stem, ("", ""))[1]
+    csv = Path(os.path.relpath(path.with_suffix(".csv"), Path(report).parent)).as_posix()
+    return Table(path.stem, title, caption, [_block(*grid) for grid in grids], notes, csv)
+
+
+def read_figure(path: str | Path, captions: Mapping[str, tuple[str, str]], titles: Mapping[str, str]) -> Figure:
+    """A PNG figure with its caption; one of a single data set is named <figure>_<data set>.
+
+    titles: data set -> its title
+    Raises InputError if there is no caption of the figure's name.
+    """
+    path = Path(path)
+    name, _, dataset = path.stem.rpartition("_")
+    name, of_dataset = (name, f": {titles[dataset]}") if dataset in titles else (path.stem, "")
+    if name not in captions:
+        raise InputError(f"{path}: has no caption; write report/{name}.rst")
+    title, caption = captions[name]
+    with Image.open(path) as image:
+        width, height = image.size
+    source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return Figure(path.stem, title + of_dataset, caption, source, width, height)
+
+
+def counts_block(path: str | Path, titles: Mapping[str, str]) -> Block:
+    """What a `.../<data set>/.../<name>_counts.csv` says was read, dropped and kept.
+
+    Reasons that never occurred are left out.
+    """
+    counts = pd.read_csv(path)
+    counts = counts[counts["reason"].isin(["read", "kept"]) | (counts["count"] != 0)]
+    parts = str(path).removesuffix("_counts.csv").split("/")
+    dataset = max(i for i, part in enumerate(parts) if part in titles)
+    heading = f"{titles[parts[dataset]]}: {', '.join(parts[dataset + 1 :]).replace('_', ' ')}"
+    return Block(heading, counts.astype(str).set_axis(["Reason", "Count"], axis=1), labels=1)
+
+
+def exclusions_block(scores: pd.DataFrame, titles: Mapping[str, str]) -> Block:
+    """Samples without a score, by reason: how many, of how many, and for how many variants and seeds.
+
+    scores: columns of localisation.csv, and `dataset`, `variant`, `seed`
+    """
+    scores = scores.assign(model=scores["variant"] + " " + scores["seed"].astype(str))
+    rows = []
+    for (dataset, protocol, text), part in scores.groupby(["dataset", "protocol", "text"], sort=False):
+        samples = part.groupby("model").size()
+        for reason, excluded in part[part["excluded"].fillna("") != ""].groupby("excluded"):
+            by_model = excluded.groupby("model").size()
+            models = f"{len(by_model)} of {len(samples)}"
+            rows.append([titles[dataset], protocol, text, reason, _range(by_model), _range(samples), models])
+    columns = ["Data", "Protocol", "Text", "Reason", "Samples excluded", "of", "Variants and seeds"]
+    return Block("Samples excluded from localisation", pd.DataFrame(rows, columns=columns), labels=4)
+
+
+def times_block(folder: str | Path, names: Iterable[str]) -> Block:
+    """Sums over the jobs of each step, from the benchmark files below `folder`, longest first.
+
+    names: data sets and variants, which are left out of a step's name, as are seeds, training steps and shards
+    GPU time is wall time by the GPUs that a job asked for, where one did (snakemake --benchmark-extended tells).
+    """
+    jobs = [_job(path, _step(path.relative_to(folder), names)) for path in sorted(Path(folder).rglob("*.tsv"))]
+    jobs = pd.DataFrame(jobs, columns=["step", "wall", "cpu", "gpu", "memory"])
+    sums = {"jobs": ("wall", "size")} | {time: (time, "sum") for time in ("wall", "cpu", "gpu")}
+    sums["memory"] = ("memory", "max")
+    steps = jobs.groupby("step").agg(**sums).sort_values("wall", ascending=False, kind="stable").reset_index()
+    total = jobs.assign(step="all steps").groupby("step").agg(**sums).reset_index()
+    table = pd.concat([steps, total], ignore_index=True)
+    cells = {
+        "Step": table["step"],
+        "Jobs": table["jobs"].map(count),
+        "Wall time (h:mm:ss)": table["wall"].map(_duration),
+        "CPU time (h:mm:ss)": table["cpu"].map(_duration),
+        "GPU time (h:mm:ss)": table["gpu"].map(_duration),
+        "Largest memory (MB)": table["memory"].map(count),
+    }
+    if not jobs["gpu"].any():
+        del cells["GPU time (h:mm:ss)"]
+    return Block("Times", pd.DataFrame(cells), labels=1)
+
+
+def _block(heading: str, grid: Sequence[Sequence[str]]) -> Block:
+    columns, rule, *rows = grid
+    labels = sum(not cell.endswith(":") for cell in rule)  # numbers are aligned to the right
+    return Block(heading, pd.DataFrame(rows, columns=columns), labels)
+
+
+def _job(path: Path, step: str) -> dict[str, Any]:
+    """A job's seconds (on a GPU: of each one) and MB; Snakemake writes NA for a job too short to be measured."""
+    table = pd.read_csv(path, sep="\t")
+    rows = table[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce")
+    gpus = table["resources"].map(lambda text: gpus_asked(ast.literal_eval(text))) if "resources" in table else 0
+    return {
+        "step": step,
+        "wall": rows["s"].sum(),
+        "cpu": rows["cpu_time"].sum(),
+        "gpu": (rows["s"] * gpus).sum(),
+        "memory": rows["max_rss"].max(),
+    }
+
+
+def _step(path: Path, names: Iterable[str]) -> str:
+    """What the jobs of a benchmark file have in common: "attention / heat maps" of attention/cxr/frozen/seed0/..."""
+    one_of = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    words = []
+    for part in path.with_suffix("").parts:
+        part = re.sub(r"^(final|(seed|step)?\d+)$|_\d+$", "", part)
+        part = re.sub(rf"(^|[-_])({one_of})(?=[-_]|$)", "", part)
+        if part:
+            words.append(part.replace("_", " "))
+    return " / ".join(words)
+
+
+def _range(numbers: pd.Series) -> str:
+    low, high = numbers.min(), numbers.max()
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,289 @@
+"""The paper's tables from summaries of localisation scores, fidelity scores and differences.
+
+Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv with `variant` and `seed`,
+`differences` rows of differences.csv, each with `dataset` ("cxr" or "coco"); `datasets` maps those that the table
+shows to display names; `variants` maps the names of those that it shows to their entries of the config, in the order
+of the rows, with `sets`, where it shows them; `protocol` chooses the rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from tradeoffs.data.sets import TEXTS
+from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.paper.notes import (
+    DIFFERENCE_NOTES,
+    NOTE_NAMED,
+    NOTE_TRAINING_TEXT,
+    NOTES_NO_PAIR,
+    external_notes,
+    fidelity_notes,
+    score_notes,
+)
+from tradeoffs.paper.rendering import Block, PaperTable, count, decimals, number, p_value, readable
+from tradeoffs.paper.results import DIFFERENCES
+from tradeoffs.paper.rows import (
+    MICRO_AUC,
+    Variants,
+    grounding_variants,
+    groups_of,
+    macro_rows,
+    ordered,
+    variants_of,
+    wide_scores,
+    with_fidelity,
+)
+
+FIDELITY = {
+    "fid_general": "FID ↓",
+    "kid_general": "KID ↓",
+    "fid_domain": "FID (X-ray) ↓",
+    "kid_domain": "KID (X-ray) ↓",
+    "ms_ssim": "MS-SSIM ↓",
+    "label_auc": "Label AUC ↑",
+}
+LOCALISATION = {
+    "auc_roc": "AUC-ROC ↑",
+    "top1": "Top-1 ↑",
+    "cnr": "CNR ↑",
+    "iou": "IoU ↑",
+    "miou": "fg/bg mIoU ↑",
+    "box_iou": "Box IoU ↑",
+    "box_miou": "Box mIoU ↑",
+    "distance": "Distance (px) ↓",
+    "wrong_word_auc": "Wrong-word AUC",
+    "specificity": "Specificity ↑",
+    "bare_auc": "Bare-map AUC",
+    "wrong_prompt_auc": "Wrong-prompt AUC",
+}
+COUNTS = {
+    "n_images": "images",
+    "n_samples": "n",
+    "n_specificity": "n (specificity)",
+    "n_excluded": "excluded",
+    "n_kept": "kept",
+    "n_dropped": "dropped",
+}
+TITLES = {**FIDELITY, **LOCALISATION, MICRO_AUC: "AUC-ROC (micro) ↑", **COUNTS}
+WITH_INTERVAL = ("auc_roc", "specificity")
+SHOWN = ["auc_roc", "top1", "cnr", "iou", "miou"]
+SHOWN_CONTROLS = ["specificity", "wrong_word_auc", "wrong_prompt_auc", "bare_auc"]
+LABELS = {
+    "training_text": "Trained on",
+    "text_encoder": "Text encoder",
+    "group": "Category",
+    "variant": "Variant",
+}
+
+TRAINING_TEXTS = {
+    "impression": "impression",
+    "finding_labels": "finding labels",
+    "sentences": "language-model sentences",
+}
+TEXT_ENCODERS = ("frozen", "learnable", "lora")
+
+
+# --- the tables ---------------------------------------------------------------------------------------------------
+
+
+def table1(
+    title: str,
+    summaries: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    variants: Variants,
+    datasets: Mapping[str, str],
+    protocol: str,
+    extractors: Mapping[str, str],
+) -> PaperTable:
+    """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
+
+    Per data set and text: the variants, then the location prior.
+    extractors: names of the feature extractors, "general" and "domain"
+    """
+    names = {dataset: [*variants_of(variants, dataset), LOCATION_PRIOR] for dataset in datasets}
+    rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
+    rows = ordered(rows, datasets, protocol, ["variant"])
+    notes = [*score_notes(rows, variants), *fidelity_notes(fidelity, datasets, extractors)]
+    return PaperTable(title, rows, _trade_off_blocks(rows, ["variant"]), notes)
+
+
+def grounding_table(
+    title: str,
+    summaries: pd.DataFrame,
+    variants: Variants,
+    external: Sequence[str],
+    datasets: Mapping[str, str],
+    protocol: str,
+) -> PaperTable:
+    """Table 2 (cxr) and the table per category (coco): grounding per category, then micro and macro mean.
+
+    Rows as in Table 1, with the external methods before the location prior, for the texts that they have maps of.
+    """
+    scores = wide_scores(summaries, protocol)
+    keys = [
+        (dataset, text, "all", group, name)
+        for dataset in datasets
+        for text in TEXTS[dataset]
+        for group in groups_of(scores, dataset)
+        for name in grounding_variants(scores, variants, external, dataset, text)
+    ]
+    rows = ordered(scores.loc[keys].reset_index(), datasets, protocol, ["group", "variant"])
+    columns = ["n_samples", *SHOWN, *SHOWN_CONTROLS]
+    blocks = [_block(part, heading, ["group", "variant"], columns) for heading, part in _parts(rows)]
+    return PaperTable(title, rows, blocks, [*score_notes(rows, variants), *external_notes(external)])
+
+
+def table3(
+    title: str,
+    summaries: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    variants: Variants,
+    datasets: Mapping[str, str],
+    protocol: str,
+    extractors: Mapping[str, str],
+) -> PaperTable:
+    """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
+
+    The base as it is comes first and the location prior last, for reference. extractors: as in `table1`
+    """
+    base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
+    trained = [
+        name
+        for text in TRAINING_TEXTS
+        for encoder in TEXT_ENCODERS
+        for name, entry in variants.items()
+        if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and "cxr" in entry["sets"]
+    ]
+    names = {"cxr": [*base, *trained, LOCATION_PRIOR]}
+    rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
+    training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
+    rows["training_text"] = rows["variant"].map(training_texts).fillna("")
+    rows["text_encoder"] = rows["variant"].map({name: variants[name]["text_encoder"] for name in trained}).fillna("")
+    labels = ["training_text", "text_encoder", "variant"]
+    rows = ordered(rows, datasets, protocol, labels)
+    notes = [
+        NOTE_TRAINING_TEXT,
+        *score_notes(rows, variants),
+        *fidelity_notes(fidelity, datasets, extractors),
+    ]
+    return PaperTable(title, rows, _trade_off_blocks(rows, labels), notes)
+
+
+def table7(
+    title: str,
+    summaries: pd.DataFrame,
+    variants: Variants,
+    external: Sequence[str],
+    datasets: Mapping[str, str],
+    protocol: str,
+) -> PaperTable:
+    """Table 7, grounding with the impression as text (cxr): the pairs whose text names the finding beside all pairs.
+
+    One row per finding (then micro and macro mean), variant and pairs. n_kept, n_dropped: samples whose text names the
+    finding (the original's `--filter_bad_impressions` keeps these) and the others.
+    """
+    scores = wide_scores(summaries, protocol)
+    n = scores["n_samples"].unstack("pairs")
+    scores = scores.join(pd.DataFrame({"n_kept": n["named"], "n_dropped": n["all"] - n["named"]}))
+    names = grounding_variants(scores, variants, external, "cxr", "impression")
+    keys = [
+        ("cxr", "impression", pairs, group, name)
+        for group in groups_of(scores, "cxr")
+        for name in names
+        for pairs in ("named", "all")
+    ]
+    labels = ["group", "variant", "pairs"]
+    rows = ordered(scores.loc[keys].reset_index(), datasets, protocol, labels)
+
+    heading, part = next(_parts(rows))
+    kept, everything = (part[part["pairs"] == pairs].reset_index(drop=True) for pairs in ("named", "all"))
+    cells = _block(kept, heading, ["group", "variant"], ["n_kept", "n_dropped"]).cells
+    for metric in ("auc_roc", "top1", "iou", "specificity"):
+        for pairs, source in (("named", kept), ("all", everything)):
+            cells[f"{TITLES[metric]} ({pairs})"] = _metric_cells(source, metric)
+    notes = [
+        NOTE_NAMED,
+        *score_notes(rows, variants),
+        *external_notes(external),
+    ]
+    return PaperTable(title, rows, [Block(heading, cells, labels=2)], notes)
+
+
+def differences_table(title: str, differences: pd.DataFrame, datasets: Mapping[str, str], protocol: str) -> PaperTable:
+    """All differences frozen minus learnable: per data set, pair of variants, text, group (macro, micro) and metric."""
+    parts = {}
+    for dataset, data in datasets.items():
+        own = differences[(differences["dataset"] == dataset) & (differences["protocol"] == protocol)]
+        for pair, rows in own.groupby(["frozen", "learnable"], sort=False):
+            for text in TEXTS[dataset]:
+                parts[(data, *pair, text)] = rows[rows["text"] == text].assign(data=data)
+    rows = pd.concat(parts.values(), ignore_index=True) if parts else differences
+    blocks = [
+        Block(
+            f"{_heading(data, text, protocol)}: {readable(frozen)} minus {readable(learnable)}",
+            _difference_cells(part),
+            1,
+        )
+        for (data, frozen, learnable, text), part in parts.items()
+    ]
+    return PaperTable(
+        title, rows.reindex(columns=["data", *DIFFERENCES]), blocks, DIFFERENCE_NOTES if parts else NOTES_NO_PAIR
+    )
+
+
+# --- what Markdown and LaTeX show ---------------------------------------------------------------------------------
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The blocks of a table, per data set and text, with their headings."""
+    for (data, text, protocol), part in rows.groupby(["data", "text", "protocol"], sort=False):
+        yield _heading(data, text, protocol), part
+
+
+def _heading(data: str, text: str, protocol: str) -> str:
+    return f"{data}, conditioned on the {text}, {protocol} protocol"
+
+
+def _trade_off_blocks(rows: pd.DataFrame, labels: Sequence[str]) -> list[Block]:
+    """Per data set and text a block of fidelity beside localisation, and one of controls."""
+    trade_off = ["fid_general", "fid_domain", "ms_ssim", "label_auc", "auc_roc", MICRO_AUC, *SHOWN[1:]]
+    blocks = []
+    for heading, part in _parts(rows):
+        blocks.append(_block(part, heading, labels, [*trade_off, "n_images", "n_samples", "n_excluded"]))
+        controls = ["auc_roc", *SHOWN_CONTROLS, "n_samples", "n_specificity"]
+        blocks.append(_block(part, f"{heading}: controls", labels, controls))
+    return blocks
+
+
+def _block(part: pd.DataFrame, heading: str, labels: Sequence[str], columns: Sequence[str]) -> Block:
+    """A block of the given columns; a column without any value (X-ray features of scenes) is left out."""
+    cells = {LABELS[label]: list(map(readable, part[label])) for label in labels}
+    for column in columns:
+        if part[column].notna().any():
+            is_count = column in COUNTS
+            cells[TITLES[column]] = list(map(count, part[column])) if is_count else _metric_cells(part, column)
+    return Block(heading, pd.DataFrame(cells), len(labels))
+
+
+def _metric_cells(part: pd.DataFrame, metric: str) -> list[str]:
+    values = part[[f"{metric}{suffix}" for suffix in ("", "_sd")]].to_numpy(float)
+    intervals = np.full_like(values, np.nan)
+    if metric in WITH_INTERVAL:
+        intervals = part[[f"{metric}{suffix}" for suffix in ("_low", "_high")]].to_numpy(float)
+    digits = decimals(part[metric])
+    return [number(mean, sd, low, high, digits) for mean, sd, low, high in np.hstack([values, intervals])]
+
+
+def _difference_cells(part: pd.DataFrame) -> pd.DataFrame:
+    macro, micro = (
+        part[part["group"] == group].set_index("metric").loc[list(LOCALISATION)] for group in ("macro", "micro")
+    )
+    cells = {"Score": list(LOCALISATION.values())}
+    for name, rows in (("macro", macro), ("micro", micro)):
+        values = zip(rows["difference"], rows["low"], rows["high"], strict=True)
+        cells[f"Difference ({name})"] = [number(difference, np.nan, low, high, 3) for difference, low, high in values]
+        cells[f"p ({name})"] = list(map(p_value, rows["p"]))
+    cells |= {"n": list(map(count, macro["n"])), "subjects": list(map(count, macro["subjects"]))}
+    return pd.DataFrame(cells)

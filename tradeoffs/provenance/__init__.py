@@ -1,0 +1,1 @@
+"""What results were made from: digests of code, records of jobs, verification."""

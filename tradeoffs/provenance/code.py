@@ -1,0 +1,76 @@
+"""What a result was made from: code digests for the rules' params, and the sidecar beside a table."""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tradeoffs.provenance.records import code_and_versions, write_json
+
+PACKAGE = "tradeoffs"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "workflow_scripts"
+
+
+@cache
+def code_digest(script: str) -> str:
+    """Digest of a script and of every module of the package that it imports, directly or not.
+
+    As a param of the script's rule it makes the rule run again when, and only when, the content of code that it uses
+    has changed; Snakemake's own code trigger sees the script alone, by date.
+    script: path in workflow_scripts/
+    """
+    digest = hashlib.sha256()
+    for file in sorted(files_of(script)):
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def files_of(script: str) -> set[Path]:
+    """A script of workflow_scripts/ and every module of the package that it imports, directly or not."""
+    files, pending = set(), [SCRIPTS / script]
+    while pending:
+        file = pending.pop()
+        if file not in files:
+            files.add(file)
+            pending.extend(_imported_files(file))
+    return files
+
+
+@cache
+def _imported_files(file: Path) -> list[Path]:
+    names = set()
+    for node in _statements(ast.parse(file.read_text()).body):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = []
+    for name in names:
+        if name.split(".")[0] == PACKAGE:
+            path = ROOT.joinpath(*name.split("."))
+            files += [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()]
+    return files
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Statements and those within them; `ast.walk`, which visits expressions too, made up half of Snakemake's start."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+            yield from _statements(getattr(node, part, ()))
+
+
+def write_sidecar(
+    path: str | Path, config: dict[str, Any], seeds: dict[str, list[int]], counts: dict[str, Any]
+) -> None:
+    """Writes the JSON beside a table: resolved config, seeds, commit, versions, counts (see `record_job` too)."""
+    content = {
+        "config": config,
+        "seeds": seeds,
+        **code_and_versions(),
+        "counts": counts,
+    }
+    write_json(path, content)

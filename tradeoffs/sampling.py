@@ -1,0 +1,121 @@
+"""Synthetic images by classifier-free guidance, with noise that belongs to the image, not to the batch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
+from PIL import Image
+from tqdm import tqdm
+
+from tradeoffs.data.tables import SAMPLE_COLUMNS
+from tradeoffs.jobs.devices import autocast, default_device
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.latents import latent_size
+from tradeoffs.model.text import CachedTextEncoder
+from tradeoffs.model.timesteps import evenly_spaced_steps
+from tradeoffs.randomness import normal
+
+
+class _PLMS(PNDMScheduler):
+    """diffusers' PLMS at the original's times; its own begin later (at 963, not 989, for 75 steps), which matters
+    since sampling begins with pure noise."""
+
+    def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        first, *others = evenly_spaced_steps(self.config.num_train_timesteps, num_inference_steps)
+        self.timesteps = torch.tensor([first, *others[:1], *others], device=device)  # the second twice, as PLMS does
+
+
+class _DDIM(DDIMScheduler):
+    """diffusers' DDIM at the original's times."""
+
+    def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        times = evenly_spaced_steps(self.config.num_train_timesteps, num_inference_steps)
+        self.timesteps = torch.tensor(times, device=device)
+
+
+def sampler(name: str, schedule_config: dict):
+    """The diffusers scheduler for plms (the paper's), ddim or dpm (DPM-Solver++), on the model's own noise schedule.
+
+    plms and ddim use the original's times (77 for 75 steps, see `evenly_spaced_steps`); dpm begins at the last one.
+    """
+    if name == "plms":
+        return _PLMS.from_config(schedule_config, skip_prk_steps=True)
+    if name == "ddim":
+        return _DDIM.from_config(schedule_config, clip_sample=False)
+    return DPMSolverMultistepScheduler.from_config(schedule_config, timestep_spacing="trailing")
+
+
+def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFrame:
+    """One row per image to make: every prompt once, and the first `repeated` prompts `repeats` times (for MS-SSIM).
+
+    Columns SAMPLE_COLUMNS; repeats count from 0.
+    """
+    rows = []
+    for place, prompt in enumerate(prompts.to_dict("records")):
+        for repeat in range(repeats if place < repeated else 1):
+            image_id = f"{place:05d}-{repeat}"
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "prompt_id": prompt["prompt_id"],
+                    "repeat": repeat,
+                    "text": prompt["text"],
+                    "Finding Labels": prompt["Finding Labels"],
+                    "path": f"images/{image_id}.png",
+                }
+            )
+    return pd.DataFrame(rows, columns=SAMPLE_COLUMNS)
+
+
+def draw_samples(
+    folder: str | Path,
+    rows: pd.DataFrame,
+    seed: int,
+    guidance: float,
+    steps: int,
+    scheduler: str,
+    batch_size: int,
+    resolution: int,
+    precision: str = "fp32",
+) -> Iterator[tuple[dict, Image.Image]]:
+    """Yields each row of the sample list with its image (PIL, RGB).
+
+    folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
+    (seed, image id) only (docs/differences.md, row 1).
+    resolution: side of the images in pixels, of which the U-Net's own size in its folder may differ
+    precision: of autocast, fp32, fp16 or bf16
+    Raises InputError for a resolution that the model, or a precision that the device does not have.
+    """
+    model = load(folder).to(default_device())
+    encoder = CachedTextEncoder(*model.text_side)
+    pipeline = StableDiffusionPipeline(
+        vae=model.vae,
+        text_encoder=None,  # which may be of any family, so texts are given as embeddings
+        tokenizer=None,
+        unet=model.unet,
+        scheduler=sampler(scheduler, model.schedule.config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    size = latent_size(model.vae, resolution)
+    shape = (pipeline.unet.config.in_channels, size, size)
+    records = rows.to_dict("records")
+    for start in tqdm(range(0, len(records), batch_size), desc="samples", unit="batch"):
+        batch = records[start : start + batch_size]
+        noise = torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch])
+        with autocast("sampling.precision", precision):
+            images = pipeline(
+                prompt_embeds=encoder([row["text"] for row in batch]),
+                negative_prompt_embeds=encoder([""] * len(batch)),
+                latents=noise.to(pipeline.device),
+                guidance_scale=guidance,
+                num_inference_steps=steps,
+                eta=0.0,
+            ).images
+        yield from zip(batch, images, strict=True)

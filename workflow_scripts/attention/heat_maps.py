@@ -1,0 +1,51 @@
+"""One shard of a model's token heat maps on test images: a dump per kind of text, and of wrong prompts as a control."""
+
+from itertools import islice
+
+from tradeoffs.attention.capture import Query, queries_at_once, token_heat_maps
+from tradeoffs.attention.heat_maps import load_heat_maps, save_heat_maps
+from tradeoffs.data.tables import read_csv, read_grounding
+from tradeoffs.jobs.devices import default_device
+from tradeoffs.jobs.job import identity, job
+from tradeoffs.jobs.shards import Unfinished, rows_of_shard
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.latents import Latents
+from tradeoffs.randomness import normal
+
+with job(snakemake):
+    inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+    shard, seed = int(wildcards.shard), int(wildcards.seed)
+    model = load(params.model).to(default_device())
+    latents = Latents(inputs.latents, model.vae.config.scaling_factor)
+    grounding = read_grounding(inputs.grounding)
+    wrong_prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "sample_id", "text"], "delete it and run again")
+
+    dumps = {}
+    for text in params.texts:
+        if text == "phrase":
+            dumps[text] = grounding[["phrase_id", "sample_id", "phrase"]]
+        else:  # images without the text are excluded in scoring
+            images = grounding[grounding["text"] != ""].drop_duplicates("sample_id")
+            dumps[text] = images[["sample_id", "sample_id", "text"]]
+        if params.wrong_prompts:
+            dumps[f"wrong_{text}"] = wrong_prompts[wrong_prompts["text_kind"] == text][["id", "sample_id", "text"]]
+
+    unfinished = Unfinished(params.unfinished, identity(snakemake))
+    group = queries_at_once(params.keep, params.batch_size)
+    finished = {}
+    for dump, rows in dumps.items():
+        rows = rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)]
+        queries = [
+            Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
+            for name, sample_id, text in rows.itertuples(index=False, name=None)
+        ]
+        names = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
+        done = unfinished.done(names)
+        maps = token_heat_maps(
+            model, queries[done * group :], seed, params.steps, params.keep, params.batch_size, params.precision
+        )
+        for name in names[done:]:
+            save_heat_maps(unfinished.folder / name, {dump: list(islice(maps, group))})
+        finished[dump] = list(load_heat_maps([unfinished.folder / name for name in names], dump).values())
+    save_heat_maps(snakemake.output.heat_maps, finished)
+    unfinished.remove()

@@ -1,0 +1,18 @@
+"""MIMIC-CXR-JPG, its reports (or the original's table) and MS-CXR -> image table."""
+
+from tradeoffs.data.mimic import prepare_images
+from tradeoffs.data.tables import write_counts, write_table
+from tradeoffs.jobs.job import job
+
+with job(snakemake):
+    params = snakemake.params
+    images, counts = prepare_images(
+        params.mimic_cxr_jpg,
+        params.mimic_cxr_reports,
+        params.ms_cxr,
+        params.views,
+        params.max_missing,
+        snakemake.input.prepared or None,
+    )
+    write_table(images, snakemake.output.images)
+    write_counts(counts, snakemake.output.counts)

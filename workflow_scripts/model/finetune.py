@@ -1,0 +1,89 @@
+"""Fine-tunes the base for one variant and seed, with several GPUs in one process each."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate import PartialState
+
+from tradeoffs.data.conditioning import conditioning, read_captions, read_sentences
+from tradeoffs.data.tables import read_images, write_counts, write_table
+from tradeoffs.files import atomic_path
+from tradeoffs.jobs.devices import gpus_asked
+from tradeoffs.jobs.distributed import launch
+from tradeoffs.jobs.job import identity, job, launched
+from tradeoffs.jobs.resuming import RunFolder, retire
+from tradeoffs.model.checkpoints import load, save_with, with_encoder
+from tradeoffs.model.latents import Latents
+from tradeoffs.model.lora import merged, with_adapters
+from tradeoffs.model.text import count_too_long
+from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.randomness import numpy_rng
+
+
+def main() -> None:
+    inputs, params, output, seed = snakemake.input, snakemake.params, snakemake.output, int(snakemake.wildcards.seed)
+    text_encoder = params.variant["text_encoder"]
+    model = load(inputs.base)
+    if inputs.encoder:
+        model = with_encoder(model, inputs.encoder, seed)
+    if text_encoder == "lora":
+        model = replace(model, text_encoder=with_adapters(model.text_encoder, params.variant["lora_rank"], seed))
+    latents = Latents(inputs.latents, model.vae.config.scaling_factor)
+    images = read_images(inputs.images)
+    images = images[images["split"] == "train"]
+    encoded = images["sample_id"].isin(latents.places)
+    rows, text, counts = conditioning(
+        params.variant["text"],
+        images[encoded],
+        captions=read_captions(inputs.captions) if inputs.captions else None,
+        sentences=read_sentences(inputs.sentences) if inputs.sentences else None,
+    )
+    run = RunFolder(params.checkpoints, identity(snakemake))
+
+    def save(folder: str) -> None:
+        parts = {"unet": model.unet}
+        if inputs.encoder or text_encoder != "frozen":
+            parts |= {"text_encoder": merged(model.text_encoder), "tokenizer": model.tokenizer}
+            parts["projection"] = model.projection
+        with run.writing(folder) as temporary:
+            save_with(inputs.base, temporary, parts)
+
+    outcome = fine_tune(
+        model,
+        Pairs(rows["sample_id"].tolist(), text),
+        latents,
+        text_encoder != "frozen",
+        TrainingSettings(**params.training),
+        seed,
+        run,
+        lambda step: save(run.milestones / f"step{step}"),
+    )
+    if not PartialState().is_main_process:
+        return
+    save(output.model)
+    if outcome.use_ema:
+        outcome.use_ema()
+        save(output.ema)
+    else:
+        Path(output.ema).mkdir()
+    run.check()
+    write_table(outcome.losses, output.losses)
+    unreadable = {"read": len(images), "image unreadable": int((~encoded).sum())}
+    rng = numpy_rng(seed, "count of long texts")
+    cut = count_too_long(model.tokenizer, [text(row, rng) for row in range(len(rows))])
+    cut_texts = {f"of the kept, text cut at {model.tokenizer.model_max_length} tokens": cut}
+    write_counts(unreadable | counts | {"read": len(images)} | cut_texts, output.counts)
+    with atomic_path(output.record) as temporary:
+        temporary.write_text(json.dumps(outcome.record, indent=2) + "\n")
+    run.finish(output.milestones)
+
+
+with job(snakemake):
+    processes = gpus_asked(snakemake.resources)
+    if processes > 1 and not launched():
+        launch(processes)
+    else:
+        main()
+if not launched():
+    retire(snakemake.params.checkpoints)

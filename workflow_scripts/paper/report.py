@@ -1,0 +1,45 @@
+"""The report: the finding, every table and figure, and how they were made, in one HTML file."""
+
+import json
+
+from tradeoffs.files import atomic_path
+from tradeoffs.jobs.job import job
+from tradeoffs.paper.finding import findings
+from tradeoffs.paper.report import (
+    Making,
+    counts_block,
+    exclusions_block,
+    read_captions,
+    read_figure,
+    read_table,
+    render,
+    times_block,
+)
+from tradeoffs.paper.results import read_differences, read_results
+
+with job(snakemake):
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+    captions = read_captions(inputs.captions)
+    with open(inputs.sidecar) as file:
+        sidecar = json.load(file)
+
+    summaries = read_results(inputs.summaries, params.summaries)
+    fidelity = read_results(inputs.fidelity, params.fidelity)
+    differences = read_differences(inputs.differences, params.differences)
+    scores = read_results(inputs.scores, params.scores)
+
+    making = Making(
+        sidecar,
+        times_block(params.benchmarks, [*params.datasets, *sidecar["config"]["variants"]]),
+        [counts_block(path, params.datasets) for path in inputs.counts],
+        exclusions_block(scores, params.datasets),
+    )
+    html = render(
+        params.demo,
+        findings(params.datasets, summaries, fidelity, differences),
+        [read_table(path, captions, output.html) for path in inputs.tables],
+        [read_figure(path, captions, params.datasets) for path in inputs.figures],
+        making,
+    )
+    with atomic_path(output.html) as temporary:
+        temporary.write_text(html)

@@ -1,0 +1,17 @@
+"""One of the paper's tables, as CSV, Markdown and LaTeX, with its sidecar."""
+
+from tradeoffs.jobs.job import job
+from tradeoffs.paper import tables
+from tradeoffs.paper.rendering import write
+from tradeoffs.paper.results import read_counts, read_differences, read_results
+from tradeoffs.provenance.code import write_sidecar
+
+READERS = {"summaries": read_results, "fidelity": read_results, "differences": read_differences}
+
+with job(snakemake):
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+    scores = {name: READERS[name](inputs[name], labels) for name, labels in params.scores.items()}
+    function = getattr(tables, params.table)
+    table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
+    write(table, output.csv, output.markdown, output.latex)
+    write_sidecar(output.sidecar, params.config, params.seeds, read_counts(inputs.counts))

@@ -1,0 +1,11 @@
+"""What the tables and figures were made from: the records of all jobs behind them, joined."""
+
+from pathlib import Path
+
+from tradeoffs.jobs.job import job
+from tradeoffs.provenance.records import write_json
+from tradeoffs.provenance.verification import join, records_of
+
+with job(snakemake):
+    inputs, params = snakemake.input, snakemake.params
+    write_json(snakemake.output.joined, join(inputs.results, records_of(Path(params.run)), params.config))

@@ -1,1 +1,0 @@
-"""Raw files to prepared tables, and the demo's phantoms. Knows files, no torch model."""

@@ -1,0 +1,43 @@
+"""What the demo gave, as a page in Markdown with its tables and figures: docs/demo, which the README shows."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tradeoffs.files import atomic_path
+from tradeoffs.jobs.job import job
+from tradeoffs.paper.finding import findings, headline
+from tradeoffs.paper.report import read_captions, times_block
+from tradeoffs.paper.results import read_differences, read_results
+
+with job(snakemake):
+    inputs, params = snakemake.input, snakemake.params
+    sidecar = json.loads(Path(inputs.sidecar).read_text())
+    found = findings(
+        params.datasets,
+        read_results(inputs.summaries, params.summaries),
+        read_results(inputs.fidelity, params.fidelity),
+        read_differences(inputs.differences, params.differences),
+    )
+    captions = read_captions(inputs.captions)
+    times = times_block(params.benchmarks, [*params.datasets, *sidecar["config"]["variants"]])
+    tables, figures = [Path(path) for path in inputs.tables], [Path(path) for path in inputs.figures]
+    parts = [
+        "# What the demo gave",
+        f"Made by `snakemake --cores 8 demo_docs` at commit {sidecar['commit']}; nothing here was typed. {params.note}",
+        f"**{headline(found)}**",
+        *(f"**{finding.title}.** {' '.join(finding.sentences)}" for finding in found),
+        "## Tables",
+        "\n".join(f"- [{path.read_text().splitlines()[0].strip('# ')}]({path.name})" for path in tables),
+        "## Figures",
+    ]
+    for path in figures:
+        name = path.stem if path.stem in captions else path.stem.rpartition("_")[0]
+        title, caption = captions[name]
+        parts.append(f"![{title}]({path.name})\n\n{title}. {caption}")
+    parts += ["## Times", times.cells.to_markdown(index=False)]
+    with atomic_path(snakemake.output.folder) as temporary:
+        temporary.mkdir()
+        for path in [*tables, *figures]:
+            shutil.copyfile(path, temporary / path.name)
+        (temporary / "README.md").write_text("\n\n".join(parts) + "\n")
