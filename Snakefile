@@ -32,34 +32,6 @@ onerror:
     print(times())
 
 
-# On a cluster these run beside snakemake itself: each takes seconds.
-localrules:
-    check,
-    prepare_grounding,
-    prepare_prompts,
-    prepare_coco_prompts,
-    prepare_wrong_prompts,
-    localisation_summary,
-    differences,
-    table1,
-    category_table,
-    table2,
-    table3,
-    table7,
-    differences_table,
-    tradeoff,
-    training_curves,
-    findings,
-    differences_figure,
-    samples_figure,
-    attention_profile_figure,
-    losses,
-    data_sheet,
-    report,
-    provenance,
-    verify,
-
-
 rule all:
     """Every table, every figure and the report."""
     default_target: True

@@ -18,9 +18,7 @@ rule heat_maps:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         model=model_folder,
         texts=texts_of_checkpoint,
@@ -53,9 +51,7 @@ rule attention_profile:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         model=model_folder,
         text=lambda wildcards: TEXTS[wildcards.dataset][0],

@@ -7,6 +7,7 @@ rule check:
     # no benchmark: Snakemake takes it for output, and would check only once
     log:
         f"{LOGS}/check.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:

@@ -316,3 +316,9 @@ def runtime(wildcards, attempt):
     """Minutes of a job that runs a model."""
     resources = CONFIG.resources
     return min(resources.runtime_minutes * attempt, resources.max_runtime_minutes)
+
+
+# What a job asks for. Not in a profile's default-resources: a profile of the user's that names an account or a queue
+# there would lose it to ours.
+MODEL_JOB = {"gpu": CONFIG.resources.gpus, "mem_mb": memory, "runtime": runtime}
+LIGHT_JOB = {"mem_mb": growing(4000), "runtime": growing(120)}

@@ -11,8 +11,7 @@ rule phantoms:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         phantoms=CONFIG.data.phantoms.model_dump(exclude={"coco_train", "coco_val"}),
         code=code_digest("data/write_phantoms.py"),
@@ -35,8 +34,7 @@ rule prepare_images:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        **LIGHT_JOB,
     params:
         mimic_cxr_jpg=raw_folder("mimic_cxr_jpg"),
         mimic_cxr_reports=raw_folder("mimic_cxr_reports"),
@@ -60,11 +58,11 @@ rule prepare_grounding:
         f"{LOGS}/data/cxr/prepare_grounding.log",
     benchmark:
         f"{BENCHMARKS}/data/cxr/prepare_grounding.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **LIGHT_JOB,
     params:
         ms_cxr=raw_folder("ms_cxr"),
         code=code_digest("data/prepare_grounding.py"),
@@ -84,11 +82,11 @@ rule prepare_prompts:
         f"{LOGS}/data/cxr/prepare_prompts.log",
     benchmark:
         f"{BENCHMARKS}/data/cxr/prepare_prompts.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **LIGHT_JOB,
     params:
         n=CONFIG.sampling.images,
         seed=0,
@@ -109,8 +107,7 @@ rule phantom_scenes:
         ENVIRONMENT
     threads: 2
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         phantoms={
             "seed": CONFIG.data.phantoms.seed,
@@ -161,11 +158,11 @@ rule prepare_coco_prompts:
         f"{LOGS}/data/coco/prepare_prompts.log",
     benchmark:
         f"{BENCHMARKS}/data/coco/prepare_prompts.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **LIGHT_JOB,
     params:
         n=CONFIG.sampling.images,
         seed=0,
@@ -185,11 +182,11 @@ rule prepare_wrong_prompts:
         f"{LOGS}/data/{{dataset}}/prepare_wrong_prompts.log",
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}/prepare_wrong_prompts.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        **LIGHT_JOB,
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset],
         seed=0,

@@ -16,8 +16,7 @@ rule localise:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        **LIGHT_JOB,
     params:
         texts=texts_of_checkpoint,
         protocols=PROTOCOLS,
@@ -41,8 +40,7 @@ rule location_prior:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        **LIGHT_JOB,
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset],
         protocols=PROTOCOLS,
@@ -68,8 +66,7 @@ rule external_method:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(120),
+        **LIGHT_JOB,
     params:
         texts=TEXTS["cxr"],
         protocols=PROTOCOLS,
@@ -90,11 +87,11 @@ rule localisation_summary:
         f"{LOGS}/evaluation/{{dataset}}/{{variant}}/localisation_summary.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/localisation_summary.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         draws=CONFIG.evaluation.bootstrap,
         code=code_digest("evaluation/summarise_localisation.py"),
@@ -113,11 +110,11 @@ rule differences:
         f"{LOGS}/evaluation/{{dataset}}/differences/{{frozen}}-{{learnable}}.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/differences/{{frozen}}-{{learnable}}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         names=lambda wildcards: [wildcards.frozen, wildcards.learnable],
         draws=CONFIG.evaluation.bootstrap,
@@ -143,9 +140,7 @@ rule classifier:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         resolution=CONFIG.image.resolution,
         epochs=CONFIG.classifier.epochs,
@@ -174,9 +169,7 @@ rule real_features:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         split=lambda wildcards: POPULATION[wildcards.dataset],
         n=CONFIG.evaluation.real_images,
@@ -207,9 +200,7 @@ rule fidelity:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,

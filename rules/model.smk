@@ -12,6 +12,7 @@ rule base_model:
         f"{LOGS}/model/base_model.log",
     benchmark:
         f"{BENCHMARKS}/model/base_model.tsv"
+    localrule: BASE_KIND == "hub"  # the login node has a way out, compute nodes often have none
     conda:
         ENVIRONMENT
     resources:
@@ -27,12 +28,6 @@ rule base_model:
         "../workflow_scripts/model/base_model.py"
 
 
-if BASE_KIND == "hub":  # the login node has a way out, compute nodes often have none
-
-    localrules:
-        base_model,
-
-
 rule encoder:
     """Brings a text encoder (folder, hub id or Python package) into one folder."""
     output:
@@ -41,6 +36,7 @@ rule encoder:
         f"{LOGS}/model/encoders/{{encoder}}.log",
     benchmark:
         f"{BENCHMARKS}/model/encoders/{{encoder}}.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
@@ -55,10 +51,6 @@ rule encoder:
         code=code_digest("model/encoder.py"),
     script:
         "../workflow_scripts/model/encoder.py"
-
-
-localrules:
-    encoder,
 
 
 rule latents:
@@ -76,9 +68,7 @@ rule latents:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.latents.batch_size,

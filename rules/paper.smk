@@ -9,6 +9,25 @@ COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
 
 
+# On a cluster these run beside snakemake itself: each takes seconds. (`overlays` reads all heat maps.)
+localrules:
+    table1,
+    category_table,
+    table2,
+    table3,
+    table7,
+    differences_table,
+    tradeoff,
+    training_curves,
+    findings,
+    differences_figure,
+    samples_figure,
+    attention_profile_figure,
+    losses,
+    data_sheet,
+    report,
+
+
 rule table1:
     """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:

@@ -11,11 +11,11 @@ rule provenance:
         f"{LOGS}/paper/provenance.log",
     benchmark:
         f"{BENCHMARKS}/paper/provenance.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        **LIGHT_JOB,
     params:
         run=RUN,
         config=CONFIG.dump(),
@@ -30,6 +30,7 @@ rule verify:
     # no benchmark: Snakemake takes it for output, and would verify only once
     log:
         f"{LOGS}/paper/verify.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:

@@ -18,9 +18,7 @@ rule samples:
         ENVIRONMENT
     threads: THREADS
     resources:
-        gpu=CONFIG.resources.gpus,
-        mem_mb=memory,
-        runtime=runtime,
+        **MODEL_JOB,
     params:
         model=model_folder,
         text=lambda wildcards: CONFIG.variants[wildcards.variant].text,

