@@ -83,15 +83,6 @@ def test_every_stage_that_asks_for_gpus_is_measured(tmp_path, rule, dataset, ben
     assert seconds_a_unit(measured[0]) == pytest.approx(10 / units)
 
 
-def test_the_rules_that_ask_for_gpus_are_all_counted(tmp_path):
-    asking = set()
-    for file in (PROJECT / "rules").rglob("*.smk"):
-        for rule in re.split(r"^rule ", file.read_text(), flags=re.M)[1:]:
-            if "gpu=" in rule:
-                asking.add(re.match(r"\w+", rule).group())
-    assert {work.rule for work in works(config(), PAPER, tmp_path)} == asking
-
-
 def test_gpu_hours_are_job_hours_times_the_gpus_of_a_job(tmp_path):
     for name in ("model/cxr/frozen/seed0/finetune.tsv", "model/cxr/latents/train_0.tsv"):
         file = tmp_path / "benchmarks" / name

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from project import PROJECT, copy_project, snakemake
 
+from tradeoffs.check.costs import Numbers, works
 from tradeoffs.config.schema import Config
 
 
@@ -46,6 +47,11 @@ def test_an_account_in_the_slurm_profile_reaches_every_job(resources):
 def test_the_slurm_profile_lists_every_rule_that_runs_a_model(resources):
     profile = (PROJECT / "slurm/config.yaml").read_text()
     assert set(re.findall(r"^  # (\w+): [&*]gpu$", profile, re.M)) | {"finetune"} == with_a_gpu(resources)
+
+
+def test_check_counts_the_work_of_every_rule_that_runs_a_model(resources, tmp_path):
+    numbers = {dataset: Numbers({}, 0, "") for dataset in ("cxr", "coco")}
+    assert {work.rule for work in works(Config(), numbers, tmp_path)} == with_a_gpu(resources)
 
 
 def test_rules_that_stay_on_the_login_node_run_no_model(resources):
