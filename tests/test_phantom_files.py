@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tradeoffs.data import phantom_files
 from tradeoffs.data.mimic import prepare_images
 from tradeoffs.data.mscxr import prepare_grounding
+from tradeoffs.demo import phantom_files
 from tradeoffs.demo.phantom_files import write_phantoms
 from tradeoffs.demo.phantoms import render
 
