@@ -13,8 +13,6 @@ rule check:
     params:
         run=RUN,
         config=CONFIG.dump(),
-        missing=MISSING,
-        folders={"cxr": ["data.mimic", "data.ms_cxr"], "coco": ["data.coco"]},
         code=code_digest("check/check.py"),
     script:
         "../workflow_scripts/check/check.py"

@@ -26,7 +26,7 @@ def config(**user):
 
 def problems(of, grounding=None) -> list[str]:
     assert missing_paths(of) == []
-    return [problem for entry in given(of, [], grounding) for problem in entry.problems()]
+    return [str(fault) for entry in given(of, [], grounding) for fault in entry.faults()]
 
 
 def sections(key: str, value: str) -> dict:
@@ -138,12 +138,7 @@ def test_the_script_tells_of_everything_before_it_fails(tmp_path, monkeypatch, r
         run_script(
             "check",
             output={},
-            params={
-                "run": str(tmp_path),
-                "config": of.dump(),
-                "missing": missing_paths(of),
-                "folders": {"cxr": [], "coco": []},
-            },
+            params={"run": str(tmp_path), "config": of.dump()},
         )
     told = capfd.readouterr().err
     assert re.findall(r"(MISSING|WRONG) (\S+):", told) == [

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tradeoffs.config.faults import Fault
 from tradeoffs.config.paths import files_of, folders_of, sources_of
 from tradeoffs.config.schema import Config, Data
 from tradeoffs.data import coco, mimic
@@ -56,21 +57,22 @@ class Given:
     readers: Sequence[Reader] = ()
     state: str = "read"
 
-    def problems(self) -> Iterator[str]:
-        """What is wrong with it, reader by reader, as dotted key, what is wrong, remedy."""
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with it, reader by reader."""
         for read in self.readers:
             try:
                 read(self.value)
             except InputError as error:
-                yield f"{self.key}: {str(error).removeprefix(f'{self.key}: ')}"
+                yield Fault(self.key, str(error).removeprefix(f"{self.key}: "))
 
 
-def given(config: Config, missing: Collection[str], grounding: pd.DataFrame | None) -> Iterator[Given]:
+def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | None) -> Iterator[Given]:
     """All that the run reads of the user's.
 
-    missing: keys of what is not there; there is nothing to open
+    faults: what is not there (see `missing_paths`), where there is nothing to open
     grounding: the run's grounding table of cxr, if it is made, with whose ids those of external heat maps are compared
     """
+    missing = {fault.key for fault in faults}
     paths = {f"data.{key}": folder for key, folder in folders_of(config.data).items() if folder} | files_of(config)
     for key, path in paths.items():
         if key in missing:

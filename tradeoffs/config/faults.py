@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -15,7 +15,22 @@ from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError
 
 
-def input_error(problems: list[str]) -> InputError:
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong that the configuration says or points to: its dotted key, what is wrong, and the remedy.
+
+    remedy: "" where `what` is the message of an InputError, which names it
+    """
+
+    key: str
+    what: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}; {self.remedy}" if self.remedy else f"{self.key}: {self.what}"
+
+
+def input_error(problems: Sequence[Fault | str]) -> InputError:
     count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
     lines = [f"The configuration has {count}:", *(f"  {problem}" for problem in problems)]
     lines.append("Keys are set in config/config.yaml or with --config; config/README.md lists them all.")

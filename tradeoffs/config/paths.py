@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from tradeoffs.config.faults import input_error
+from tradeoffs.config.faults import Fault, input_error
 from tradeoffs.config.schema import Base, Config, Data, Encoder
 from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
 from tradeoffs.errors import InputError
@@ -37,29 +37,29 @@ def raw_tables(data: Data, *keys: str) -> list[str]:
 
 def check_paths(config: Config) -> None:
     """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`)."""
-    problems = missing_paths(config)
-    if problems:
-        raise input_error(problems)
+    faults = missing_paths(config)
+    if faults:
+        raise input_error(faults)
 
 
-def missing_paths(config: Config) -> list[str]:
-    """The folders and files that the run needs and that are not there, as dotted key, what is wrong, remedy.
+def missing_paths(config: Config) -> list[Fault]:
+    """The folders and files that the run needs and that are not there.
 
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
-    problems = []
+    faults = []
     for key, folder in folders_of(config.data).items():
-        problems += _folder_problems(f"data.{key}", folder, _contents(config.data)[key])
+        faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
         if not Path(file).is_file():
-            problems.append(f"{key}: there is no file {file}; correct the path or remove the key")
+            faults.append(Fault(key, f"there is no file {file}", "correct the path or remove the key"))
     for key, (section, kind_of) in sources_of(config).items():
         try:
             if kind_of(section.source) != "hub" and section.revision:
-                problems.append(f"{key}.revision: only a hub id has revisions; remove the key")
+                faults.append(Fault(f"{key}.revision", "only a hub id has revisions", "remove the key"))
         except InputError as error:
-            problems.append(f"{key}.source: {error}")
-    return problems
+            faults.append(Fault(f"{key}.source", str(error)))
+    return faults
 
 
 def folders_of(data: Data) -> dict[str, str | None]:
@@ -92,19 +92,18 @@ def sources_of(config: Config) -> dict[str, tuple[Base | Encoder, Callable[[str]
     return {"base": (config.base, base_kind), **encoders}
 
 
-def _folder_problems(key: str, folder: str | None, contents: list[str]) -> list[str]:
+def _folder_faults(key: str, folder: str | None, contents: list[str]) -> list[Fault]:
     if folder is None:
-        return [
-            f"{key}: not set, but data.source files needs it; set it to the folder you downloaded (or see data.sets)"
-        ]
+        remedy = "set it to the folder you downloaded (or see data.sets)"
+        return [Fault(key, "not set, but data.source files needs it", remedy)]
     path = Path(folder)
     if not path.exists():
-        return [f"{key}: there is no folder {path}; correct the path"]
+        return [Fault(key, f"there is no folder {path}", "correct the path")]
     if not path.is_dir():
-        return [f"{key}: {path} is a file; give the folder that holds {' and '.join(contents)}"]
+        return [Fault(key, f"{path} is a file", f"give the folder that holds {' and '.join(contents)}")]
     missing = [pattern for pattern in contents if not newest(path, pattern)]
     if missing:
-        return [f"{key}: the folder {path} holds no {' and no '.join(missing)}; give the folder that does"]
+        return [Fault(key, f"the folder {path} holds no {' and no '.join(missing)}", "give the folder that does")]
     return []
 
 
