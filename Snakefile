@@ -25,11 +25,11 @@ report: "report/workflow.rst"
 
 
 onsuccess:
-    print(times())
+    print(last_words())
 
 
 onerror:
-    print(times())
+    print(last_words())
 
 
 rule all:

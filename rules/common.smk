@@ -297,8 +297,11 @@ def table_files(name):
     }
 
 
-def times():
-    """What the jobs of this run have taken until now, as text."""
+def last_words():
+    """What Snakemake ends with: the answer of check or verify, else what the jobs of the run have taken until now."""
+    for target, log in {"check": f"{LOGS}/check.log", "verify": f"{LOGS}/paper/verify.log"}.items():
+        if target in sys.argv and Path(log).is_file():
+            return Path(log).read_text().splitlines()[-1]
     from tradeoffs.paper.report import times_block  # here, since it would slow down the start of every job
 
     return times_block(BENCHMARKS, [*DATASETS, *CONFIG.variants]).cells.to_markdown(index=False)

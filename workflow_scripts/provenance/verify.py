@@ -26,3 +26,4 @@ with job(snakemake):
         problems += found
     if problems:
         raise InputError(f"{len(set(problems))} problems (see above); delete the files that are named and run again")
+    logger.info("All %d tables follow from the files beside them.", len(tables))
