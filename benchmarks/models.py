@@ -9,6 +9,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.demo.base import build_tokenizer
 from tradeoffs.model.checkpoints import LatentDiffusion, load, noise_schedule
+from tradeoffs.model.schedule import schedule_of
 
 DEMO_BASE = Path(__file__).resolve().parents[1] / "resources" / "demo_base"
 TEXTS = [
@@ -85,4 +86,5 @@ def _narrow(**layout: object) -> LatentDiffusion:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return LatentDiffusion(unet.eval(), vae.eval(), CLIPTextModel(text).eval(), tokenizer, noise_schedule())
+    schedule = schedule_of(noise_schedule().config)
+    return LatentDiffusion(unet.eval(), vae.eval(), CLIPTextModel(text).eval(), tokenizer, schedule)

@@ -22,6 +22,7 @@ rule base_model:
         kind=BASE_KIND,
         source=CONFIG.base.source,
         revision=CONFIG.base.revision,
+        prediction_type=CONFIG.base.prediction_type,
         content=sha256(CONFIG.base.source) if Path(CONFIG.base.source).is_dir() else None,
         code=code_digest("model/base_model.py"),
     script:

@@ -179,7 +179,7 @@ def checkpoint(unet: UNet2DConditionModel, vae: AutoencoderKL, text_encoder: nn.
         prefix = "cond_stage_model.transformer.text_model."
         extras = {f"{prefix}embeddings.position_ids": torch.arange(77)[None]}
     return {
-        "betas": torch.zeros(1000),
+        "betas": torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2,
         "model_ema.decay": torch.tensor(0.9999),
         "model_ema.diffusion_modeltime_embed0weight": torch.full((1,), 7.0),
         **{f"model.diffusion_model.{name}": weight for name, weight in ldm_unet(unet).items()},

@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 import torch
+from accelerate import init_empty_weights
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from ldm_checkpoints import (
     OpenClipText,
@@ -92,7 +93,6 @@ def test_the_missing_weight_is_named(weights):
 @pytest.mark.parametrize(
     "name",
     [
-        "model.diffusion_model.label_emb.0.0.weight",
         "model.diffusion_model.input_blocks.1.0.extra.weight",
         "model.diffusion_model.input_blocks.extra.weight",
         "model.diffusion_model.out.3.weight",
@@ -102,7 +102,6 @@ def test_the_missing_weight_is_named(weights):
         "cond_stage_model.model.transformer.resblocks.0.ls_1.gamma",
         "cond_stage_model.logit_scale",
         "embedder.model.visual.proj",
-        "scale_factor",
     ],
 )
 def test_an_unknown_weight_is_an_error_that_names_it(weights, name):
@@ -135,6 +134,8 @@ def test_models_that_are_not_for_images_from_text(weights):
     inpainting = UNet2DConditionModel.from_config(unet.config, in_channels=9)
     with pytest.raises(InputError, match="maps 9 to 4 channels, but the latents have 4"):
         ldm.build(checkpoint(inpainting, small_vae(), small_text_encoder("2", 300)))
+    with pytest.raises(InputError, match="its U-Net is conditioned on classes"):
+        ldm.build({**weights, "model.diffusion_model.label_emb.0.0.weight": torch.zeros(64, 64)})
     narrow = shaken(OpenClipText(300, 64, layers=2, heads=1), 0)
     with pytest.raises(InputError, match="takes text of width 128, its text encoder gives 64"):
         ldm.build(checkpoint(unet, small_vae(), narrow))
@@ -152,7 +153,7 @@ def full_vocabulary(tmp_path_factory):
     originals = small("2", 49408)
     halves = {name: weight.half() for name, weight in checkpoint(*originals).items()}
     torch.save({"state_dict": halves, "global_step": 875000}, folder / "512-base-ema.ckpt")
-    ldm.convert(folder / "512-base-ema.ckpt", folder / "base")
+    ldm.convert(folder / "512-base-ema.ckpt", folder / "base", "epsilon")
     return folder, originals
 
 
@@ -213,25 +214,6 @@ def test_another_noise_schedule_is_an_error():
             ldm.check_schedule({"alphas_cumprod": other}, schedule)
 
 
-def test_prediction_type_follows_the_configuration_beside_the_file(tmp_path, full_vocabulary):
-    config = tmp_path / "model.yaml"
-    assert ldm.prediction_type(config) == "epsilon"
-    config.write_text("model:\n  params:\n    linear_start: 0.00085\n")
-    assert ldm.prediction_type(config) == "epsilon"
-    config.write_text("model:\n  params:\n    parameterization: eps\n")
-    assert ldm.prediction_type(config) == "epsilon"
-    for wrong in ("model:\n  params:\n    parameterization: x0\n", "model: 1\n", "[", ""):
-        config.write_text(wrong)
-        with pytest.raises(InputError, match=starting_with(config, ": model.params.parameterization is neither")):
-            ldm.prediction_type(config)
-    (tmp_path / "model.ckpt").hardlink_to(full_vocabulary[0] / "512-base-ema.ckpt")
-    config.write_text('model:\n  params:\n    parameterization: "v"\n')
-    ldm.convert(tmp_path / "model.ckpt", tmp_path / "base")
-    model = load(tmp_path / "base")
-    assert model.schedule.config.prediction_type == "v_prediction"
-    assert model.unet.config.sample_size == 96
-
-
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     class Malicious:
         def __reduce__(self):
@@ -271,3 +253,213 @@ def test_a_file_without_weights_is_an_error(tmp_path, content):
     torch.save(content, file)
     with pytest.raises(InputError, match=starting_with(file, ": holds no weights by name")):
         ldm.read(file)
+
+
+@pytest.fixture(scope="module")
+def with_clips_tokens():
+    """Weights of Stable Diffusion 1 and 2 with CLIP's vocabulary, in halves."""
+    return {
+        family: {name: weight.half().contiguous() for name, weight in checkpoint(*small(family, 49408)).items()}
+        for family in "12"
+    }
+
+
+def predicted(file, **options) -> str:
+    return ldm.read_model(file, **options)[2].config.prediction_type
+
+
+def test_prediction_type_is_the_declared_one_or_asked_for(tmp_path, with_clips_tokens):
+    file = tmp_path / "model.ckpt"
+    torch.save({"state_dict": with_clips_tokens["2"], "global_step": 140000}, file)
+    with pytest.raises(InputError, match="nothing says whether its U-Net predicts epsilon or v; set base.prediction_"):
+        ldm.read_model(file)
+    assert predicted(file, prediction_type="epsilon") == "epsilon"
+    for name, text, expected in (
+        ("model.yaml", "parameterization: v", "v_prediction"),
+        ("v2-inference-v.yaml", 'parameterization: "v"', "v_prediction"),
+        ("v2-inference.yml", "parameterization: eps", "epsilon"),
+    ):
+        (tmp_path / name).write_text(f"model:\n  params:\n    {text}\n")
+        (tmp_path / "notes.yaml").write_text("a: 1\n")  # no configuration of a model
+        assert predicted(file) == expected
+        other = "epsilon" if expected == "v_prediction" else "v_prediction"
+        message = f"{name}: model.params.parameterization says {expected}, but base.prediction_type says {other}"
+        with pytest.raises(InputError, match=re.escape(message)):
+            ldm.read_model(file, other)
+        (tmp_path / name).unlink()
+    # of two checkpoints, or two configurations, nobody knows whose is whose
+    (tmp_path / "v2-inference-v.yaml").write_text("model:\n  params:\n    parameterization: v\n")
+    (tmp_path / "other.ckpt").touch()
+    with pytest.raises(InputError, match="nothing says whether"):
+        ldm.read_model(file)
+    first = tmp_path / "sd1.ckpt"
+    torch.save(with_clips_tokens["1"], first)
+    with pytest.raises(InputError, match="nothing says whether"):
+        ldm.read_model(first)
+    (tmp_path / "v2-inference-v.yaml").unlink()
+    assert predicted(first) == "epsilon"  # as all that were published
+
+
+def test_a_converted_file_keeps_its_declared_prediction(tmp_path, with_clips_tokens):
+    torch.save(with_clips_tokens["2"], tmp_path / "model.ckpt")
+    (tmp_path / "v2-inference-v.yaml").write_text("model:\n  params:\n    parameterization: v\n")
+    ldm.convert(tmp_path / "model.ckpt", tmp_path / "base")
+    model = load(tmp_path / "base")
+    assert model.schedule.config.prediction_type == "v_prediction"
+    assert model.unet.config.sample_size == 96
+
+
+@pytest.mark.parametrize(
+    ("metadata", "weights", "expected"),
+    [
+        ({"modelspec.prediction_type": "v"}, {}, "v_prediction"),
+        ({"modelspec.prediction_type": "epsilon"}, {}, "epsilon"),
+        ({"modelspec.architecture": "stable-diffusion-v2-768-v"}, {}, "v_prediction"),
+        ({"modelspec.architecture": "stable-diffusion-v2-512"}, {}, "epsilon"),
+        ({}, {"v_pred": torch.zeros(0)}, "v_prediction"),
+    ],
+)
+def test_metadata_and_flags_tell_the_prediction(tmp_path, with_clips_tokens, metadata, weights, expected):
+    save_file(with_clips_tokens["2"] | weights, tmp_path / "model.safetensors", metadata)
+    assert predicted(tmp_path / "model.safetensors") == expected
+
+
+@pytest.mark.parametrize(
+    ("metadata", "weights", "message"),
+    [
+        ({"modelspec.prediction_type": "sample"}, {}, "modelspec.prediction_type is 'sample', but of what a U-Net can"),
+        ({"ss_zero_terminal_snr": "True"}, {}, "ss_zero_terminal_snr is 'True', but its last time is noise alone"),
+        ({}, {"ztsnr": torch.zeros(0)}, "weight ztsnr says that its last time is noise alone"),
+        ({"modelspec.prediction_type": "epsilon"}, {"v_pred": torch.zeros(0)}, "but weight v_pred says v_prediction"),
+        ({"modelspec.encoder_layer": "2"}, {}, "which is ambiguous for Stable Diffusion 2.x"),
+        ({}, {"scale_factor": torch.zeros(64, 64)}, "weight scale_factor has the shape"),
+        ({}, {"betas": torch.linspace(0.0001, 0.02, 1000)}, "betas is another noise schedule"),
+        (
+            {},
+            {"model.diffusion_model.out.2.bias": torch.zeros(4, dtype=torch.int8)},
+            "out.2.bias is of the type torch.int8",
+        ),
+    ],
+)
+def test_metadata_and_flags_that_cannot_be_obeyed(tmp_path, with_clips_tokens, metadata, weights, message):
+    file = tmp_path / "model.safetensors"
+    save_file(with_clips_tokens["2"] | weights, file, metadata)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        ldm.read_model(file, None if metadata else "v_prediction")
+    assert str(caught.value).startswith(f"{file}: ")
+
+
+def test_numbers_of_the_configuration_are_obeyed(tmp_path, with_clips_tokens):
+    file = tmp_path / "model.ckpt"
+    weights = with_clips_tokens["1"] | {"betas": torch.linspace(0.001**0.5, 0.02**0.5, 500) ** 2}
+    torch.save(weights, file)
+    (tmp_path / "model.yaml").write_text(
+        """
+model:
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params: {linear_start: 0.001, linear_end: 0.02, timesteps: 500, scale_factor: 0.3, conditioning_key: crossattn,
+    unet_config: {params: {num_heads: 4, context_dim: 128}},
+    cond_stage_config: {target: ldm.modules.encoders.modules.FrozenCLIPEmbedder}}
+"""
+    )
+    networks, _, schedule = ldm.read_model(file)
+    assert networks.unet.config.attention_head_dim == [4, 4] and networks.vae.config.scaling_factor == 0.3
+    config = schedule.config
+    assert (config.beta_start, config.beta_end, config.num_train_timesteps) == (0.001, 0.02, 500)
+    file.unlink()
+    torch.save(with_clips_tokens["1"] | {"scale_factor": torch.tensor(0.25)}, file)
+    (tmp_path / "model.yaml").unlink()
+    assert ldm.read_model(file)[0].vae.config.scaling_factor == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("parameterization: x0", "model.params.parameterization is 'x0', but of what a U-Net can predict"),
+        ("beta_schedule: cosine", "model.params.beta_schedule is 'cosine', but this noise schedule is unknown"),
+        ("linear_start: no", "model.params.linear_start is False, but it is no positive number"),
+        ("conditioning_key: hybrid", "model.params.conditioning_key is 'hybrid', but its U-Net is conditioned on more"),
+        ("zero_snr: true", "model.params.zero_snr is True, but its last time is noise alone"),
+        ("unet_config: {params: {num_classes: 1000}}", "num_classes is 1000, but its U-Net is conditioned on classes"),
+        ("unet_config: {params: {context_dim: 768}}", "the configuration beside it says context_dim 768"),
+        ("unet_config: {params: {num_head_channels: 24}}", "no multiple of the declared attention heads"),
+        ("cond_stage_config: {params: {layer: hidden}}", "layer is 'hidden', but this hidden state"),
+        ("cond_stage_config: {params: {layer_idx: -2}}", "layer_idx is -2, but this hidden state"),
+    ],
+)
+def test_configurations_that_cannot_be_obeyed(tmp_path, with_clips_tokens, text, message):
+    torch.save(with_clips_tokens["1"], tmp_path / "model.ckpt")
+    (tmp_path / "model.yaml").write_text(f"model:\n  params:\n    {text}\n")
+    with pytest.raises(InputError, match=re.escape(message)):
+        ldm.read_model(tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize("text", ["model: 1\n", "[", "", "model: {params: [1]}\n"])
+def test_a_file_of_its_name_that_is_no_configuration_is_an_error(tmp_path, text):
+    (tmp_path / "model.yaml").write_text(text)
+    with pytest.raises(InputError, match=starting_with(tmp_path / "model.yaml", ": holds no model.params")):
+        ldm.read_model(tmp_path / "model.ckpt")
+
+
+def test_configurations_of_other_models_are_refused(tmp_path):
+    target = "ldm.models.diffusion.ddpm.LatentInpaintDiffusion"
+    (tmp_path / "model.yaml").write_text(f"model: {{target: {target}, params: {{parameterization: eps}}}}\n")
+    with pytest.raises(InputError, match="model.target is LatentInpaintDiffusion, no model for images from text alone"):
+        ldm.read_model(tmp_path / "model.ckpt")
+
+
+def taken(weights: dict, **said) -> int:
+    statements = [ldm.Statement("somewhere", about, value) for about, value in said.items()]
+    return ldm.build(weights, statements).text_encoder.config.num_hidden_layers
+
+
+def test_layers_of_the_text_encoder_are_those_that_the_model_uses(weights):
+    assert taken(weights) == 2 and taken(weights, layer="penultimate") == 2  # of three
+    assert taken(weights, layer="last") == 3
+    exported = {name: weight for name, weight in weights.items() if name != "cond_stage_model.model.text_projection"}
+    with pytest.raises(InputError, match="text_projection is missing, without which nothing says whether"):
+        taken(exported)
+    of_clip = checkpoint(*small("1"))
+    assert taken(of_clip) == 2 and taken(of_clip, skip=2) == 1
+    with pytest.raises(InputError, match="hidden state of its text encoder is not known of CLIP"):
+        taken(of_clip, skip=3)
+
+
+@torch.no_grad()
+def test_a_skipped_layer_leaves_the_last_norm():
+    """Clip skip 2, as trainers have it: the hidden state before the last layer, then the final layer norm."""
+    unet, vae, text = small("1")
+    found = ldm.build(checkpoint(unet, vae, text), [ldm.Statement("file: ss_clip_skip", "skip", 2)]).text_encoder
+    ids = torch.randint(0, 300, (2, 77), generator=torch.Generator().manual_seed(0))
+    before_last = text(ids, output_hidden_states=True).hidden_states[-2]
+    torch.testing.assert_close(found(ids).last_hidden_state, text.final_layer_norm(before_last))
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(24, 23), (23, 23), (22, None)])
+def test_stable_diffusion_2_files_with_and_without_the_unused_layer(layers, expected):
+    unet, vae, _ = full_size("2")
+    with init_empty_weights():
+        text = OpenClipText(49408, 1024, layers=layers, heads=16)
+    of_file = checkpoint(unet, vae, text)
+    for name in ("text_projection", "logit_scale") if layers == 23 else ():
+        del of_file[f"cond_stage_model.model.{name}"]
+    if expected is None:
+        with pytest.raises(InputError, match="its text encoder has 22 layers, of which Stable Diffusion 2 has 24"):
+            taken(of_file)
+    else:
+        assert taken(of_file) == expected
+        assert taken(of_file, layer="penultimate") == expected
+    if layers == 23:
+        with pytest.raises(
+            InputError, match="the last layer of its text encoder is declared to be used, and is missing"
+        ):
+            taken(of_file, layer="last")
+
+
+def test_arguments_of_a_training_are_read_too(tmp_path, with_clips_tokens):
+    content = {
+        "state_dict": with_clips_tokens["2"],
+        "hyper_parameters": {"parameterization": "v", "linear_start": 0.00085},
+    }
+    torch.save(content, tmp_path / "last.ckpt")
+    assert predicted(tmp_path / "last.ckpt") == "v_prediction"

@@ -87,6 +87,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "image.resolution": (64, {"classifier", "real_features", "data_sheet", "location_prior"} | ENCODED),
     "base.source": ("owner/name", {"base_model"} | ENCODED),
     "base.revision": ("v1", {"base_model"} | ENCODED),
+    "base.prediction_type": ("v_prediction", {"base_model"} | ENCODED),
     "encoders": ({"other": {"source": "owner/name"}}, TABLES),  # no variant uses it
     "encoders.<name>.source": ("owner/name", TABLES),
     "encoders.<name>.revision": ("v1", TABLES),

@@ -13,7 +13,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from diffusers import DDPMScheduler
 from diffusers.models.resnet import ResnetBlock2D
 from small_training import IDS, SETTINGS, TEXTS, any_text, interrupt_at, own_text, same, weights
 from transformers.models.clip.modeling_clip import CLIPMLP
@@ -23,6 +22,7 @@ from tradeoffs.errors import InputError, Stopped
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model import training
 from tradeoffs.model.checkpoints import load
+from tradeoffs.model.schedule import schedule_of
 from tradeoffs.model.training import (
     Batch,
     Pairs,
@@ -451,9 +451,7 @@ def test_more_processes_than_images_in_the_batch_are_refused():
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_the_loss_compares_with_what_the_base_predicts(tiny_model, prediction):
-    model = replace(
-        tiny_model, schedule=DDPMScheduler.from_config(tiny_model.schedule.config, prediction_type=prediction)
-    )
+    model = replace(tiny_model, schedule=schedule_of(tiny_model.schedule.config | {"prediction_type": prediction}))
     clean, noise = normal((3, 4, 8, 8), "clean"), normal((3, 4, 8, 8), "noise")
     times = torch.tensor([0, 500, 999])
     seen = {}
@@ -468,13 +466,13 @@ def test_the_loss_compares_with_what_the_base_predicts(tiny_model, prediction):
     signal = np.cumprod(1 - betas)[times.numpy()].reshape(3, 1, 1, 1)
     x, eps = clean.double().numpy(), noise.double().numpy()
     target = eps if prediction == "epsilon" else np.sqrt(signal) * eps - np.sqrt(1 - signal) * x
-    np.testing.assert_allclose(loss.numpy(), ((0.25 - target) ** 2).mean((1, 2, 3)), rtol=1e-4)
-    np.testing.assert_allclose(seen["noisy"].numpy(), np.sqrt(signal) * x + np.sqrt(1 - signal) * eps, atol=1e-5)
+    np.testing.assert_allclose(loss.numpy(), ((0.25 - target) ** 2).mean((1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(seen["noisy"].numpy(), np.sqrt(signal) * x + np.sqrt(1 - signal) * eps, rtol=1e-7)
     assert seen["context"] == "context" and torch.equal(seen["times"], times)
 
 
 def test_other_predictions_are_refused(tiny_model):
-    schedule = DDPMScheduler.from_config(tiny_model.schedule.config, prediction_type="sample")
+    schedule = schedule_of(tiny_model.schedule.config | {"prediction_type": "sample"})
     zeros = torch.zeros(1, 4, 8, 8)
     with pytest.raises(InputError, match="prediction_type 'sample' is unknown"):
         diffusion_loss(replace(tiny_model, schedule=schedule), None, zeros, zeros, torch.tensor([1]), None)

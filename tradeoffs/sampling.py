@@ -1,7 +1,8 @@
 """Synthetic images by classifier-free guidance, with noise that belongs to the image, not to the batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,6 +14,7 @@ from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.jobs.devices import autocast, default_device
 from tradeoffs.model.checkpoints import load
 from tradeoffs.model.latents import latent_size
+from tradeoffs.model.schedule import in_double, obeyed
 from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.model.timesteps import evenly_spaced_steps
 from tradeoffs.randomness import normal
@@ -37,16 +39,28 @@ class _DDIM(DDIMScheduler):
         self.timesteps = torch.tensor(times, device=device)
 
 
-def sampler(name: str, schedule_config: dict):
+class _DPM(DPMSolverMultistepScheduler):
+    """diffusers' DPM-Solver++ with noise levels that are not rounded to float32."""
+
+    def set_timesteps(self, num_inference_steps: int, device: torch.device | str | None = None) -> None:
+        super().set_timesteps(num_inference_steps, device)
+        signal = self.alphas_cumprod[self.timesteps.cpu()]
+        self.sigmas = torch.cat([((1 - signal) / signal).sqrt(), signal.new_zeros(1)])
+
+
+def sampler(name: str, schedule_config: Mapping[str, Any]):
     """The diffusers scheduler for plms (the paper's), ddim or dpm (DPM-Solver++), on the model's own noise schedule.
 
     plms and ddim use the original's times (77 for 75 steps, see `evenly_spaced_steps`); dpm begins at the last one.
+    Of the configuration only the noise schedule counts (`schedule.OBEYED`), in float64: its sampler's options do not.
     """
+    declared = obeyed(schedule_config) | {"steps_offset": 1}  # of Stable Diffusion, or its pipeline warns
     if name == "plms":
-        return _PLMS.from_config(schedule_config, skip_prk_steps=True)
+        return in_double(_PLMS(**declared, skip_prk_steps=True))
     if name == "ddim":
-        return _DDIM.from_config(schedule_config, clip_sample=False)
-    return DPMSolverMultistepScheduler.from_config(schedule_config, timestep_spacing="trailing")
+        return in_double(_DDIM(**declared, clip_sample=False))
+    del declared["set_alpha_to_one"]  # DPM-Solver++ ends without noise
+    return in_double(_DPM(**declared, timestep_spacing="trailing"))
 
 
 def sample_list(prompts: pd.DataFrame, repeated: int, repeats: int) -> pd.DataFrame:

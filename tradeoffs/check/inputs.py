@@ -12,7 +12,7 @@ import pandas as pd
 
 from tradeoffs.config.faults import Fault
 from tradeoffs.config.paths import files_of, folders_of, sources_of
-from tradeoffs.config.schema import Config, Data
+from tradeoffs.config.schema import Base, Config, Data
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.conditioning import read_sentences
 from tradeoffs.data.mscxr import read_mscxr
@@ -37,13 +37,10 @@ FILE_READERS: dict[str, Sequence[Reader]] = {
     "evaluation.extractors.inception": [Inception],
     "evaluation.extractors.xrv_densenet121_all": [load_xray_densenet],
 }
-MODEL_READERS: dict[tuple[str, str], Sequence[Reader]] = {  # by section and kind of source
-    ("base", "folder"): [check_folder, check_headers],
-    ("base", "file"): [lambda file: ldm.read_model(Path(file))],
-    ("base", "hub"): [],
-    ("encoders", "folder"): [load_encoder],
-    ("encoders", "package"): [lambda source: load_encoder(package_folder(source))],
-    ("encoders", "hub"): [],
+ENCODER_READERS: dict[str, Sequence[Reader]] = {  # by kind of source
+    "folder": [load_encoder],
+    "package": [lambda source: load_encoder(package_folder(source))],
+    "hub": [],
 }
 
 
@@ -80,15 +77,25 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
         elif key.startswith("external."):
             yield Given(key, path, [partial(read_external, grounding=grounding)])
         else:
-            readers = _table_readers(config.data) | FILE_READERS
-            yield Given(key, path, readers[key], "read" if readers[key] else "there")
+            of_table = (_table_readers(config.data) | FILE_READERS)[key]
+            yield Given(key, path, of_table, "read" if of_table else "there")
     for key, (section, kind_of) in sources_of(config).items():
         if f"{key}.source" in missing:
             yield Given(f"{key}.source", section.source, state="missing")
         else:
             kind = kind_of(section.source)
             state = "hub id, not looked up" if kind == "hub" else "read"
-            yield Given(f"{key}.source", section.source, MODEL_READERS[key.partition(".")[0], kind], state)
+            readers = _base_readers(config.base, kind) if section is config.base else ENCODER_READERS[kind]
+            yield Given(f"{key}.source", section.source, readers, state)
+
+
+def _base_readers(base: Base, kind: str) -> Sequence[Reader]:
+    """What opens the base, of a kind of source."""
+    if kind == "hub":
+        return []
+    if kind == "file":
+        return [lambda file: ldm.read_model(Path(file), base.prediction_type)]
+    return [partial(check_folder, prediction_type=base.prediction_type), check_headers]
 
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:

@@ -152,6 +152,9 @@ class Base(_Section):
         description="a diffusers folder, a hub id owner/name, or a single LDM file (.ckpt or .safetensors)",
     )
     revision: Text | None = Field(None, description="branch, tag or commit of a hub id")
+    prediction_type: Literal["epsilon", "v_prediction"] | None = Field(
+        None, description="what the U-Net predicts, for a base whose files do not say; null: what they say"
+    )
 
 
 class Encoder(_Section):

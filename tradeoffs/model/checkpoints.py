@@ -10,11 +10,13 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
-from tradeoffs.model.encoders import load_encoder, load_network
+from tradeoffs.model.declared import check_index, check_networks, read_json
+from tradeoffs.model.encoders import described, fit_tokenizer, load_encoder, load_network
+from tradeoffs.model.schedule import NoiseSchedule, check_schedule, schedule_of
 from tradeoffs.model.weights import load_strictly
 from tradeoffs.randomness import torch_rng
 
@@ -30,7 +32,7 @@ class LatentDiffusion:
     vae: AutoencoderKL
     text_encoder: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerBase
-    schedule: DDPMScheduler
+    schedule: NoiseSchedule
     projection: torch.nn.Linear | None = None  # behind a text encoder that is not the base's own
 
     @property
@@ -51,12 +53,13 @@ class LatentDiffusion:
         return self
 
 
-def noise_schedule(prediction_type: str = "epsilon") -> DDIMScheduler:
-    """Stable Diffusion's noise schedule: 1000 steps, betas linear in their square roots."""
+def noise_schedule(prediction_type: str = "epsilon", **declared: float) -> DDIMScheduler:
+    """Stable Diffusion's noise schedule: 1000 steps, betas linear in their square roots.
+
+    declared: what a checkpoint has otherwise, such as beta_start
+    """
     return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
+        **{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"} | declared,
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
@@ -64,21 +67,23 @@ def noise_schedule(prediction_type: str = "epsilon") -> DDIMScheduler:
     )
 
 
-def check_folder(folder: str | Path) -> dict:
-    """The folder's `model_index.json`; raises InputError unless it holds every part of a Stable Diffusion model."""
+def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict:
+    """The folder's `model_index.json`.
+
+    prediction_type: what the U-Net predicts, as base.prediction_type states it where the folder does not
+    Raises InputError unless the folder holds every part of a Stable Diffusion model and all that its configurations
+    declare can be obeyed; no weight is read.
+    """
     folder = Path(folder)
     index_file = folder / "model_index.json"
     if not index_file.is_file():
         raise InputError(
             f"{folder}: no model_index.json; give a Stable Diffusion model in diffusers layout as base.source"
         )
-    try:
-        index = json.loads(index_file.read_bytes())
-    except ValueError as error:  # JSON's and encoding errors
-        raise InputError(f"{index_file}: cannot be read as JSON ({error}); download the model again") from error
+    index = read_json(index_file)
     libraries = {"transformers": transformers, "diffusers": diffusers}
     for part in PARTS:
-        entry = index.get(part) if isinstance(index, dict) else None
+        entry = index.get(part)
         if entry and not (len(entry) == 2 and hasattr(libraries.get(entry[0]), str(entry[1]))):
             raise InputError(
                 f"{index_file}: {part} is {entry!r}, which is no class of diffusers or transformers; give a Stable "
@@ -87,6 +92,10 @@ def check_folder(folder: str | Path) -> dict:
     missing = [part for part in PARTS if part not in index or not (folder / part).is_dir()]
     if missing:
         raise InputError(f"{folder}: without {', '.join(missing)}; give a complete diffusers folder as base.source")
+    check_networks(folder)
+    described(folder / "text_encoder")
+    check_index(index_file, index, PARTS)
+    check_schedule(folder, prediction_type)
     return index
 
 
@@ -99,15 +108,15 @@ def load(folder: str | Path) -> LatentDiffusion:
     folder = Path(folder)
     index = check_folder(folder)
     tokenizer_class = getattr(transformers, index["tokenizer"][1])
-    schedule = DDPMScheduler.from_config(getattr(diffusers, index["scheduler"][1]).load_config(folder / "scheduler"))
     model = LatentDiffusion(
         unet=load_strictly(UNet2DConditionModel, folder / "unet"),
         vae=load_strictly(AutoencoderKL, folder / "vae"),
         text_encoder=load_network(folder / "text_encoder"),
         tokenizer=tokenizer_class.from_pretrained(folder / "tokenizer"),
-        schedule=schedule,
+        schedule=schedule_of(check_schedule(folder)),
         projection=_load_projection(folder / "text_encoder" / PROJECTION),
     )
+    fit_tokenizer(folder, model.text_encoder, model.tokenizer)
     _check_width(folder, model)
     return model
 

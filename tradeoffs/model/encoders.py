@@ -1,16 +1,16 @@
 """Text encoders of several families: which there are, and reading them strictly."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from tradeoffs.errors import InputError
 from tradeoffs.model import open_clip
+from tradeoffs.model.declared import read_json
 from tradeoffs.model.weights import load_strictly
 
 
@@ -102,7 +102,7 @@ FAMILIES = {  # by model_type in config.json
 
 def load_network(folder: str | Path) -> PreTrainedModel:
     """The text encoder in a folder of transformers' layout, strictly; code that the folder may hold is not run."""
-    family, config = _described(Path(folder))
+    family, config = described(Path(folder))
     network = getattr(transformers, family.network)
     config = network.config_class.from_dict({**config, **family.config})
     return load_strictly(network, folder, family.heads, config=config, **family.options)
@@ -118,6 +118,15 @@ def load_encoder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     folder = Path(folder)
     network = open_clip.load_bert(folder) if (folder / open_clip.CONFIG).is_file() else load_network(folder)
     tokenizer = _load_tokenizer(folder, FAMILIES[network.config.model_type])
+    fit_tokenizer(folder, network, tokenizer)
+    return network, tokenizer
+
+
+def fit_tokenizer(folder: Path, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Limits the tokenizer's `model_max_length` to the longest text that the network takes.
+
+    Raises InputError if the tokenizer has tokens that the network does not know.
+    """
     if len(tokenizer) > network.config.vocab_size:
         raise InputError(
             f"{folder}: its tokenizer has {len(tokenizer)} tokens, its text encoder knows {network.config.vocab_size}; "
@@ -128,18 +137,18 @@ def load_encoder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
         if FAMILIES[network.config.model_type].positions_after_padding:
             positions -= network.config.pad_token_id + 1
         tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-    return network, tokenizer
 
 
-def _described(folder: Path) -> tuple[Family, dict[str, Any]]:
-    """The family of the folder's text encoder, and its configuration."""
+def described(folder: Path) -> tuple[Family, dict[str, Any]]:
+    """The family of the folder's text encoder, and its configuration; raises InputError for one that is unknown."""
     file = folder / "config.json"
     if not file.is_file():
         raise InputError(f"{folder}: no config.json; a text encoder must be a folder in transformers' layout")
-    try:
-        config = json.loads(file.read_bytes())
-    except ValueError as error:  # JSON's and encoding errors
-        raise InputError(f"{file}: cannot be read as JSON ({error}); download the model again") from error
+    config = read_json(file)
+    if config.get("quantization_config"):
+        raise InputError(
+            f"{file}: quantization_config is given, so its weights are quantised; give the model as it was"
+        )
     kind = config.pop("model_type", None)
     config.pop("auto_map", None)  # names code of the folder's, and would be saved
     if kind not in FAMILIES:

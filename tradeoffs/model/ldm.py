@@ -1,19 +1,19 @@
 """Single checkpoint files of the LDM code (Stable Diffusion 1.x and 2.x) as diffusers folders.
 
 diffusers' own converters rename the weights; here every weight of the file is accounted for. The networks' sizes are
-those of the weights. What weights do not tell is Stable Diffusion's: attention heads, activations, noise schedule,
-scaling of the latents. Where a file holds an exponential moving average besides, the raw weights are taken
-(docs/differences.md, row 13).
+those of the weights. What weights do not tell (attention heads, noise schedule, what the U-Net predicts, scaling of the
+latents) is taken from what the file declares (`ldm_declared`), else it is Stable Diffusion's. Where a file holds an
+exponential moving average besides, the raw weights are taken (docs/differences.md, row 13).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 import torch
-import yaml
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import (
@@ -22,19 +22,22 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_open_clip_checkpoint,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_WEIGHTS
+from tradeoffs.model import ldm_declared
 from tradeoffs.model.checkpoints import noise_schedule
+from tradeoffs.model.declared import CLASSES, WHOLE, check_channels
+from tradeoffs.model.ldm_declared import Statement
 
 MERGES = Path(__file__).resolve().parents[2] / "resources" / "ldm" / "merges.txt"
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 HEAD_WIDTH = 64  # of CLIP's text encoders, and of the U-Net in Stable Diffusion 2
 SCALING_FACTOR = 0.18215
+TEXT_PROJECTION = "cond_stage_model.model.text_projection"
 # Of the LDM code, but no network of the pipeline needs them; model_ema.* and OpenCLIP's last layer besides
 EXTRAS = {
     "betas",
@@ -53,8 +56,10 @@ EXTRAS = {
     "logvar",
     "cond_stage_model.transformer.text_model.embeddings.position_ids",
     "cond_stage_model.model.logit_scale",
-    "cond_stage_model.model.text_projection",
+    TEXT_PROJECTION,
+    *ldm_declared.FLAGS,
 }
+VIT_H = (1024, 24)  # width and layers of Stable Diffusion 2's text encoder; the U-Net's context leaves out the last
 
 Weights = dict[str, torch.Tensor]
 
@@ -64,7 +69,7 @@ class Family:
     """A generation of Stable Diffusion: names in its text encoder, and what the weights do not tell.
 
     text: prefix of the text encoder's weights; tokens, positions, layers, inner: names of its embeddings, of its layers
-    and of the first half of their feed-forward network; unused_layers: last layers that the U-Net's context leaves out
+    and of the first half of their feed-forward network
     heads: attention heads of the U-Net at a number of channels
     """
 
@@ -73,7 +78,6 @@ class Family:
     positions: str
     layers: str
     inner: str
-    unused_layers: int
     activation: str
     pad_token: str
     heads: Callable[[int], int]
@@ -85,7 +89,6 @@ SD1 = Family(
     positions="text_model.embeddings.position_embedding.weight",
     layers="text_model.encoder.layers.",
     inner="mlp.fc1.weight",
-    unused_layers=0,
     activation="quick_gelu",
     pad_token="<|endoftext|>",
     heads=lambda channels: 8,
@@ -96,7 +99,6 @@ SD2 = Family(
     positions="positional_embedding",
     layers="transformer.resblocks.",
     inner="mlp.c_fc.weight",
-    unused_layers=1,
     activation="gelu",
     pad_token="!",  # id 0
     heads=lambda channels: channels // HEAD_WIDTH,
@@ -113,14 +115,14 @@ class Networks:
     text_encoder: CLIPTextModel
 
 
-def convert(file: str | Path, folder: str | Path) -> None:
+def convert(file: str | Path, folder: str | Path, prediction_type: str | None = None) -> None:
     """Writes the checkpoint `file` (.ckpt or .safetensors) as a complete diffusers folder with float32 weights.
 
-    The model predicts the noise unless `file` with the suffix .yaml, the LDM code's inference configuration, stands
-    beside it and says otherwise (see `prediction_type`): the weights do not tell.
-    Raises InputError if the file is no complete and unaltered Stable Diffusion 1.x or 2.x model.
+    prediction_type: "epsilon" or "v_prediction", where the file does not say what its U-Net predicts
+    Raises InputError if the file is no complete and unaltered Stable Diffusion 1.x or 2.x model, or if what it declares
+    cannot be obeyed.
     """
-    networks, tokenizer, schedule = read_model(Path(file))
+    networks, tokenizer, schedule = read_model(Path(file), prediction_type)
     # Stable Diffusion's v models are the ones for 768 px
     side = 96 if schedule.config.prediction_type == "v_prediction" else 64
     networks.unet.register_to_config(sample_size=side)
@@ -137,19 +139,45 @@ def convert(file: str | Path, folder: str | Path) -> None:
     ).save_pretrained(folder)
 
 
-def read_model(file: Path) -> tuple[Networks, CLIPTokenizer, DDIMScheduler]:
+def read_model(file: Path, prediction_type: str | None = None) -> tuple[Networks, CLIPTokenizer, DDIMScheduler]:
     """The networks of a checkpoint, its tokenizer and noise schedule, every weight's name and shape checked.
 
-    Raises InputError as `convert` does.
+    Arguments and errors are those of `convert`.
     """
-    schedule = noise_schedule(prediction_type(file.with_suffix(".yaml")))
-    weights = read(file)
+    configuration, others = ldm_declared.beside(file)
+    statements = ldm_declared.of_configuration(configuration) if configuration else []
+    weights, more = _content(file)
+    statements += more
+    if prediction_type:
+        statements.append(Statement("base.prediction_type", "prediction_type", prediction_type))
     try:
+        networks = build(weights, statements)
+        tokenizer = build_tokenizer(networks)
+        said = ldm_declared.agreed([*statements, *ldm_declared.of_weights(weights)])
+        predicted = said.get("prediction_type") or _undeclared_prediction(networks, others)
+        schedule = noise_schedule(
+            predicted, **{key: said[key] for key in ("beta_start", "beta_end", "num_train_timesteps") if key in said}
+        )
         check_schedule(weights, schedule)
-        networks = build(weights)
-        return networks, build_tokenizer(networks), schedule
+        return networks, tokenizer, schedule
     except InputError as error:
-        raise InputError(f"{file}: {error}; base.source must be a whole Stable Diffusion 1.x or 2.x model") from error
+        raise InputError(f"{file}: {error}; {WHOLE}") from error
+
+
+def _undeclared_prediction(networks: "Networks", others: Sequence[Path]) -> str:
+    """What a U-Net predicts of which nothing says it: every published Stable Diffusion 1.x predicts the noise, of 2.x
+    some predict v. Raises InputError where that is not sure.
+
+    others: configurations in the folder that may be the checkpoint's
+    """
+    said = [statement for other in others for statement in ldm_declared.of_configuration(other)]
+    another = any(one.about == "prediction_type" and one.value != "epsilon" for one in said)
+    if networks.family is SD2 or another:
+        raise InputError(
+            "nothing says whether its U-Net predicts epsilon or v; set base.prediction_type to epsilon or "
+            "v_prediction, or put the model's inference configuration beside it, under its name with the suffix .yaml"
+        )
+    return "epsilon"
 
 
 class _ModelCheckpoint:
@@ -158,14 +186,23 @@ class _ModelCheckpoint:
 
 def read(file: Path) -> Weights:
     """The weights of a .ckpt or .safetensors file by their LDM names; no code of the file is run."""
+    return _content(file)[0]
+
+
+def _content(file: Path) -> tuple[Weights, list[Statement]]:
+    """The weights in a file, and what it says of its model beside them."""
     remedy = "take the model's .safetensors file, or download it again"
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            with safe_open(file, "pt") as stored:
+                weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no dict
+                return weights, ldm_declared.of_metadata(file, stored.metadata() or {})
         stand_in = (_ModelCheckpoint, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")
         with torch.serialization.safe_globals([stand_in]):
             mapped = is_zipfile(file)  # older files cannot be read from only where it is needed
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except InputError:
+        raise
     except (SafetensorError, *UNREADABLE_WEIGHTS) as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"would run code when read ({code[1]})" if code else "is damaged or no file of weights"
@@ -173,40 +210,31 @@ def read(file: Path) -> Weights:
     weights = content.get("state_dict", content) if isinstance(content, dict) else {}
     if not weights or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
         raise InputError(f"{file}: holds no weights by name; {remedy}")
-    return dict(weights)
-
-
-def prediction_type(config: Path) -> str:
-    """What the U-Net predicts, "epsilon" or "v_prediction", by the LDM code's configuration file.
-
-    Its key model.params.parameterization is "eps" (the default, also where there is no such file) or "v".
-    """
-    if not config.is_file():
-        return "epsilon"
-    try:
-        parameterization = yaml.safe_load(config.read_text())["model"]["params"].get("parameterization", "eps")
-        return {"eps": "epsilon", "v": "v_prediction"}[parameterization]
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{config}: model.params.parameterization is neither eps nor v; give the model's inference configuration "
-            "or remove the file"
-        ) from error
+    return dict(weights), ldm_declared.of_hyperparameters(file, content.get("hyper_parameters", {}))
 
 
 def check_schedule(weights: Weights, schedule: DDIMScheduler) -> None:
-    """Raises InputError if the checkpoint was trained with another noise schedule, which it may hold (1000 values)."""
-    found, expected = weights.get("alphas_cumprod"), schedule.alphas_cumprod
-    if found is not None and not (
-        found.shape == expected.shape and torch.allclose(found.float(), expected, rtol=0, atol=1e-3)  # halves differ
+    """Raises InputError if the checkpoint holds another noise schedule than the one that it is taken to have."""
+    for name, expected, tolerance in (
+        ("alphas_cumprod", schedule.alphas_cumprod, 1e-3),  # halves differ
+        ("betas", schedule.betas, 5e-5),
     ):
-        raise InputError("alphas_cumprod is another noise schedule than Stable Diffusion's")
+        found = weights.get(name)
+        if found is not None and not (
+            found.shape == expected.shape and torch.allclose(found.float(), expected, rtol=0, atol=tolerance)
+        ):
+            raise InputError(f"{name} is another noise schedule than Stable Diffusion's, or than its .yaml declares")
 
 
-def build(weights: Weights) -> Networks:
+def build(weights: Weights, statements: Sequence[Statement] = ()) -> Networks:
     """The networks from the weights of a whole checkpoint.
 
-    Raises InputError, without the file's name, at a weight that is missing, unknown or of another shape.
+    statements: what the file says beside them
+    Raises InputError, without the file's name, at a weight that is missing, unknown or of another shape, and for what
+    cannot be obeyed.
     """
+    said = ldm_declared.agreed([*statements, *ldm_declared.of_weights(weights)])
+    whole_tower = TEXT_PROJECTION in weights
     weights = {n: weight for n, weight in weights.items() if n not in EXTRAS and not n.startswith("model_ema.")}
     families = [family for family in (SD1, SD2) if any(name.startswith(family.text) for name in weights)]
     if len(families) != 1:
@@ -216,25 +244,33 @@ def build(weights: Weights) -> Networks:
     unknown = sorted(weights.keys() - unet.keys() - vae.keys() - text.keys())
     if unknown:
         raise InputError(f"weight {unknown[0]} is unknown")
+    quantised = [name for name, weight in weights.items() if not weight.is_floating_point()]
+    if quantised:
+        raise InputError(f"weight {quantised[0]} is of the type {weights[quantised[0]].dtype}, so quantised")
+    if any(name.startswith(f"{UNET}label_emb.") for name in unet):
+        raise InputError(CLASSES)
     try:
-        networks = Networks(family, _unet(unet, family), _vae(vae), _text_encoder(text, family))
+        networks = Networks(
+            family, _unet(unet, family, said), _vae(vae, said), _text_encoder(text, family, said, whole_tower)
+        )
     except KeyError as error:
         raise InputError(f"weight {error.args[0]} is missing") from error
-    _check_fit(networks)
+    _check_fit(networks, said)
     return networks
 
 
-def _check_fit(networks: Networks) -> None:
-    unet, latents = networks.unet.config, networks.vae.config.latent_channels
-    if (unet.in_channels, unet.out_channels) != (latents, latents):
-        raise InputError(
-            f"its U-Net maps {unet.in_channels} to {unet.out_channels} channels, but the latents have {latents} "
-            "(an in-painting or depth model)"
-        )
+def _check_fit(networks: Networks, said: Mapping[str, Any]) -> None:
+    unet = networks.unet.config
+    check_channels(unet.in_channels, unet.out_channels, networks.vae.config.latent_channels)
     if unet.cross_attention_dim != networks.text_encoder.config.hidden_size:
         raise InputError(
             f"its U-Net takes text of width {unet.cross_attention_dim}, its text encoder gives "
             f"{networks.text_encoder.config.hidden_size}"
+        )
+    if said.get("context", unet.cross_attention_dim) != unet.cross_attention_dim:
+        raise InputError(
+            f"its U-Net takes text of width {unet.cross_attention_dim}, the configuration beside it says context_dim "
+            f"{said['context']}, so is another model's"
         )
 
 
@@ -254,7 +290,7 @@ def _size(weights: Weights, name: str, axis: int = 0) -> int:
     return weights[name].shape[axis]
 
 
-def _unet(weights: Weights, family: Family) -> UNet2DConditionModel:
+def _unet(weights: Weights, family: Family, said: Mapping[str, Any]) -> UNet2DConditionModel:
     levels = 1 + sum(name.startswith(f"{UNET}input_blocks.") and name.endswith(".0.op.weight") for name in weights)
     layers = _count(weights, f"{UNET}input_blocks.") // levels - 1
     firsts = [f"{UNET}input_blocks.{1 + level * (layers + 1)}" for level in range(levels)]
@@ -269,7 +305,7 @@ def _unet(weights: Weights, family: Family) -> UNet2DConditionModel:
         "down_block_types": ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attended],
         "up_block_types": ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attended)],
         "cross_attention_dim": _size(weights, context, 1),
-        "attention_head_dim": [family.heads(c) for c in channels],  # diffusers' name for the number of heads
+        "attention_head_dim": [_heads(c, family, said) for c in channels],  # diffusers' name for the number of heads
         "use_linear_projection": weights[f"{UNET}middle_block.1.proj_in.weight"].ndim == 2,
     }
     with init_empty_weights():
@@ -277,7 +313,18 @@ def _unet(weights: Weights, family: Family) -> UNet2DConditionModel:
     return _filled(model, weights, lambda part: convert_ldm_unet_checkpoint(part, config))
 
 
-def _vae(weights: Weights) -> AutoencoderKL:
+def _heads(channels: int, family: Family, said: Mapping[str, Any]) -> int:
+    if "head_width" in said:
+        heads, rest = divmod(channels, said["head_width"])
+    else:
+        heads = said.get("heads") or family.heads(channels)
+        rest = channels % heads
+    if rest:
+        raise InputError(f"its U-Net's {channels} channels are no multiple of the declared attention heads")
+    return heads
+
+
+def _vae(weights: Weights, said: Mapping[str, Any]) -> AutoencoderKL:
     levels = range(_count(weights, f"{VAE}encoder.down."))
     config = {
         "in_channels": _size(weights, f"{VAE}encoder.conv_in.weight", 1),
@@ -287,16 +334,45 @@ def _vae(weights: Weights) -> AutoencoderKL:
         "layers_per_block": _count(weights, f"{VAE}encoder.down.0.block."),
         "down_block_types": ["DownEncoderBlock2D" for _ in levels],
         "up_block_types": ["UpDecoderBlock2D" for _ in levels],
-        "scaling_factor": SCALING_FACTOR,
+        "scaling_factor": said.get("scaling_factor", SCALING_FACTOR),
     }
     with init_empty_weights():
         model = AutoencoderKL.from_config(config)
     return _filled(model, weights, lambda part: convert_ldm_vae_checkpoint(part, config))
 
 
-def _text_encoder(weights: Weights, family: Family) -> CLIPTextModel:
-    prefix, layers = family.text, _count(weights, family.text + family.layers) - family.unused_layers
+def _layers_taken(family: Family, layers: int, width: int, said: Mapping[str, Any], whole_tower: bool) -> int:
+    """How many of the text encoder's layers in a file make the U-Net's context, behind which the last norm stands.
+
+    CLIP: all, or without the last ones that the file's metadata skips. OpenCLIP: all but the last of the whole tower,
+    unless the configuration says "last"; exporters leave the unused layer out, and often text_projection with it.
+    """
+    skipped = said.get("skip", 1) - 1
+    if family is SD1:
+        if said.get("layer") == "penultimate" or skipped >= layers:
+            raise InputError("the declared hidden state of its text encoder is not known of CLIP")
+        return layers - skipped
+    if skipped:
+        raise InputError("a hidden state is declared (clip skip), which is ambiguous for Stable Diffusion 2.x")
+    if width == VIT_H[0]:
+        if layers not in (VIT_H[1], VIT_H[1] - 1):
+            raise InputError(f"its text encoder has {layers} layers, of which Stable Diffusion 2 has 24 and takes 23")
+        whole_tower = layers == VIT_H[1]
+    elif not whole_tower:
+        raise InputError(
+            f"weight {TEXT_PROJECTION} is missing, without which nothing says whether its last layer is used"
+        )
+    if said.get("layer") != "last":
+        return layers - 1 if whole_tower else layers
+    if not whole_tower:
+        raise InputError("the last layer of its text encoder is declared to be used, and is missing")
+    return layers
+
+
+def _text_encoder(weights: Weights, family: Family, said: Mapping[str, Any], whole_tower: bool) -> CLIPTextModel:
+    prefix, found = family.text, _count(weights, family.text + family.layers)
     vocabulary, width = (_size(weights, prefix + family.tokens, axis) for axis in (0, 1))
+    layers = _layers_taken(family, found, width, said, whole_tower)
     config = CLIPTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -319,7 +395,7 @@ def _text_encoder(weights: Weights, family: Family) -> CLIPTextModel:
         # since transformers 5 CLIPTextModel's names lack this prefix, which the converters write
         return {name.removeprefix("text_model."): weight for name, weight in converted.items()}
 
-    unused = tuple(f"{prefix}{family.layers}{layers + i}." for i in range(family.unused_layers))
+    unused = tuple(f"{prefix}{family.layers}{layer}." for layer in range(layers, found))
     return _filled(model, {name: weight for name, weight in weights.items() if not name.startswith(unused)}, renamed)
 
 

@@ -6,10 +6,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from diffusers import DDIMScheduler
 
 from tradeoffs.errors import InputError
 from tradeoffs.model import ldm
-from tradeoffs.model.checkpoints import PARTS, load, save_with
+from tradeoffs.model.checkpoints import PARTS, check_folder, load, save_with
 from tradeoffs.model.encoders import load_encoder
 from tradeoffs.packages import package_folder
 
@@ -21,19 +24,27 @@ PICKLED_FILES = ["*.bin"]  # of older encoders; read without running code
 NOT_ASKED_FOR = ["*fp16*", "*non_ema*", "*.msgpack", "onnx/*", "*/onnx/*", "openvino/*", "*.index.fp16.json"]
 
 
-def materialise_base(kind: str, source: str, revision: str | None, folder: Path) -> None:
+def materialise_base(
+    kind: str, source: str, revision: str | None, folder: Path, prediction_type: str | None = None
+) -> None:
     """Writes the base as a complete diffusers folder with float32 weights to `folder`, after checking every weight.
 
     kind: "folder", "file" (a single LDM checkpoint) or "hub" (downloaded)
+    prediction_type: "epsilon" or "v_prediction", where the source does not say what its U-Net predicts
     """
     if kind == "file":
-        ldm.convert(source, folder)
+        ldm.convert(source, folder, prediction_type)
         return
     with tempfile.TemporaryDirectory() as downloaded:
         if kind == "hub":
             download("base.source", source, revision, BASE_FILES, Path(downloaded))
             source = downloaded
-        save_with(source, folder, load(source).networks)
+        check_folder(source, prediction_type)
+        model = load(source)
+        parts: dict[str, Any] = dict(model.networks)
+        if prediction_type:
+            parts["scheduler"] = DDIMScheduler.from_config(model.schedule.config, prediction_type=prediction_type)
+        save_with(source, folder, parts)
 
 
 def materialise_encoder(key: str, kind: str, source: str, revision: str | None, folder: Path) -> None:

@@ -7,4 +7,4 @@ from tradeoffs.model.sources import materialise_base
 with job(snakemake):
     params = snakemake.params
     with atomic_path(snakemake.output.base) as temporary:
-        materialise_base(params.kind, params.source, params.revision, temporary)
+        materialise_base(params.kind, params.source, params.revision, temporary, params.prediction_type)
