@@ -180,8 +180,8 @@ def test_what_cannot_be_obeyed_is_refused_in_one_line_with_file_and_key(base, tm
     assert "\n" not in told and told.startswith(f"{file}: ") and message in told
     # the target check says the same
     config = resolve({"preset": "smoke", "base": {"source": str(base)}}, PRESETS)
-    [problem] = [p for entry in given(config, [], None) if entry.key == "base.source" for p in entry.problems()]
-    assert problem == f"base.source: {told}"
+    [fault] = [fault for entry in given(config, [], None) for fault in entry.faults() if fault.key == "base.source"]
+    assert str(fault) == f"base.source: {told}"
 
 
 @pytest.mark.parametrize("inputs", [5, 7, 8, 9])  # depth, x4 upscaling, edits by instruction, in-painting

@@ -42,7 +42,7 @@ def check_model(arguments: argparse.Namespace) -> str:
         raise InputError(f"{source}: there is no such folder or file, and a hub id is not downloaded; give its folder")
     with tempfile.TemporaryDirectory() as folder:
         if kind == "file":
-            materialise_base(kind, source, None, Path(folder))
+            materialise_base(kind, source, None, Path(folder), arguments.prediction_type)
         model = load(folder if kind == "file" else source)
     side = model.unet.config.sample_size * 2 ** (len(model.vae.config.block_out_channels) - 1)
     lines = [f"{source}: a latent diffusion model that can be fine-tuned ({kind})"]
@@ -86,6 +86,11 @@ def parser() -> argparse.ArgumentParser:
     command("keys", show_keys, "print every key of the configuration with its values, default and meaning")
     of_model = command("check-model", check_model, "load a base model, every weight of it, and say what it is")
     of_model.add_argument("source", help="a diffusers folder, or a single .ckpt or .safetensors file")
+    of_model.add_argument(
+        "--prediction-type",
+        choices=["epsilon", "v_prediction"],
+        help="what the U-Net of a single file predicts that does not say it (base.prediction_type)",
+    )
     of_maps = command("check-maps", check_maps, "read another method's heat maps as a run would")
     of_maps.add_argument("file", help="the .npz file, see docs/data.md")
     of_maps.add_argument("--grounding", help="the run's grounding.csv, with whose ids the file's are compared")
