@@ -190,6 +190,14 @@ def texts_of_checkpoint(wildcards):
     return texts if wildcards.checkpoint == "final" else texts[:1]
 
 
+def step_of(wildcards):
+    """The step of fine-tuning at which a model is scored; the base is at step 0."""
+    if not CONFIG.variants[wildcards.variant].finetune:
+        return 0
+    name = wildcards.get("checkpoint", "final")  # a model for a row of docs/differences.md has no other
+    return CONFIG.training_of(wildcards.dataset)["steps"] if name == "final" else int(name.removeprefix("step"))
+
+
 def scores_over_seeds(dataset, variant):
     """The score tables of a variant, one a seed; of the location prior and of an external method there is one."""
     folder = f"{EVALUATION.format(dataset=dataset)}/{variant}"
@@ -269,16 +277,13 @@ def samples_shown(wildcards):
 
 
 def checkpoints(variants):
-    """As `repeats`, with the models on the way (raw weights) and with the step of each; the base is at step 0."""
+    """As `repeats`, with the intermediate checkpoints (raw weights) before each."""
     labels = []
     for label in repeats(variants):
-        if CONFIG.variants[label["variant"]].finetune:
-            training = CONFIG.training_of(label["dataset"])
-            if CONFIG.has_training(label["variant"]):
-                labels += [label | {"checkpoint": f"step{step}", "step": step} for step in training["milestones"]]
-            labels.append(label | {"step": training["steps"]})
-        else:
-            labels.append(label | {"step": 0})
+        if CONFIG.has_training(label["variant"]):
+            milestones = CONFIG.training_of(label["dataset"])["milestones"]
+            labels += [label | {"checkpoint": f"step{step}"} for step in milestones]
+        labels.append(label)
     return labels
 
 

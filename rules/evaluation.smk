@@ -18,6 +18,7 @@ rule localise:
     resources:
         **LIGHT_JOB,
     params:
+        step=step_of,
         texts=texts_of_checkpoint,
         protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
@@ -116,7 +117,6 @@ rule differences:
     resources:
         **LIGHT_JOB,
     params:
-        names=lambda wildcards: [wildcards.frozen, wildcards.learnable],
         draws=CONFIG.evaluation.bootstrap,
         permutations=CONFIG.evaluation.permutations,
         code=code_digest("evaluation/compare_variants.py"),
@@ -202,6 +202,7 @@ rule fidelity:
     resources:
         **MODEL_JOB,
     params:
+        step=step_of,
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
         kid_subset_size=CONFIG.evaluation.kid_subset,

@@ -48,7 +48,6 @@ rule table1:
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        scores={"summaries": summaries(MAIN), "fidelity": repeats(MAIN)},
         arguments={"variants": entries(MAIN), "extractors": EXTRACTORS["cxr"]},
         datasets=TABLE_TITLES,
         protocol=CONFIG.evaluation.protocol,
@@ -76,7 +75,6 @@ use rule table1 as category_table with:
     params:
         table="grounding_table",
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
-        scores={"summaries": summaries(COCO_MAIN)},
         arguments={"variants": entries(COCO_MAIN), "external": []},
         datasets=only("coco", TABLE_TITLES),
 
@@ -95,7 +93,6 @@ use rule table1 as table2 with:
     params:
         table="grounding_table",
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
-        scores={"summaries": summaries(CXR_MAIN) + EXTERNAL},
         arguments={"variants": entries(CXR_MAIN), "external": list(CONFIG.external)},
         datasets=only("cxr", TABLE_TITLES),
 
@@ -115,7 +112,6 @@ use rule table1 as table3 with:
     params:
         table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
-        scores={"summaries": summaries(CXR_ALL), "fidelity": repeats(CXR_ALL)},
         arguments={"variants": entries(CXR_ALL), "extractors": EXTRACTORS["cxr"]},
         datasets=only("cxr", TABLE_TITLES),
 
@@ -147,7 +143,6 @@ use rule table1 as differences_table with:
     params:
         table="differences_table",
         title=f"Differences, frozen minus learnable. {NOTE}".strip(),
-        scores={"differences": pairs_of_variants()},
         arguments={},
 
 
@@ -170,9 +165,6 @@ rule tradeoff:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        summaries=summaries(MAIN),
-        localisation=repeats(MAIN),
-        fidelity=repeats(MAIN),
         variants=list(CONFIG.variants),
         titles=TITLES,
         protocol=CONFIG.evaluation.protocol,
@@ -201,9 +193,6 @@ rule training_curves:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        localisation=checkpoints(MAIN),
-        fidelity=checkpoints(MAIN),
-        location_prior=PRIORS,
         variants=list(CONFIG.variants),
         titles=TITLES,
         protocol=CONFIG.evaluation.protocol,
@@ -230,7 +219,6 @@ rule findings:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        summaries=lambda wildcards: summaries(main_of(wildcards)) + external_of(wildcards.dataset),
         variants=[*CONFIG.variants, *CONFIG.external],
         title=lambda wildcards: TITLES[wildcards.dataset],
         protocol=CONFIG.evaluation.protocol,
@@ -257,7 +245,6 @@ rule differences_figure:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        differences=pairs_of_variants(),
         variants=list(CONFIG.variants),
         titles=TITLES,
         protocol=CONFIG.evaluation.protocol,
@@ -285,7 +272,6 @@ rule overlays:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        heat_maps=heat_maps_shown,
         variants=lambda wildcards: MAIN[wildcards.dataset],
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
         protocol=CONFIG.evaluation.protocol,
@@ -314,7 +300,6 @@ rule samples_figure:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        samples=samples_shown,
         variants=lambda wildcards: ALL[wildcards.dataset],
         split=lambda wildcards: POPULATION[wildcards.dataset],
         resolution=CONFIG.image.resolution,
@@ -370,7 +355,6 @@ rule losses:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        losses=FINE_TUNED,
         variants=list(CONFIG.variants),
         titles=TITLES,
         note=NOTE,
@@ -449,10 +433,6 @@ rule report:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        summaries=summaries(MAIN),
-        fidelity=repeats(MAIN),
-        differences=pairs_of_variants(),
-        scores=repeats(ALL) + [label | {"seed": ""} for label in PRIORS],
         benchmarks=BENCHMARKS,
         demo=DEMO,
         datasets=TITLES,

@@ -52,7 +52,7 @@ def fine_tune(run_script, data, base, variant, encoder):
             "code": "",
         },
         output={name: data / name for name in ("model", "milestones", "ema", "losses", "record", "counts")},
-        wildcards={"seed": "0"},
+        wildcards={"dataset": "cxr", "variant": "small", "seed": "0"},
     )
     return data / "model", data / "milestones" / "step2"
 

@@ -208,7 +208,8 @@ def score(tmp_path, run_script):
 
 def test_script_scores_each_text_in_each_protocol(score):
     table = pd.read_csv(score(max_excluded=0.5))
-    assert (table["variant"] == "biovil").all() and table["seed"].isna().all()
+    assert (table["dataset"] == "cxr").all() and (table["variant"] == "biovil").all()
+    assert table[["seed", "step"]].isna().all(axis=None)
     by_phrase = [("a-1", "Edema"), ("a-3", "Pneumonia"), ("b-1", "Pneumonia")]
     by_image = [("a", "Edema"), ("a", "Pneumonia"), ("b", "Pneumonia")]
     assert list(table[["text", "protocol", "id", "category"]].itertuples(index=False, name=None)) == [

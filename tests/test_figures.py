@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
-from tradeoffs.data.tables import write_table
+from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.errors import InputError
 from tradeoffs.paper import figures, pictures
 from tradeoffs.paper.style import looks, save, wrapped
@@ -346,6 +346,11 @@ def test_overlays_show_the_first_sample_with_one_box_and_the_map_of_its_words(tm
     assert learnable.heat is None and learnable.caption == "no heat map"
 
 
+def test_files_stand_variant_after_variant():
+    files = ["a0", "a1", "b0", "b1"]
+    assert dict(pictures.by_variant(["frozen", "learnable"], files)) == {"frozen": files[:2], "learnable": files[2:]}
+
+
 def test_categories_shown_are_the_most_frequent_in_alphabetical_order(tmp_path):
     table = grounding_table(tmp_path)
     rows = pictures.data_rows(table, "phrase", SIZE, columns=1, most=1)
@@ -429,28 +434,26 @@ def chart_inputs(folder: Path) -> tuple[dict, dict]:
     keys = [{"dataset": "cxr", "variant": v, "seed": 0, "step": s} for v, s in (("pretrained", 0), ("frozen", 100))]
     inputs, params = {}, {"variants": VARIANTS, "protocol": "corrected", "titles": {"cxr": "X"}, "title": "X"}
 
-    def written(name: str, tables: list[pd.DataFrame], labels: list[dict]) -> None:
+    def written(name: str, *tables: pd.DataFrame) -> None:
         inputs[name] = [str(folder / f"{name}{i}.csv") for i in range(len(tables))]
-        params[name] = labels
         for table, path in zip(tables, inputs[name], strict=True):
             table.to_csv(path, index=False)
 
     scores = pd.DataFrame({"category": ["Edema", "Pneumonia"], "auc_roc": [0.7, 0.8], "excluded": ["", ""]})
-    written("localisation", [scores.assign(protocol="corrected", text="phrase") for _ in keys], keys)
+    written("localisation", *(scores.assign(protocol="corrected", text="phrase", **key) for key in keys))
     fid = pd.DataFrame({"metric": ["fid_general", "n_real"], "value": [30.0, 9.0], "n": [9, 9]})
-    written("fidelity", [fid, fid], keys)
-    summaries = [
-        MACRO[(MACRO["dataset"] == "cxr") & (MACRO["variant"] == v)].drop(columns="dataset")
-        for v in ("frozen", "location_prior")
-    ]
-    written("summaries", summaries, [{"dataset": "cxr"}] * 2)
-    written("location_prior", summaries[1:], [{"dataset": "cxr"}])
-    written("losses", [pd.DataFrame({"step": [1, 2], "loss": [1.0, 0.5], "learning_rate": 1e-3})], keys[1:])
+    written("fidelity", *(fid.assign(**key) for key in keys))
+    cxr = MACRO[MACRO["dataset"] == "cxr"]
+    prior = cxr[cxr["variant"] == "location_prior"]
+    written("summaries", cxr[cxr["variant"] == "frozen"], prior)
+    written("location_prior", prior)
+    losses = pd.DataFrame({"step": [1, 2], "loss": [1.0, 0.5], "learning_rate": 1e-3})
+    written("losses", keyed(losses, dataset="cxr", variant="frozen", seed=0))
     difference = {"metric": ["auc_roc"], "difference": 0.1, "low": 0.0, "high": 0.2, "p": 0.1, "group": "macro"}
     pair = {"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}
-    written("differences", [pd.DataFrame(difference).assign(protocol="corrected", text="phrase")], [pair])
+    written("differences", pd.DataFrame(difference).assign(protocol="corrected", text="phrase", **pair))
     profile = pd.DataFrame({"layer": LAYERS.keys(), "resolution": LAYERS.values(), "auc_roc": 0.6})
-    written("profiles", [profile.assign(variant="frozen", seed=0, step=1, n=5)], [])
+    written("profiles", profile.assign(dataset="cxr", variant="frozen", seed=0, step=1, n=5))
     return inputs, params
 
 
@@ -480,10 +483,8 @@ def test_picture_scripts_write_the_same_bytes_twice(tmp_path, plot, name):
         "images": str(tmp_path / "images.csv"),
         "samples": [str(tmp_path / "samples.csv")],
     }
-    keys = [{"variant": "frozen", "seed": 0}]
     params = {"variants": ["frozen"], "text": "phrase", "protocol": "corrected", "resolution": SIZE, "split": "test"}
     params["rows"] = 8
-    params |= {"heat_maps": keys, "samples": keys}
     first = plot(name, inputs, params)
     assert plot(name, inputs, params) == first
     assert "Software" not in Image.open(tmp_path / "figure.png").info

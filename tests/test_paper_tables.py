@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.metrics import METRICS
 from tradeoffs.paper.rendering import Block, PaperTable, decimals, number, p_value, to_latex, to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
@@ -369,28 +370,16 @@ def test_csv_has_six_digits_and_empty_cells(tmp_path):
     assert paths[0].read_text() == "data,value,n\nDemo: scenes,0.333333,7\nDemo: scenes,,8\n"
 
 
-def test_results_are_read_with_their_labels(tmp_path):
+def test_results_are_read_one_under_the_other(tmp_path):
+    rows = [{"dataset": "cxr", "seed": 0, "value": 1.0}, {"dataset": "coco", "seed": 1, "value": 2.0}]
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
-    for path, value in zip(paths, (1.0, 2.0), strict=True):
-        pd.DataFrame({"metric": ["fid_general"], "value": [value]}).to_csv(path, index=False)
-    table = read_results(
-        paths,
-        [
-            {"dataset": "cxr", "variant": "frozen", "seed": 0},
-            {"dataset": "coco", "variant": "learnable", "seed": 1},
-        ],
-    )
-    assert table.columns.tolist() == ["metric", "value", "dataset", "variant", "seed"]
-    assert table.to_numpy().tolist() == [
-        ["fid_general", 1.0, "cxr", "frozen", 0],
-        ["fid_general", 2.0, "coco", "learnable", 1],
-    ]
-    with pytest.raises(ValueError):
-        read_results(paths, [{"dataset": "coco"}])
+    for path, row in zip(paths, rows, strict=True):
+        write_table(keyed(pd.DataFrame([{"value": row["value"]}]), dataset=row["dataset"], seed=row["seed"]), path)
+    assert read_results(paths).to_dict("records") == rows
 
 
 def test_without_a_pair_of_variants_the_table_of_differences_is_empty(tmp_path):
-    table = differences_table("Differences", read_differences([], []), DATASETS, "corrected")
+    table = differences_table("Differences", read_differences([]), DATASETS, "corrected")
     paths = [tmp_path / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
     write(table, *paths)
     header = "data,frozen,learnable,protocol,text,group,metric,difference,low,high,p,n,subjects\n"

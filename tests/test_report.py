@@ -66,7 +66,7 @@ HIGHER = fids([102, 103, 101], [110, 112, 111])
 
 def found(differences=(), summaries=ABOVE, fidelity=(), titles=None):
     titles = titles or {"cxr": TITLES["cxr"]}
-    differences = pd.DataFrame(differences) if differences else read_differences([], [])
+    differences = pd.DataFrame(differences) if differences else read_differences([])
     fidelity = pd.DataFrame(fidelity) if fidelity else NO_FID
     return findings(titles, pd.DataFrame(summaries), fidelity, differences)
 

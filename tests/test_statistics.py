@@ -9,12 +9,12 @@ from tradeoffs.evaluation.statistics import paired_differences, summarise
 from tradeoffs.metrics import METRICS
 
 
-def scores(rows, variant="frozen", text="phrase", protocol="corrected", **columns):
+def scores(rows, text="phrase", protocol="corrected", **columns):
     """Score table from (subject, category, auc_roc) rows; the other metrics are 0.5, nothing is excluded."""
     table = pd.DataFrame(rows, columns=["subject_id", "category", "auc_roc"])
     table["id"] = [f"sample{i}" for i in range(len(table))]
     rest = {metric: 0.5 for metric in METRICS if metric != "auc_roc"}
-    fixed = {"variant": variant, "text": text, "protocol": protocol, "named": True, "excluded": np.nan}
+    fixed = {"text": text, "protocol": protocol, "named": True, "excluded": np.nan}
     return table.assign(**(rest | fixed | columns))
 
 
@@ -45,7 +45,7 @@ def test_macro_micro_and_category_means_of_the_samples_that_count():
     total = row(summary, "micro")
     assert (total["n"], total["subjects"], total["excluded"], total["seeds"]) == (4, 2, 1, 1)
     assert summary["group"].unique().tolist() == ["macro", "micro", "Edema", "Pneumonia", "Pneumothorax"]
-    assert set(summary["variant"]) == {"frozen"} and len(summary) == 5 * len(METRICS)
+    assert len(summary) == 5 * len(METRICS)
 
 
 def test_a_metric_that_a_sample_lacks_is_left_out_of_its_mean():
@@ -152,7 +152,7 @@ def test_repeated_runs_agree():
 def test_difference_of_the_samples_that_both_have_in_every_seed():
     rows = [(1, "Edema", 0.9), (1, "Edema", 0.7), (2, "Pneumonia", 0.5), (3, "Pneumonia", 0.5)]
     frozen = [scores(rows), scores(rows).assign(auc_roc=[0.7, 0.7, 0.5, 0.5])]
-    learnable = scores(rows, variant="learnable").assign(auc_roc=[0.5, 0.6, 0.6, np.nan])
+    learnable = scores(rows).assign(auc_roc=[0.5, 0.6, 0.6, np.nan])
     learnable = learnable.sample(frac=1, random_state=0)  # samples are matched by name, not by place
     table = paired_differences(frozen, [learnable], draws=10, permutations=10)
     # means over seeds: frozen 0.8, 0.7, 0.5; differences 0.3, 0.1 (Edema), -0.1 (Pneumonia); the last has no pair

@@ -154,22 +154,18 @@ def summary(tmp_path, monkeypatch, run_script):
     """The record of a summary of made-up scores."""
     monkeypatch.chdir(tmp_path)
     scores = pd.DataFrame(
-        [("frozen", "corrected", "phrase", f"s{i}", "Edema", "", True, i / 9) for i in range(9)],
-        columns=["variant", "protocol", "text", "subject_id", "category", "excluded", "named", "auc_roc"],
+        [("corrected", "phrase", f"s{i}", "Edema", "", True, i / 9) for i in range(9)],
+        columns=["protocol", "text", "subject_id", "category", "excluded", "named", "auc_roc"],
     )
     scores.to_csv("scores.csv", index=False)
-    params = {"draws": 20, "code": code_digest("evaluation/summarise_localisation.py")}
-    run_script(
-        "summarise_localisation", input={"scores": ["scores.csv"]}, output={"summary": "summary.csv"}, params=params
-    )
-    return {
-        "rule": "localisation_summary",
-        "wildcards": {},
-        "params": params,
+    job = {
+        "wildcards": {"dataset": "cxr", "variant": "frozen"},
+        "params": {"draws": 20, "code": code_digest("evaluation/summarise_localisation.py")},
         "input": {"scores": ["scores.csv"]},
         "output": {"summary": "summary.csv"},
-        "outputs": {"summary.csv": ""},
     }
+    run_script("summarise_localisation", **job)
+    return job | {"rule": "localisation_summary", "outputs": {"summary.csv": ""}}
 
 
 def test_a_summary_made_again_is_the_same(summary, tmp_path):

@@ -158,10 +158,15 @@ def test_fidelity_and_label_consistency_with_the_x_ray_network(weights, tmp_path
     run_script(
         "score_fidelity",
         input={"samples": [tmp_path / "samples.csv"], "real": tmp_path / "real.npz", "general": [], "domain": weights},
-        params={**common, "kid_subset_size": 2, "kid_subsets": 1},
+        params={**common, "step": 6, "kid_subset_size": 2, "kid_subsets": 1},
+        wildcards={"dataset": "cxr", "variant": "frozen", "seed": "0"},
         output={"scores": tmp_path / "fidelity.csv"},
     )
-    scores = pd.read_csv(tmp_path / "fidelity.csv").set_index("metric")
+    scores = pd.read_csv(tmp_path / "fidelity.csv")
+    assert set(scores[["dataset", "variant", "seed", "step"]].itertuples(index=False, name=None)) == {
+        ("cxr", "frozen", 0, 6)
+    }
+    scores = scores.set_index("metric")
     assert scores["value"]["fid_domain"] == 6 * 1024 and scores["n"]["fid_domain"] == 3
     findings = {"label_auc_Pleural Effusion", "label_auc_Pneumonia"}
     assert {name for name in scores.index if name.startswith("label_auc_")} == findings

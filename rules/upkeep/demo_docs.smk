@@ -16,9 +16,6 @@ if DEMO:  # figures of credentialed data must not get among the documents
         resources:
             **LIGHT_JOB,
         params:
-            summaries=summaries(MAIN),
-            fidelity=repeats(MAIN),
-            differences=pairs_of_variants(),
             benchmarks=BENCHMARKS,
             datasets=TITLES,
             note=NOTE,

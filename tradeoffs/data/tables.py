@@ -162,6 +162,14 @@ def read_samples(sources: Iterable[str | Path]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def keyed(table: pd.DataFrame, **keys: str | int) -> pd.DataFrame:
+    """The table with columns in front that say whose its rows are, such as dataset="cxr", variant="frozen".
+
+    So the rows of several files can stand under one another.
+    """
+    return table.assign(**keys)[[*keys, *table.columns]]
+
+
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Writes a prepared table as CSV, whole or not at all; a column `boxes` becomes JSON."""
     if "boxes" in table.columns:

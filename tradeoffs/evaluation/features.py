@@ -7,16 +7,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from tradeoffs.data.image_files import batches
+from tradeoffs.data.tables import read_images
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
 from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet
 from tradeoffs.jobs.devices import default_device
+from tradeoffs.randomness import seed_of
+
+
+def reference_images(path: str | Path, split: str, n: int, seed: int) -> pd.DataFrame:
+    """The rows of at most `n` images of one split of an image table, drawn at random, in the order of their ids.
+
+    An image keeps its place in the draw when others come or go.
+    Raises InputError if there is none.
+    """
+    images = read_images(path)
+    images = images[images["split"] == split]
+    if images.empty:
+        raise InputError(f"{path}: no image has split {split!r}; add such rows or set another split")
+    order = images["sample_id"].map(lambda name: seed_of(seed, "real images", name))
+    return images.loc[order.sort_values().index[:n]].sort_values("sample_id")
 
 
 class EfficientNetLite0(nn.Module):

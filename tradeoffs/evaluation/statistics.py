@@ -35,9 +35,9 @@ def summarise(repeats: Sequence[pd.DataFrame], draws: int = 1000, seed: int = 0)
             chosen = rows if pairs == "all" else rows[rows["named"].astype(bool)]
             summary = _summarise(chosen, categories, len(repeats), draws, np.random.default_rng(seed))
             tables.append(summary.assign(protocol=protocol, text=text, pairs=pairs))
-    columns = ["variant", "protocol", "text", "pairs", "group", "metric", "mean", "sd", "low", "high"]
+    columns = ["protocol", "text", "pairs", "group", "metric", "mean", "sd", "low", "high"]
     columns += ["n", "subjects", "excluded", "seeds"]
-    return pd.concat(tables, ignore_index=True).assign(variant=repeats[0]["variant"].iloc[0])[columns]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def paired_differences(

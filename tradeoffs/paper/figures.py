@@ -1,4 +1,4 @@
-"""The paper's charts from score tables. Tables of several runs stand under one another with their keys as columns."""
+"""The paper's charts from score tables, those of several models under one another."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -67,8 +67,7 @@ def findings(
     """The finding on each data set, for the variants frozen and learnable under the corrected protocol.
 
     titles: data set -> a name that reads well after "on", in the order of the report
-    summaries, differences: columns of localisation_summary.csv and differences.csv, with `dataset`
-    fidelity: columns of fidelity.csv, with `dataset`, `variant` and `seed`
+    summaries, fidelity, differences: rows of localisation_summary.csv, fidelity.csv and differences.csv
     """
     return [
         _finding(

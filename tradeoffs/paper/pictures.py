@@ -1,6 +1,6 @@
 """Figures made of images: heat maps over test images, samples beside real images, sheets of the data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,13 @@ class Row:
 def picture(path: str | Path, resolution: int) -> np.ndarray:
     """The central square of an image file as the model sees it: float (r, r, 3) in 0..1."""
     return load_image(path, resolution).permute(1, 2, 0).numpy() / 2 + 0.5
+
+
+def by_variant(variants: Sequence[str], files: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each variant with its own files: shard after shard, as many for each, in the order of the variants."""
+    shards = len(files) // len(variants)
+    for place, variant in enumerate(variants):
+        yield variant, files[place * shards : (place + 1) * shards]
 
 
 # --- heat maps over test images -----------------------------------------------------------------------------------

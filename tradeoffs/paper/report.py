@@ -157,9 +157,9 @@ def counts_block(path: str | Path, titles: Mapping[str, str]) -> Block:
 def exclusions_block(scores: pd.DataFrame, titles: Mapping[str, str]) -> Block:
     """Samples without a score, by reason: how many, of how many, and for how many variants and seeds.
 
-    scores: columns of localisation.csv, and `dataset`, `variant`, `seed`
+    scores: columns of localisation.csv
     """
-    scores = scores.assign(model=scores["variant"] + " " + scores["seed"].astype(str))
+    scores = scores.assign(model=scores.groupby(["variant", "seed"], dropna=False).ngroup())
     rows = []
     for (dataset, protocol, text), part in scores.groupby(["dataset", "protocol", "text"], sort=False):
         samples = part.groupby("model").size()

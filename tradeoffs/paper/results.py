@@ -1,27 +1,24 @@
-"""Reading the workflow's result files: several CSVs under one another, each with labels that say whose it is."""
+"""Reading the workflow's result files: several CSVs under one another; their own columns say whose each row is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-Labels = Sequence[Mapping[str, Any]]
 DIFFERENCES = (
     *("frozen", "learnable", "protocol", "text", "group", "metric"),
     *("difference", "low", "high", "p", "n", "subjects"),
 )
 
 
-def read_results(paths: Sequence[str | Path], labels: Labels) -> pd.DataFrame:
-    """The rows of several result files; each file's labels (dataset, variant, seed, step, ...) become columns."""
-    tables = [pd.read_csv(path).assign(**label) for path, label in zip(paths, labels, strict=True)]
-    return pd.concat(tables, ignore_index=True)
+def read_results(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """The rows of several result files of one kind."""
+    return pd.concat(map(pd.read_csv, paths), ignore_index=True)
 
 
-def read_differences(paths: Sequence[str | Path], labels: Labels) -> pd.DataFrame:
+def read_differences(paths: Sequence[str | Path]) -> pd.DataFrame:
     """The rows of several differences.csv; none where the config has no pair of variants."""
-    return read_results(paths, labels) if paths else pd.DataFrame(columns=["dataset", *DIFFERENCES])
+    return read_results(paths) if paths else pd.DataFrame(columns=["dataset", *DIFFERENCES])
 
 
 def read_counts(paths: Sequence[str | Path]) -> dict[str, dict[str, int]]:

@@ -1,9 +1,9 @@
 """The paper's tables from summaries of localisation scores, fidelity scores and differences.
 
-Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv with `variant` and `seed`,
-`differences` rows of differences.csv, each with `dataset` ("cxr" or "coco"); `datasets` maps those that the table
-shows to display names; `variants` maps the names of those that it shows to their entries of the config, in the order
-of the rows, with `sets`, where it shows them; `protocol` chooses the rows.
+Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv, `differences` rows of
+differences.csv; `datasets` maps the data sets that the table shows ("cxr", "coco") to display names; `variants` maps
+the names of those that it shows to their entries of the config, in the order of the rows, with `sets`, where it shows
+them; `protocol` chooses the rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -2,14 +2,13 @@
 
 import pandas as pd
 
-from tradeoffs.data.tables import write_table
+from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.evaluation.statistics import paired_differences
 from tradeoffs.jobs.job import job
 
 with job(snakemake):
-    inputs, params = snakemake.input, snakemake.params
+    inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     frozen, learnable = ([pd.read_csv(path) for path in paths] for paths in (inputs.frozen, inputs.learnable))
     table = paired_differences(frozen, learnable, params.draws, params.permutations)
-    table.insert(0, "frozen", params.names[0])
-    table.insert(1, "learnable", params.names[1])
-    write_table(table, snakemake.output.differences)
+    keys = {"dataset": wildcards.dataset, "frozen": wildcards.frozen, "learnable": wildcards.learnable}
+    write_table(keyed(table, **keys), snakemake.output.differences)

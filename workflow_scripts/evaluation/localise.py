@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from tradeoffs.attention.heat_maps import load_heat_maps
-from tradeoffs.data.tables import read_csv, read_grounding, write_table
+from tradeoffs.data.tables import keyed, read_csv, read_grounding, write_table
 from tradeoffs.evaluation.localisation import check_excluded, score_dump
 from tradeoffs.jobs.job import job
 from tradeoffs.protocols import PROTOCOLS
 
 with job(snakemake):
-    inputs, params = snakemake.input, snakemake.params
+    inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     grounding = read_grounding(inputs.grounding)
     prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "category"], "delete it and run again")
 
@@ -27,6 +27,5 @@ with job(snakemake):
             yield table
 
     table = pd.concat(table for text in params.texts for table in score_text(text))
-    table.insert(0, "variant", snakemake.wildcards.variant)
-    table.insert(1, "seed", snakemake.wildcards.seed)
-    write_table(table, snakemake.output.scores)
+    keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed, "step": params.step}
+    write_table(keyed(table, **keys), snakemake.output.scores)

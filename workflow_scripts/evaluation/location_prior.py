@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tradeoffs.data.tables import read_grounding, write_table
+from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.controls import location_prior
 from tradeoffs.evaluation.localisation import check_excluded
 from tradeoffs.jobs.job import job
@@ -17,7 +17,5 @@ with job(snakemake):
         for protocol in params.protocols:
             tables.append(location_prior(grounding, text, PROTOCOLS[protocol], params.resolution, params.map_size))
             check_excluded(tables[-1], params.max_excluded, inputs.grounding)
-    table = pd.concat(tables)
-    table.insert(0, "variant", LOCATION_PRIOR)
-    table.insert(1, "seed", "")
-    write_table(table, snakemake.output.scores)
+    keys = {"dataset": snakemake.wildcards.dataset, "variant": LOCATION_PRIOR, "seed": "", "step": ""}
+    write_table(keyed(pd.concat(tables), **keys), snakemake.output.scores)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tradeoffs.data.tables import read_grounding, write_table
+from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.external import external_maps, read_external
 from tradeoffs.evaluation.localisation import check_excluded, samples, score_samples
 from tradeoffs.jobs.job import job, logger
@@ -20,7 +20,5 @@ with job(snakemake):
             rows = samples(grounding, text, protocol, params.resolution)
             tables.append(score_samples(rows, map_of, text, protocol))
             check_excluded(tables[-1], params.max_excluded, inputs.heat_maps)
-    table = pd.concat(tables)
-    table.insert(0, "variant", snakemake.wildcards.method)
-    table.insert(1, "seed", "")
-    write_table(table, snakemake.output.scores)
+    keys = {"dataset": "cxr", "variant": snakemake.wildcards.method, "seed": "", "step": ""}
+    write_table(keyed(pd.concat(tables), **keys), snakemake.output.scores)

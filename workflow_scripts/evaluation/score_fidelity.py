@@ -5,14 +5,14 @@ import pandas as pd
 import torch
 
 from tradeoffs.data.image_files import ImageFiles
-from tradeoffs.data.tables import read_samples, write_table
+from tradeoffs.data.tables import keyed, read_samples, write_table
 from tradeoffs.evaluation.classifier import label_scores
 from tradeoffs.evaluation.features import build_extractor, extract
 from tradeoffs.evaluation.fidelity import distances, diversity
 from tradeoffs.jobs.job import job
 
 with job(snakemake):
-    inputs, params, workers = snakemake.input, snakemake.params, snakemake.threads - 1
+    inputs, params, wildcards, workers = snakemake.input, snakemake.params, snakemake.wildcards, snakemake.threads - 1
     samples = read_samples(inputs.samples)
     once = samples[samples["repeat"] == 0]
     files = ImageFiles(once["path"], params.resolution)
@@ -33,4 +33,5 @@ with job(snakemake):
         scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, labels)
 
     table = pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])
-    write_table(table, snakemake.output[0])
+    keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed, "step": params.step}
+    write_table(keyed(table, **keys), snakemake.output[0])

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from tradeoffs.data.tables import write_table
+from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.evaluation.statistics import summarise
 from tradeoffs.jobs.job import job
 
 with job(snakemake):
-    repeats = [pd.read_csv(path) for path in snakemake.input.scores]
-    write_table(summarise(repeats, snakemake.params.draws), snakemake.output.summary)
+    wildcards = snakemake.wildcards
+    summary = summarise([pd.read_csv(path) for path in snakemake.input.scores], snakemake.params.draws)
+    write_table(keyed(summary, dataset=wildcards.dataset, variant=wildcards.variant), snakemake.output.summary)

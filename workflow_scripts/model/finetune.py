@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from tradeoffs.data.conditioning import conditioning, read_captions, read_sentences
-from tradeoffs.data.tables import read_images, write_counts, write_table
+from tradeoffs.data.tables import keyed, read_images, write_counts, write_table
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.devices import gpus_asked
 from tradeoffs.jobs.distributed import launch
@@ -68,7 +68,9 @@ def main() -> None:
     else:
         Path(output.ema).mkdir()
     run.check()
-    write_table(outcome.losses, output.losses)
+    wildcards = snakemake.wildcards
+    keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": seed}
+    write_table(keyed(outcome.losses, **keys), output.losses)
     unreadable = {"read": len(images), "image unreadable": int((~encoded).sum())}
     rng = numpy_rng(seed, "count of long texts")
     cut = count_too_long(model.tokenizer, [text(row, rng) for row in range(len(rows))])

@@ -7,6 +7,6 @@ from tradeoffs.paper.style import save
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-    table = main_rows(read_results(inputs.differences, params.differences), params.protocol)
+    table = main_rows(read_results(inputs.differences), params.protocol)
     table = table[table["group"] == "macro"]
     save(differences(table, params.variants, params.titles, params.note), output.pdf, output.png)

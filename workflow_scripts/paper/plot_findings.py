@@ -7,5 +7,5 @@ from tradeoffs.paper.style import save
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-    summary = main_rows(read_results(inputs.summaries, params.summaries), params.protocol)
+    summary = main_rows(read_results(inputs.summaries), params.protocol)
     save(findings(summary, params.variants, params.title, params.note), output.pdf, output.png)

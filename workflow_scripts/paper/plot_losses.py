@@ -7,5 +7,5 @@ from tradeoffs.paper.style import save
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-    table = read_results(inputs.losses, params.losses)
+    table = read_results(inputs.losses)
     save(losses(table, params.variants, params.titles, params.note), output.pdf, output.png)

@@ -9,8 +9,8 @@ KEYS = ["dataset", "variant", "seed"]
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-    summary = main_rows(read_results(inputs.summaries, params.summaries), params.protocol)
+    summary = main_rows(read_results(inputs.summaries), params.protocol)
     summary = summary[(summary["group"] == "macro") & (summary["metric"] == "auc_roc")]
-    scores = main_rows(read_results(inputs.localisation, params.localisation), params.protocol)
-    repeats = with_fid(macro_means(scores, KEYS), read_results(inputs.fidelity, params.fidelity), KEYS)
+    scores = main_rows(read_results(inputs.localisation), params.protocol)
+    repeats = with_fid(macro_means(scores, KEYS), read_results(inputs.fidelity), KEYS)
     save(tradeoff(summary, repeats, params.variants, params.titles, params.note), output.pdf, output.png)

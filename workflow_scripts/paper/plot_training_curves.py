@@ -9,8 +9,8 @@ KEYS = ["dataset", "variant", "seed", "step"]
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-    prior = main_rows(read_results(inputs.location_prior, params.location_prior), params.protocol)
+    prior = main_rows(read_results(inputs.location_prior), params.protocol)
     prior = prior[(prior["group"] == "macro") & (prior["metric"] == "auc_roc")]
-    scores = main_rows(read_results(inputs.localisation, params.localisation), params.protocol)
-    repeats = with_fid(macro_means(scores, KEYS), read_results(inputs.fidelity, params.fidelity), KEYS)
+    scores = main_rows(read_results(inputs.localisation), params.protocol)
+    repeats = with_fid(macro_means(scores, KEYS), read_results(inputs.fidelity), KEYS)
     save(training_curves(repeats, prior, params.variants, params.titles, params.note), output.pdf, output.png)

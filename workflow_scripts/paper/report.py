@@ -23,10 +23,10 @@ with job(snakemake):
     with open(inputs.sidecar) as file:
         sidecar = json.load(file)
 
-    summaries = read_results(inputs.summaries, params.summaries)
-    fidelity = read_results(inputs.fidelity, params.fidelity)
-    differences = read_differences(inputs.differences, params.differences)
-    scores = read_results(inputs.scores, params.scores)
+    summaries = read_results(inputs.summaries)
+    fidelity = read_results(inputs.fidelity)
+    differences = read_differences(inputs.differences)
+    scores = read_results(inputs.scores)
 
     making = Making(
         sidecar,

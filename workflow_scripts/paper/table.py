@@ -10,7 +10,7 @@ READERS = {"summaries": read_results, "fidelity": read_results, "differences": r
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
-    scores = {name: READERS[name](inputs[name], labels) for name, labels in params.scores.items()}
+    scores = {name: READERS[name](files) for name, files in inputs.items() if name in READERS}
     function = getattr(tables, params.table)
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
     write(table, output.csv, output.markdown, output.latex)

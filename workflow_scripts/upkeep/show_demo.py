@@ -15,9 +15,9 @@ with job(snakemake):
     sidecar = json.loads(Path(inputs.sidecar).read_text())
     found = findings(
         params.datasets,
-        read_results(inputs.summaries, params.summaries),
-        read_results(inputs.fidelity, params.fidelity),
-        read_differences(inputs.differences, params.differences),
+        read_results(inputs.summaries),
+        read_results(inputs.fidelity),
+        read_differences(inputs.differences),
     )
     captions = read_captions(inputs.captions)
     times = times_block(params.benchmarks, [*params.datasets, *sidecar["config"]["variants"]])
