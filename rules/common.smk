@@ -251,16 +251,6 @@ def entries(variants):
     }
 
 
-def main_of(wildcards):
-    """The variants of the main tables of one data set, by data set."""
-    return {wildcards.dataset: CONFIG.main_variants_of(wildcards.dataset)}
-
-
-def all_of(wildcards):
-    """All variants of one data set, by data set."""
-    return {wildcards.dataset: CONFIG.variants_of(wildcards.dataset)}
-
-
 def by_shard(labels, shards):
     """The labels with `shard`, one a shard."""
     return [label | {"shard": shard} for label in labels for shard in range(shards)]
@@ -268,12 +258,12 @@ def by_shard(labels, shards):
 
 def heat_maps_shown(wildcards):
     """Labels of the shards of heat maps of the first seed of each main variant."""
-    return by_shard(first_repeats(main_of(wildcards)), CONFIG.heat_maps.shards)
+    return by_shard(first_repeats(only(wildcards.dataset, MAIN)), CONFIG.heat_maps.shards)
 
 
 def samples_shown(wildcards):
     """Labels of the shards of samples of the first seed of each variant."""
-    return by_shard(first_repeats(all_of(wildcards)), CONFIG.sampling.shards)
+    return by_shard(first_repeats(only(wildcards.dataset, ALL)), CONFIG.sampling.shards)
 
 
 def checkpoints(variants):
@@ -300,6 +290,20 @@ def table_files(name):
         "latex": f"results/{name}.tex",
         "sidecar": f"results/{name}.json",
     }
+
+
+def figure_files(name):
+    """The outputs of a figure's rule; one of each data set has the caption of all of them."""
+    caption = f"../report/{name.removesuffix('_{dataset}')}.rst"
+    return {
+        "pdf": f"results/figures/{name}.pdf",
+        "png": report(f"results/figures/{name}.png", caption=caption, category="Figures"),
+    }
+
+
+def of_pictures(wildcards):
+    """What every figure that is made of images is told."""
+    return {"resolution": CONFIG.image.resolution, "note": IMAGE_NOTES[wildcards.dataset]}
 
 
 def last_words():

@@ -7,6 +7,8 @@ FINE_TUNED = [label for label in repeats(ALL) if CONFIG.has_training(label["vari
 EXTERNAL = external_of("cxr")
 COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding")]
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
+CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
+OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
 
 
 # On a cluster these run beside snakemake itself: each takes seconds. (`overlays` reads all heat maps.)
@@ -153,8 +155,7 @@ rule tradeoff:
         localisation=paths(f"{SCORES}/localisation.csv", repeats(MAIN)),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
     output:
-        pdf="results/figures/tradeoff.pdf",
-        png=report("results/figures/tradeoff.png", caption="../report/tradeoff.rst", category="Figures"),
+        **figure_files("tradeoff"),
     log:
         f"{LOGS}/paper/tradeoff.log",
     benchmark:
@@ -165,93 +166,94 @@ rule tradeoff:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        variants=list(CONFIG.variants),
-        titles=TITLES,
-        protocol=CONFIG.evaluation.protocol,
-        note=NOTE,
-        code=code_digest("paper/plot_tradeoff.py"),
+        chart="tradeoff",
+        arguments=CHART | OF_PROTOCOL,
+        code=code_digest("paper/chart.py"),
     script:
-        "../workflow_scripts/paper/plot_tradeoff.py"
+        "../workflow_scripts/paper/chart.py"
 
 
-rule training_curves:
+# The other charts are made in the same way, and the other figures of images as the overlays.
+
+
+use rule tradeoff as training_curves with:
     """Figure: AUC-ROC and FID over the steps of fine-tuning."""
     input:
         localisation=paths(f"{SCORES}/localisation.csv", checkpoints(MAIN)),
         fidelity=paths(f"{SCORES}/fidelity.csv", checkpoints(MAIN)),
         location_prior=paths(SUMMARY, PRIORS),
     output:
-        pdf="results/figures/training_curves.pdf",
-        png=report("results/figures/training_curves.png", caption="../report/training_curves.rst", category="Figures"),
+        **figure_files("training_curves"),
     log:
         f"{LOGS}/paper/training_curves.log",
     benchmark:
         f"{BENCHMARKS}/paper/training_curves.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
     params:
-        variants=list(CONFIG.variants),
-        titles=TITLES,
-        protocol=CONFIG.evaluation.protocol,
-        note=NOTE,
-        code=code_digest("paper/plot_training_curves.py"),
-    script:
-        "../workflow_scripts/paper/plot_training_curves.py"
+        chart="training_curves",
 
 
-rule findings:
+use rule tradeoff as findings with:
     """Figure: AUC-ROC and specificity for each finding or class and variant."""
     input:
-        summaries=lambda wildcards: paths(SUMMARY, summaries(main_of(wildcards)) + external_of(wildcards.dataset)),
+        summaries=lambda wildcards: paths(
+            SUMMARY, summaries(only(wildcards.dataset, MAIN)) + external_of(wildcards.dataset)
+        ),
     output:
-        pdf="results/figures/findings_{dataset}.pdf",
-        png=report("results/figures/findings_{dataset}.png", caption="../report/findings.rst", category="Figures"),
+        **figure_files("findings_{dataset}"),
     log:
         f"{LOGS}/paper/findings_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/findings_{{dataset}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
     params:
-        variants=[*CONFIG.variants, *CONFIG.external],
-        title=lambda wildcards: TITLES[wildcards.dataset],
-        protocol=CONFIG.evaluation.protocol,
-        note=NOTE,
-        code=code_digest("paper/plot_findings.py"),
-    script:
-        "../workflow_scripts/paper/plot_findings.py"
+        chart="findings",
+        arguments=lambda wildcards: OF_PROTOCOL
+        | {"variants": [*CONFIG.variants, *CONFIG.external], "titles": only(wildcards.dataset, TITLES), "note": NOTE},
 
 
-rule differences_figure:
+use rule tradeoff as differences_figure with:
     """Figure: differences between frozen and learnable variants with intervals."""
     input:
         differences=paths(DIFFERENCES, pairs_of_variants()),
     output:
-        pdf="results/figures/differences.pdf",
-        png=report("results/figures/differences.png", caption="../report/differences.rst", category="Figures"),
+        **figure_files("differences"),
     log:
         f"{LOGS}/paper/differences.log",
     benchmark:
         f"{BENCHMARKS}/paper/differences.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
     params:
-        variants=list(CONFIG.variants),
-        titles=TITLES,
-        protocol=CONFIG.evaluation.protocol,
-        note=NOTE,
-        code=code_digest("paper/plot_differences.py"),
-    script:
-        "../workflow_scripts/paper/plot_differences.py"
+        chart="paired_differences",
+
+
+use rule tradeoff as attention_profile_figure with:
+    """Figure: where the signal sits, by cross-attention layer and diffusion time."""
+    input:
+        profiles=lambda wildcards: paths(
+            f"{HEAT_MAPS}/attention_profile.csv", first_repeats(only(wildcards.dataset, MAIN))
+        ),
+    output:
+        **figure_files("attention_profile_{dataset}"),
+    log:
+        f"{LOGS}/paper/attention_profile_{{dataset}}.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/attention_profile_{{dataset}}.tsv"
+    params:
+        chart="attention_profile",
+        arguments=lambda wildcards: CHART | {"titles": only(wildcards.dataset, TITLES)},
+
+
+use rule tradeoff as losses with:
+    """Figure: loss curves of every fine-tuning."""
+    input:
+        losses=paths(f"{MODEL}/losses.csv", FINE_TUNED),
+    output:
+        **figure_files("losses"),
+    log:
+        f"{LOGS}/paper/losses.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/losses.tsv"
+    params:
+        chart="loss_curves",
+        arguments=CHART,
 
 
 rule overlays:
@@ -260,8 +262,7 @@ rule overlays:
         grounding=f"{DATA}/grounding.csv",
         heat_maps=lambda wildcards: paths(f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", heat_maps_shown(wildcards)),
     output:
-        pdf="results/figures/overlays_{dataset}.pdf",
-        png=report("results/figures/overlays_{dataset}.png", caption="../report/overlays.rst", category="Figures"),
+        **figure_files("overlays_{dataset}"),
     log:
         f"{LOGS}/paper/overlays_{{dataset}}.log",
     benchmark:
@@ -272,121 +273,46 @@ rule overlays:
         mem_mb=growing(2000),
         runtime=growing(20),
     params:
-        variants=lambda wildcards: MAIN[wildcards.dataset],
-        text=lambda wildcards: TEXTS[wildcards.dataset][0],
-        protocol=CONFIG.evaluation.protocol,
-        resolution=CONFIG.image.resolution,
-        note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
-        code=code_digest("paper/plot_overlays.py"),
+        picture="overlays",
+        arguments=lambda wildcards: of_pictures(wildcards)
+        | OF_PROTOCOL
+        | {"variants": MAIN[wildcards.dataset], "text": TEXTS[wildcards.dataset][0]},
+        code=code_digest("paper/picture.py"),
     script:
-        "../workflow_scripts/paper/plot_overlays.py"
+        "../workflow_scripts/paper/picture.py"
 
 
-rule samples_figure:
+use rule overlays as samples_figure with:
     """Figure: samples of each variant beside real images."""
     input:
         images=f"{DATA}/images.csv",
         samples=lambda wildcards: paths(f"{SAMPLES}/samples.csv", samples_shown(wildcards)),
     output:
-        pdf="results/figures/samples_{dataset}.pdf",
-        png=report("results/figures/samples_{dataset}.png", caption="../report/samples.rst", category="Figures"),
+        **figure_files("samples_{dataset}"),
     log:
         f"{LOGS}/paper/samples_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/samples_{{dataset}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
     params:
-        variants=lambda wildcards: ALL[wildcards.dataset],
-        split=lambda wildcards: POPULATION[wildcards.dataset],
-        resolution=CONFIG.image.resolution,
-        note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
-        code=code_digest("paper/plot_samples.py"),
-    script:
-        "../workflow_scripts/paper/plot_samples.py"
+        picture="sample_grid",
+        arguments=lambda wildcards: of_pictures(wildcards)
+        | {"variants": ALL[wildcards.dataset], "split": POPULATION[wildcards.dataset]},
 
 
-rule attention_profile_figure:
-    """Figure: where the signal sits, by cross-attention layer and diffusion time."""
-    input:
-        profiles=lambda wildcards: paths(f"{HEAT_MAPS}/attention_profile.csv", first_repeats(main_of(wildcards))),
-    output:
-        pdf="results/figures/attention_profile_{dataset}.pdf",
-        png=report(
-            "results/figures/attention_profile_{dataset}.png",
-            caption="../report/attention_profile.rst",
-            category="Figures",
-        ),
-    log:
-        f"{LOGS}/paper/attention_profile_{{dataset}}.log",
-    benchmark:
-        f"{BENCHMARKS}/paper/attention_profile_{{dataset}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
-    params:
-        variants=list(CONFIG.variants),
-        title=lambda wildcards: TITLES[wildcards.dataset],
-        note=NOTE,
-        code=code_digest("paper/plot_attention_profile.py"),
-    script:
-        "../workflow_scripts/paper/plot_attention_profile.py"
-
-
-rule losses:
-    """Figure: loss curves of every fine-tuning."""
-    input:
-        losses=paths(f"{MODEL}/losses.csv", FINE_TUNED),
-    output:
-        pdf="results/figures/losses.pdf",
-        png=report("results/figures/losses.png", caption="../report/losses.rst", category="Figures"),
-    log:
-        f"{LOGS}/paper/losses.log",
-    benchmark:
-        f"{BENCHMARKS}/paper/losses.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
-    params:
-        variants=list(CONFIG.variants),
-        titles=TITLES,
-        note=NOTE,
-        code=code_digest("paper/plot_losses.py"),
-    script:
-        "../workflow_scripts/paper/plot_losses.py"
-
-
-rule data_sheet:
+use rule overlays as data_sheet with:
     """Figure: sheet of the data, test images with texts and outlines."""
     input:
         grounding=f"{DATA}/grounding.csv",
     output:
-        pdf="results/figures/data_{dataset}.pdf",
-        png=report("results/figures/data_{dataset}.png", caption="../report/data.rst", category="Figures"),
+        **figure_files("data_{dataset}"),
     log:
         f"{LOGS}/paper/data_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/data_{{dataset}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
     params:
-        text=lambda wildcards: TEXTS[wildcards.dataset][0],
-        rows=lambda wildcards: {"cxr": 8, "coco": 5}[wildcards.dataset],
-        resolution=CONFIG.image.resolution,
-        note=lambda wildcards: IMAGE_NOTES[wildcards.dataset],
-        code=code_digest("paper/plot_data.py"),
-    script:
-        "../workflow_scripts/paper/plot_data.py"
+        picture="data_sheet",
+        arguments=lambda wildcards: of_pictures(wildcards)
+        | {"text": TEXTS[wildcards.dataset][0], "most": {"cxr": 8, "coco": 5}[wildcards.dataset]},
 
 
 TABLES = ["table1"] + (["table2", "table3", "table7"] if "cxr" in DATASETS else [])
@@ -409,7 +335,7 @@ rule figures:
 
 
 rule report:
-    """The report: the finding, every table and figure and how they were made, in one HTML file."""
+    """The report: the conclusion, every table and figure and how they were made, in one HTML file."""
     input:
         tables=expand("results/{table}.md", table=TABLES),
         figures=expand("results/figures/{figure}.png", figure=FIGURES),

@@ -26,10 +26,25 @@ def coarse_pixels(monkeypatch):
     monkeypatch.setitem(matplotlib.rcParams, "savefig.dpi", 40)
 
 
-def summary(*rows, metric="auc_roc", text="phrase"):
+PROTOCOL = "corrected"
+DEFAULT_TEXTS = {"cxr": "phrase", "coco": "caption"}
+
+
+def of_default_text(table):
+    return table.assign(protocol=PROTOCOL, text=table["dataset"].map(DEFAULT_TEXTS))
+
+
+def summary(*rows, metric="auc_roc"):
     """Summary from (dataset, variant, group, mean, low, high) rows."""
     table = pd.DataFrame(rows, columns=["dataset", "variant", "group", "mean", "low", "high"])
-    return table.assign(protocol="corrected", text=text, pairs="all", metric=metric, n=7)
+    return of_default_text(table).assign(pairs="all", metric=metric, n=7)
+
+
+def scores(models):
+    """Rows of localisation.csv and of fidelity.csv from those of `figures.models`."""
+    localisation = of_default_text(models).assign(category="Edema", excluded=np.nan).dropna(subset="auc_roc")
+    fidelity = models.rename(columns={"fid_general": "value"}).assign(metric="fid_general")
+    return localisation, fidelity.dropna(subset="value")
 
 
 def texts_of(figure: Figure) -> str:
@@ -80,13 +95,16 @@ def test_wrapping_keeps_words_whole_and_ends_in_an_ellipsis():
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
-def test_macro_means_weigh_categories_equally_and_leave_out_excluded_samples():
-    scores = pd.DataFrame(
+def test_models_have_macro_means_without_excluded_samples_beside_their_fid():
+    samples = pd.DataFrame(
         [("Edema", 0.9, None), ("Edema", 0.5, None), ("Pneumonia", 0.3, None), ("Pneumonia", 0.9, "box cropped away")],
         columns=["category", "auc_roc", "excluded"],
-    ).assign(dataset="cxr", variant="frozen", seed=0)
-    means = figures.macro_means(scores, ["dataset", "variant", "seed"])
-    assert means["auc_roc"].tolist() == pytest.approx([((0.9 + 0.5) / 2 + 0.3) / 2])
+    ).assign(dataset="cxr", variant="frozen", seed=0, step=6)
+    fidelity = pd.DataFrame({"metric": ["fid_general", "ms_ssim"], "value": [30.0, 0.2]})
+    fidelity = pd.concat([fidelity.assign(dataset="cxr", variant=v, seed=0, step=6) for v in ("frozen", "learnable")])
+    models = figures.models(of_default_text(samples), fidelity, PROTOCOL).set_index("variant")
+    assert models["auc_roc"].tolist() == pytest.approx([((0.9 + 0.5) / 2 + 0.3) / 2, np.nan], nan_ok=True)
+    assert models["fid_general"].tolist() == [30, 30]
 
 
 def test_main_rows_are_those_of_the_default_text_and_protocol():
@@ -121,11 +139,15 @@ REPEATS = pd.DataFrame(
         ("coco", "frozen", 0, 0.90, 50.0),
     ],
     columns=["dataset", "variant", "seed", "auc_roc", "fid_general"],
-)
+).assign(step=100)
+
+
+def tradeoff(summaries=MACRO, models=REPEATS) -> Figure:
+    return figures.tradeoff(summaries, *scores(models), VARIANTS, TITLES, PROTOCOL, NOTE)
 
 
 def test_tradeoff_draws_means_seeds_intervals_and_the_location_prior():
-    figure = figures.tradeoff(MACRO, REPEATS, VARIANTS, TITLES, NOTE)
+    figure = tradeoff()
     cxr, coco = figure.axes
     assert line_of(cxr, "frozen") == [([35.0], [0.80])]
     assert sorted(spans_of(cxr, "frozen")) == [[[30.0, 0.80], [40.0, 0.80]], [[35.0, 0.75], [35.0, 0.83]]]
@@ -139,7 +161,7 @@ def test_tradeoff_draws_means_seeds_intervals_and_the_location_prior():
 
 
 def test_tradeoff_names_each_variant_beside_its_panel_and_says_who_is_absent():
-    figure = figures.tradeoff(MACRO, REPEATS, VARIANTS, TITLES, NOTE)
+    figure = tradeoff()
     labels = [text.get_text() for text in figure.axes[0].texts]
     assert labels == ["location prior", "learnable", "frozen"]  # from below
     assert "Not shown, without FID: labels frozen on Radiographs." in texts_of(figure)
@@ -166,7 +188,7 @@ def test_curves_start_at_the_pretrained_model_and_pass_through_the_means_of_seed
         columns=["dataset", "variant", "seed", "step", "auc_roc", "fid_general"],
     )
     prior = MACRO[MACRO["variant"] == "location_prior"]
-    figure = figures.training_curves(repeats, prior, VARIANTS, TITLES, NOTE)
+    figure = figures.training_curves(*scores(repeats), prior, VARIANTS, TITLES, PROTOCOL, NOTE)
     auc, _, fid, _ = figure.axes
     ((steps, values),) = line_of(auc, "frozen")
     assert (steps, values) == ([0, 100, 200], pytest.approx([0.6, (0.7 + 0.8) / 2, 0.9]))
@@ -181,12 +203,12 @@ def test_curves_start_at_the_pretrained_model_and_pass_through_the_means_of_seed
 
 
 def test_a_panel_without_values_says_so():
-    assert "no values" not in texts_of(figures.tradeoff(MACRO, REPEATS, VARIANTS, TITLES, NOTE))
+    assert "no values" not in texts_of(tradeoff())
     only = MACRO[MACRO["dataset"] == "cxr"]
-    figure = figures.tradeoff(only, REPEATS[REPEATS["dataset"] == "cxr"], VARIANTS, TITLES, NOTE)
+    figure = tradeoff(only, REPEATS[REPEATS["dataset"] == "cxr"])
     assert [text.get_text() for text in figure.axes[1].texts] == ["no values"]
-    no_fid = REPEATS.assign(fid_general=np.nan, step=100)
-    curves = figures.training_curves(no_fid, only[only["group"] == "micro"], VARIANTS, TITLES, NOTE)
+    no_fid = scores(REPEATS.assign(fid_general=np.nan))
+    curves = figures.training_curves(*no_fid, only[only["group"] == "micro"], VARIANTS, TITLES, PROTOCOL, NOTE)
     assert [[text.get_text() for text in axes.texts] for axes in curves.axes] == [[], [], ["no values"], ["no values"]]
 
 
@@ -203,7 +225,7 @@ def test_bars_start_at_chance_and_end_at_the_mean():
         ("cxr", "location_prior", "Edema", 0.65, 0.6, 0.7),
     )
     specificity = summary(("cxr", "frozen", "Edema", -0.1, -0.2, 0.0), metric="specificity")
-    figure = figures.findings(pd.concat([auc, specificity]), VARIANTS, "Radiographs", NOTE)
+    figure = figures.findings(pd.concat([auc, specificity]), VARIANTS, {"cxr": "Radiographs"}, PROTOCOL, NOTE)
     left, right = figure.axes
     frozen, learnable = left.containers
     assert [(bar.get_x(), bar.get_width()) for bar in frozen] == [(0.5, pytest.approx(0.3)), (0.5, pytest.approx(0.1))]
@@ -220,7 +242,7 @@ def test_bars_start_at_chance_and_end_at_the_mean():
 @pytest.mark.parametrize("categories", [1, 80])
 def test_findings_fit_on_a_page(categories):
     rows = [("coco", variant, f"class {i}", 0.7, 0.6, 0.8) for i in range(categories) for variant in VARIANTS]
-    figure = figures.findings(summary(*rows, text="caption"), VARIANTS, "Scenes", NOTE)
+    figure = figures.findings(summary(*rows), VARIANTS, {"coco": "Scenes"}, PROTOCOL, NOTE)
     assert figure.get_figheight() <= 9.5
     assert len(figure.axes[0].containers[0]) == categories + 1
 
@@ -252,7 +274,7 @@ def test_profile_shows_means_over_seeds_and_their_margins(variants):
         for time in (1, 101)
     ]
     profile = pd.DataFrame(rows, columns=["variant", "seed", "layer", "resolution", "step", "auc_roc"])
-    figure = figures.attention_profile(profile, VARIANTS, "Radiographs", NOTE)
+    figure = figures.attention_profile(profile, VARIANTS, {"cxr": "Radiographs"}, NOTE)
     image = next(axes.images[0] for axes in figure.findobj(lambda a: hasattr(a, "images")) if axes.images)
     # down is the last of LAYERS: 0.5 + 0.3 + half of seed 1's 0.002
     np.testing.assert_allclose(image.get_array()[0], [0.801, 0.811])
@@ -268,7 +290,7 @@ def test_profile_shows_means_over_seeds_and_their_margins(variants):
 def test_losses_are_smoothed_over_a_tenth_of_the_run():
     values = np.arange(30.0) ** 2
     table = pd.DataFrame({"step": np.arange(30) + 1, "loss": values, "dataset": "cxr", "variant": "frozen", "seed": 0})
-    figure = figures.losses(table, VARIANTS, {"cxr": "Radiographs"}, NOTE)
+    figure = figures.loss_curves(table, VARIANTS, {"cxr": "Radiographs"}, NOTE)
     (_, raw), (_, smooth) = line_of(figure.axes[0], "frozen", 2)
     assert raw == values.tolist()
     assert smooth[10] == pytest.approx((9**2 + 10**2 + 11**2) / 3)  # 30 / 10 = 3 values
@@ -283,7 +305,8 @@ def test_differences_are_drawn_with_their_intervals_and_p_values():
         ("coco", "frozen", "learnable", "distance", 9.0, 8.0, 10.0, 0.04),
     ]
     columns = ["dataset", "frozen", "learnable", "metric", "difference", "low", "high", "p"]
-    figure = figures.differences(pd.DataFrame(rows, columns=columns), VARIANTS, TITLES, NOTE)
+    table = of_default_text(pd.DataFrame(rows, columns=columns)).assign(group="macro")
+    figure = figures.paired_differences(table, VARIANTS, TITLES, PROTOCOL, NOTE)
     cxr, coco = figure.axes
     ((points, _),) = line_of(cxr, "frozen")
     assert points == [0.1, -0.2]
@@ -418,29 +441,40 @@ def test_grids_fit_on_a_page_with_square_cells_that_do_not_overlap(rows, columns
 
 
 @pytest.fixture
-def plot(tmp_path, run_script):
-    """Runs a script that plots; returns its outputs' bytes by suffix."""
+def draw(tmp_path, run_script):
+    """Runs a script of figures; returns its outputs' bytes by suffix."""
 
-    def run(name: str, inputs: dict, params: dict) -> dict[str, bytes]:
+    def run(script: str, name: str, inputs: dict, arguments: dict) -> dict[str, bytes]:
         files = {suffix: tmp_path / f"figure.{suffix}" for suffix in ("pdf", "png")}
-        run_script(f"plot_{name}", input=inputs, params=params | {"note": NOTE}, output=files)
+        params = {script: name, "arguments": arguments | {"note": NOTE}}
+        run_script(script, input=inputs, params=params, output=files)
         return {suffix: file.read_bytes() for suffix, file in files.items()}
 
     return run
 
 
-def chart_inputs(folder: Path) -> tuple[dict, dict]:
-    """Score tables of one data set, one seed and two variants, as the rules write them."""
+CHARTS = {
+    "tradeoff": ("summaries", "localisation", "fidelity"),
+    "training_curves": ("localisation", "fidelity", "location_prior"),
+    "findings": ("summaries",),
+    "paired_differences": ("differences",),
+    "attention_profile": ("profiles",),
+    "loss_curves": ("losses",),
+}
+
+
+def score_files(folder: Path) -> dict[str, list[str]]:
+    """Files of scores of one data set, one seed and two variants, as the rules write them."""
     keys = [{"dataset": "cxr", "variant": v, "seed": 0, "step": s} for v, s in (("pretrained", 0), ("frozen", 100))]
-    inputs, params = {}, {"variants": VARIANTS, "protocol": "corrected", "titles": {"cxr": "X"}, "title": "X"}
+    files = {}
 
     def written(name: str, *tables: pd.DataFrame) -> None:
-        inputs[name] = [str(folder / f"{name}{i}.csv") for i in range(len(tables))]
-        for table, path in zip(tables, inputs[name], strict=True):
+        files[name] = [str(folder / f"{name}{i}.csv") for i in range(len(tables))]
+        for table, path in zip(tables, files[name], strict=True):
             table.to_csv(path, index=False)
 
-    scores = pd.DataFrame({"category": ["Edema", "Pneumonia"], "auc_roc": [0.7, 0.8], "excluded": ["", ""]})
-    written("localisation", *(scores.assign(protocol="corrected", text="phrase", **key) for key in keys))
+    samples = pd.DataFrame({"category": ["Edema", "Pneumonia"], "auc_roc": [0.7, 0.8], "excluded": ["", ""]})
+    written("localisation", *(of_default_text(samples.assign(**key)) for key in keys))
     fid = pd.DataFrame({"metric": ["fid_general", "n_real"], "value": [30.0, 9.0], "n": [9, 9]})
     written("fidelity", *(fid.assign(**key) for key in keys))
     cxr = MACRO[MACRO["dataset"] == "cxr"]
@@ -451,25 +485,33 @@ def chart_inputs(folder: Path) -> tuple[dict, dict]:
     written("losses", keyed(losses, dataset="cxr", variant="frozen", seed=0))
     difference = {"metric": ["auc_roc"], "difference": 0.1, "low": 0.0, "high": 0.2, "p": 0.1, "group": "macro"}
     pair = {"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}
-    written("differences", pd.DataFrame(difference).assign(protocol="corrected", text="phrase", **pair))
+    written("differences", of_default_text(pd.DataFrame(difference).assign(**pair)))
     profile = pd.DataFrame({"layer": LAYERS.keys(), "resolution": LAYERS.values(), "auc_roc": 0.6})
     written("profiles", profile.assign(dataset="cxr", variant="frozen", seed=0, step=1, n=5))
-    return inputs, params
+    return files
 
 
-@pytest.mark.parametrize(
-    "name", ["tradeoff", "training_curves", "findings", "attention_profile", "losses", "differences"]
-)
-def test_chart_scripts_write_the_same_bytes_twice_from_one_seed(tmp_path, plot, name):
-    inputs, params = chart_inputs(tmp_path)
-    first = plot(name, inputs, params)
+@pytest.mark.parametrize("name", CHARTS)
+def test_charts_are_the_same_bytes_twice_from_one_seed(tmp_path, draw, name):
+    files = score_files(tmp_path)
+    inputs = {source: files[source] for source in CHARTS[name]}
+    arguments = {"variants": VARIANTS, "titles": {"cxr": "X"}}
+    arguments |= {} if name in ("attention_profile", "loss_curves") else {"protocol": PROTOCOL}
+    first = draw("chart", name, inputs, arguments)
     assert first["pdf"].startswith(b"%PDF") and first["png"].startswith(b"\x89PNG")
-    assert plot(name, inputs, params) == first
+    assert draw("chart", name, inputs, arguments) == first
     assert b"CreationDate" not in first["pdf"]
 
 
-@pytest.mark.parametrize("name", ["overlays", "data", "samples"])
-def test_picture_scripts_write_the_same_bytes_twice(tmp_path, plot, name):
+PICTURES = {
+    "overlays": (("grounding", "heat_maps"), {"variants": ["frozen"], "text": "phrase", "protocol": PROTOCOL}),
+    "data_sheet": (("grounding",), {"text": "phrase", "most": 8}),
+    "sample_grid": (("images", "samples"), {"variants": ["frozen"], "split": "test"}),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_the_same_bytes_twice(tmp_path, draw, name):
     write_table(grounding_table(tmp_path), tmp_path / "grounding.csv")
     save_heat_maps(tmp_path / "maps.npz", {"phrase": list(dumps().values())})
     images = pd.DataFrame({"sample_id": ["s0", "s1"], "subject_id": "p", "study_id": "", "split": ["test", "train"]})
@@ -477,20 +519,20 @@ def test_picture_scripts_write_the_same_bytes_twice(tmp_path, plot, name):
     images.assign(**{"Finding Labels": ""}).to_csv(tmp_path / "images.csv", index=False)
     samples = pd.DataFrame({"image_id": ["00000-0"], "prompt_id": "00000", "repeat": 0, "text": "first prompt"})
     samples.assign(**{"Finding Labels": ""}, path="0.png").to_csv(tmp_path / "samples.csv", index=False)
-    inputs = {
+    files = {
         "grounding": str(tmp_path / "grounding.csv"),
         "heat_maps": [str(tmp_path / "maps.npz")],
         "images": str(tmp_path / "images.csv"),
         "samples": [str(tmp_path / "samples.csv")],
     }
-    params = {"variants": ["frozen"], "text": "phrase", "protocol": "corrected", "resolution": SIZE, "split": "test"}
-    params["rows"] = 8
-    first = plot(name, inputs, params)
-    assert plot(name, inputs, params) == first
+    sources, arguments = PICTURES[name]
+    inputs, arguments = {source: files[source] for source in sources}, arguments | {"resolution": SIZE}
+    first = draw("picture", name, inputs, arguments)
+    assert draw("picture", name, inputs, arguments) == first
     assert "Software" not in Image.open(tmp_path / "figure.png").info
 
 
 def test_figures_keep_their_text_as_text(tmp_path):
-    figure = figures.tradeoff(MACRO, REPEATS, VARIANTS, TITLES, NOTE)
+    figure = tradeoff()
     save(figure, tmp_path / "a.pdf", tmp_path / "a.png")
     assert b"/TrueType" in (tmp_path / "a.pdf").read_bytes() or b"/CIDFontType2" in (tmp_path / "a.pdf").read_bytes()

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from project import PROJECT
 
-from tradeoffs.metrics import METRICS
-from tradeoffs.paper.rows import FIDELITY
+from tradeoffs.metrics import FIDELITY, METRICS
 
 pytestmark = pytest.mark.xdist_group("workflow")
 

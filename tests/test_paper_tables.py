@@ -4,7 +4,8 @@ import pytest
 
 from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.metrics import METRICS
-from tradeoffs.paper.rendering import Block, PaperTable, decimals, number, p_value, to_latex, to_markdown, write
+from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_value, signed, significant
+from tradeoffs.paper.rendering import Block, PaperTable, to_latex, to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.tables import (
     differences_table,
@@ -324,12 +325,15 @@ def test_differences_stand_by_data_pair_and_text_with_interval_and_p():
 
 def test_numbers_have_fitting_digits_deviation_and_interval():
     nan = float("nan")
-    assert number(nan, 1, 1, 1, 3) == "–"
-    assert number(0.12345, nan, nan, nan, 3) == "0.123"
-    assert number(-0.0001, 0.01, -0.02, 0.0, 3) == "0.000 ± 0.010 [−0.020, 0.000]"
-    assert number(102.04, 2.83, nan, nan, 1) == "102.0 ± 2.8"
+    assert estimate(nan, 1, 1, 1, 3) == "–"
+    assert estimate(0.12345, nan, nan, nan, 3) == "0.123"
+    assert estimate(-0.0001, 0.01, -0.02, 0.0, 3) == "0.000 ± 0.010 [−0.020, 0.000]"
+    assert estimate(102.04, 2.83, nan, nan, 1) == "102.0 ± 2.8"
+    assert [fixed(-0.5, 1), significant(-0.123456), significant(1234.5)] == ["−0.5", "−0.1235", "1234"]
+    assert [signed(value) for value in (0.0, 0.1, -0.0002)] == ["+0.000", "+0.100", "−0.000200"]
     assert [decimals(pd.Series(values)) for values in ([9.9, -10.0], [0.01, 0.06, nan], [0.01, -0.04])] == [1, 3, 4]
     assert [p_value(p) for p in (1.0, 0.001, 0.00099, nan)] == ["1.000", "0.001", "< 0.001", "–"]
+    assert [p_clause(p) for p in (0.25, 0.00099, nan)] == ["p = 0.250", "p < 0.001", "no p value"]
 
 
 def small_table():

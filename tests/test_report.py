@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tradeoffs.errors import InputError
-from tradeoffs.paper.finding import findings, headline
+from tradeoffs.paper.conclusion import conclusions, headline
 from tradeoffs.paper.rendering import Block, PaperTable, to_markdown
 from tradeoffs.paper.report import (
     Making,
@@ -26,7 +26,7 @@ from tradeoffs.provenance.code import write_sidecar
 TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"}
 
 
-# --- the finding --------------------------------------------------------------------------------------------------
+# --- the conclusion --------------------------------------------------------------------------------------------------
 
 
 def difference(metric, value, low, high, p=0.004, dataset="cxr", **changed):
@@ -68,17 +68,17 @@ def found(differences=(), summaries=ABOVE, fidelity=(), titles=None):
     titles = titles or {"cxr": TITLES["cxr"]}
     differences = pd.DataFrame(differences) if differences else read_differences([])
     fidelity = pd.DataFrame(fidelity) if fidelity else NO_FID
-    return findings(titles, pd.DataFrame(summaries), fidelity, differences)
+    return conclusions(titles, pd.DataFrame(summaries), fidelity, differences)
 
 
 @pytest.mark.parametrize(("sd", "verdict"), [(0.02, "more"), (0.04, "less")])  # 0.81 and 0.78 differ by 0.03
 def test_the_spread_over_seeds_stands_beside_the_difference(sd, verdict):
     rows = [score("frozen", 0.81, 0.79, 0.83, sd=0.012), score("learnable", 0.78, 0.76, 0.80, sd=sd), ABOVE[2]]
-    (finding,) = found(BETTER, rows)
+    (conclusion,) = found(BETTER, rows)
     expected = f"standard deviation of 0.012 (frozen) and {sd:.3f} (learnable); the variants differ by {verdict} than"
-    assert any(expected in sentence for sentence in finding.sentences)
-    (finding,) = found(BETTER)
-    assert not any("standard deviation" in sentence for sentence in finding.sentences)
+    assert any(expected in sentence for sentence in conclusion.sentences)
+    (conclusion,) = found(BETTER)
+    assert not any("standard deviation" in sentence for sentence in conclusion.sentences)
 
 
 def test_the_trade_off_appears():
@@ -310,13 +310,13 @@ def make(files):
     return make
 
 
-def test_the_page_is_well_formed_and_leads_with_the_finding(make):
+def test_the_page_is_well_formed_and_leads_with_the_conclusion(make):
     page = Page(make())
     assert page.of("html") == [{"lang": "en"}]
     assert len(page.ids) == len(set(page.ids))
     targets = {a["href"][1:] for a in page.of("a") if a["href"].startswith("#")}
     assert targets <= set(page.ids)
-    assert {"finding", "tables", "table-table2", "figures", "figure-losses", "making"} <= targets
+    assert {"conclusion", "tables", "table-table2", "figures", "figure-losses", "making"} <= targets
     places = [
         page.text.index(words) for words in ("On phantom radiographs the", "Eight findings.", "Over steps", "c0ffee")
     ]

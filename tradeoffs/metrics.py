@@ -1,6 +1,52 @@
-"""The names of what is scored, as in the columns and rows of all score tables."""
+"""What is scored: the names in the columns and rows of all score tables, and how people read them."""
 
-SCORES = ("auc_roc", "top1", "cnr", "iou", "miou", "box_iou", "box_miou", "distance")
-CONTROLS = ("wrong_word_auc", "specificity", "bare_auc", "wrong_prompt_auc")
-METRICS = (*SCORES, *CONTROLS)
+from dataclasses import dataclass
+
+UP, DOWN = "↑", "↓"  # the better direction
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score.
+
+    name: in a sentence; title: at the head of a column or beside an axis, where it differs
+    better: UP, DOWN or "" where neither is; decimals: digits after the point where a score stands alone
+    """
+
+    name: str
+    title: str = ""
+    better: str = ""
+    decimals: int = 3
+
+    @property
+    def heading(self) -> str:
+        """The title with the better direction."""
+        return f"{self.title or self.name} {self.better}".rstrip()
+
+
+SCORES = {
+    "auc_roc": Metric("AUC-ROC", better=UP),
+    "top1": Metric("top-1", "Top-1", UP),
+    "cnr": Metric("CNR", better=UP),
+    "iou": Metric("IoU", better=UP),
+    "miou": Metric("fg/bg mIoU", better=UP),
+    "box_iou": Metric("box IoU", "Box IoU", UP),
+    "box_miou": Metric("box mIoU", "Box mIoU", UP),
+    "distance": Metric("distance", "Distance (px)", DOWN),
+}
+CONTROLS = {
+    "wrong_word_auc": Metric("wrong-word AUC", "Wrong-word AUC"),
+    "specificity": Metric("specificity", "Specificity", UP),
+    "bare_auc": Metric("bare-map AUC", "Bare-map AUC"),
+    "wrong_prompt_auc": Metric("wrong-prompt AUC", "Wrong-prompt AUC"),
+}
+METRICS = SCORES | CONTROLS  # of localisation
+FIDELITY = {
+    "fid_general": Metric("FID", better=DOWN, decimals=1),
+    "kid_general": Metric("KID", better=DOWN),
+    "fid_domain": Metric("FID with X-ray features", "FID (X-ray)", DOWN),
+    "kid_domain": Metric("KID with X-ray features", "KID (X-ray)", DOWN),
+    "ms_ssim": Metric("MS-SSIM", better=DOWN),
+    "label_auc": Metric("label AUC", "Label AUC", UP),
+}
 LOCATION_PRIOR = "location_prior"  # stands in a variant's place; it needs no model

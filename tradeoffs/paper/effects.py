@@ -5,22 +5,20 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tradeoffs.metrics import FIDELITY, METRICS, Metric
+
 TEMPLATE = "differences.md.j2"
 WHERE = {"cxr": "radiographs", "coco": "scenes"}
-SCORES = {  # name and decimals
-    "auc_roc": ("AUC-ROC", 3),
-    "iou": ("IoU", 3),
-    "box_iou": ("box IoU", 3),
-    "mask_pixels": ("pixels of the ground truth", 0),
-    "excluded": ("excluded", 0),
-    "samples": ("samples", 0),
-    "empty_predictions": ("empty predictions", 0),
-    "training_texts": ("training texts that are “No Finding”", 0),
-    "training_images": ("training images removed", 0),
-    "ms_ssim": ("MS-SSIM", 3),
-    "fid_general": ("FID", 1),
-    "top1_effusion": ("top-1 of Pleural Effusion", 3),
-    "top1_all": ("top-1 of all", 3),
+SCORES = METRICS | FIDELITY
+SCORES |= {
+    "top1_effusion": Metric("top-1 of Pleural Effusion"),
+    "top1_all": Metric("top-1 of all"),
+    "mask_pixels": Metric("pixels of the ground truth", decimals=0),
+    "excluded": Metric("excluded", decimals=0),
+    "samples": Metric("samples", decimals=0),
+    "empty_predictions": Metric("empty predictions", decimals=0),
+    "training_texts": Metric("training texts that are “No Finding”", decimals=0),
+    "training_images": Metric("training images removed", decimals=0),
 }
 
 
@@ -53,8 +51,11 @@ def cell(rows: pd.DataFrame) -> str:
 
 
 def _score(score: str, rows: pd.DataFrame) -> str:
-    name, digits = SCORES[score]
-    by_variant = {variant: _change(of_variant, digits) for variant, of_variant in rows.groupby("variant", sort=False)}
+    name = SCORES[score].name
+    by_variant = {
+        variant: _change(of_variant, SCORES[score].decimals)
+        for variant, of_variant in rows.groupby("variant", sort=False)
+    }
     if len(set(by_variant.values())) == 1:
         return f"{name} {next(iter(by_variant.values()))}"
     return f"{name} {', '.join(f'{change} ({variant})' for variant, change in by_variant.items())}"

@@ -1,4 +1,10 @@
-"""The paper's charts from score tables, those of several models under one another."""
+"""The paper's charts from score tables, those of several models under one another.
+
+Throughout, `summaries`, `localisation`, `fidelity`, `differences`, `profiles` and `losses` are rows of the files of
+these names (docs/outputs.md); `variants` are all names of the config, whose order decides on colours and markers;
+`titles` maps the data sets that a chart shows to the titles of its panels; `protocol` chooses the rows; `note` ends the
+small print.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +21,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from tradeoffs.data.sets import TEXTS
 from tradeoffs.evaluation.statistics import MACRO, MICRO
-from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
+from tradeoffs.paper.formatting import p_clause, readable
 from tradeoffs.paper.style import (
     COLUMN,
     FAINT,
@@ -27,21 +34,13 @@ from tradeoffs.paper.style import (
     PRIOR_LOOK,
     SMALL,
     Look,
-    display,
     footer,
     looks,
 )
 
 CHANCE = 0.5  # AUC-ROC of a map that knows nothing
 BAND = 0.25  # opacity of an interval's band
-PAIRED_SCORES = {
-    "auc_roc": "AUC-ROC",
-    "specificity": "specificity",
-    "top1": "top-1",
-    "cnr": "CNR",
-    "iou": "IoU",
-    "miou": "fg/bg mIoU",
-}
+PAIRED_SCORES = ("auc_roc", "specificity", "top1", "cnr", "iou", "miou")
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -56,31 +55,42 @@ def main_rows(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return table[kept]
 
 
-def macro_means(scores: pd.DataFrame, keys: Sequence[str], metric: str = "auc_roc") -> pd.DataFrame:
-    """Mean over categories of the mean over samples: columns `keys` and the metric. Excluded samples do not count."""
+def macro_auc(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """The rows of the macro AUC-ROC among `main_rows`."""
+    rows = main_rows(summaries, protocol)
+    return rows[(rows["group"] == MACRO) & (rows["metric"] == "auc_roc")]
+
+
+def models(localisation: pd.DataFrame, fidelity: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """One row a model (dataset, variant, seed, step): macro AUC-ROC beside FID, NaN for one that is not there.
+
+    auc_roc: mean over categories of the mean over samples; excluded samples do not count
+    """
+    keys = ["dataset", "variant", "seed", "step"]
+    scores = main_rows(localisation, protocol)
     kept = scores[scores["excluded"].isna()]
-    categories = kept.groupby([*keys, "category"])[metric].mean()
-    return categories.groupby(level=list(keys)).mean().reset_index()
-
-
-def with_fid(means: pd.DataFrame, fidelity: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """`macro_means` beside the FID (general features) of the same keys; a row that one side lacks has NaN there."""
+    means = kept.groupby([*keys, "category"])["auc_roc"].mean().groupby(level=keys).mean().reset_index()
     fid = fidelity[fidelity["metric"] == "fid_general"].rename(columns={"value": "fid_general"})
-    return means.merge(fid[[*keys, "fid_general"]], on=list(keys), how="outer")
+    return means.merge(fid[[*keys, "fid_general"]], on=keys, how="outer")
 
 
 # --- FID against AUC-ROC ------------------------------------------------------------------------------------------
 
 
 def tradeoff(
-    summary: pd.DataFrame, repeats: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str
+    summaries: pd.DataFrame,
+    localisation: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    variants: Sequence[str],
+    titles: Mapping[str, str],
+    protocol: str,
+    note: str,
 ) -> Figure:
-    """FID against macro AUC-ROC, one panel a data set.
+    """FID against macro AUC-ROC, one panel a data set; the location prior is a line with its band.
 
-    summary: dataset, variant, mean, low, high of the macro AUC-ROC; the location prior is a line with its band
-    repeats: dataset, variant, seed, auc_roc, fid_general; a variant without both is not drawn, which the footer tells
-    titles: dataset -> title of its panel
+    A variant without both scores is not drawn, which the small print says.
     """
+    summary, repeats = macro_auc(summaries, protocol), models(localisation, fidelity, protocol)
     look = looks(variants)
     figure, panels = _panels(titles, height=2.9)
     absent, labels_of_panels = [], []
@@ -93,7 +103,7 @@ def tradeoff(
             if variant not in means.index:
                 continue  # the variant does not exist on this data set
             if seeds.empty:
-                absent.append(f"{display(variant)} on {title}")
+                absent.append(f"{readable(variant)} on {title}")
                 continue
             mean, low, high = means.loc[variant, ["mean", "low", "high"]]
             fid = seeds["fid_general"]
@@ -102,15 +112,15 @@ def tradeoff(
             axes.vlines(fid.mean(), low, high, color=mark.colour, lw=1, zorder=3)
             axes.hlines(mean, fid.min(), fid.max(), color=mark.colour, lw=1, zorder=3)
             axes.plot(fid.mean(), mean, color=mark.colour, marker=mark.marker, ms=7, mec="white", mew=0.5, zorder=4)
-            labels.append((mean, display(variant), mark))
+            labels.append((mean, readable(variant), mark))
         if LOCATION_PRIOR in means.index:
             _prior_line(axes, means.loc[LOCATION_PRIOR])
-            labels.append((means.loc[LOCATION_PRIOR, "mean"], display(LOCATION_PRIOR), PRIOR_LOOK))
+            labels.append((means.loc[LOCATION_PRIOR, "mean"], readable(LOCATION_PRIOR), PRIOR_LOOK))
         axes.margins(0.12)
-        axes.set(title=title, xlabel="FID ↓")
+        axes.set(title=title, xlabel=FIDELITY["fid_general"].heading)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         labels_of_panels.append((axes, labels))
-    panels[0][0].set_ylabel("AUC-ROC ↑")
+    panels[0][0].set_ylabel(METRICS["auc_roc"].heading)
     footer(
         figure,
         "Large: mean over seeds, vertical bar: 95 % interval of AUC-ROC, horizontal bar: range of FID over seeds. "
@@ -159,17 +169,23 @@ def _spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def training_curves(
-    repeats: pd.DataFrame, prior: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str
+    localisation: pd.DataFrame,
+    fidelity: pd.DataFrame,
+    location_prior: pd.DataFrame,
+    variants: Sequence[str],
+    titles: Mapping[str, str],
+    protocol: str,
+    note: str,
 ) -> Figure:
     """Macro AUC-ROC and FID over training steps: lines through the means over seeds, a point for each seed.
 
-    repeats: dataset, variant, seed, step, auc_roc, fid_general. Rows of step 0 are the pretrained model, where every
-    line begins.
-    prior: dataset, mean, low, high of the location prior's AUC-ROC
+    Rows of step 0 are the pretrained model, where every line begins.
+    location_prior: the rows of its summaries
     """
+    repeats, prior = models(localisation, fidelity, protocol), macro_auc(location_prior, protocol)
     look = looks(variants)
     figure, panels = _panels(titles, height=4.0, rows=2)
-    rows = {"auc_roc": "AUC-ROC ↑", "fid_general": "FID ↓"}
+    rows = {"auc_roc": METRICS["auc_roc"].heading, "fid_general": FIDELITY["fid_general"].heading}
     for (metric, label), line in zip(rows.items(), panels, strict=True):
         line[0].set_ylabel(label)
         for axes, dataset in zip(line, titles, strict=True):
@@ -213,12 +229,14 @@ def training_curves(
 # --- per finding --------------------------------------------------------------------------------------------------
 
 
-def findings(summary: pd.DataFrame, variants: Sequence[str], title: str, note: str) -> Figure:
+def findings(
+    summaries: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], protocol: str, note: str
+) -> Figure:
     """Bars of AUC-ROC (from chance) and of specificity (from 0) per category and variant, the macro mean below.
 
-    summary: variant, group (macro or a category), metric, mean, low, high, n, of one data set, text and protocol.
-    The location prior is a line across the bars of its category.
+    The location prior is a line across the bars of its category. summaries, titles: of one data set
     """
+    summary = main_rows(summaries, protocol)
     summary = summary[summary["group"] != MICRO]
     shown = [variant for variant in variants if variant in set(summary["variant"])]
     auc = summary[summary["metric"] == "auc_roc"]
@@ -266,9 +284,9 @@ def findings(summary: pd.DataFrame, variants: Sequence[str], title: str, note: s
     panels[0].set_ylim(places[-1] + 0.6, -0.6)
     panels[0].tick_params(axis="y", length=0)
     panels[1].tick_params(axis="y", length=0)
-    handles = [Patch(fc=look[v].colour, hatch=look[v].hatch, ec="white", lw=0.3, label=display(v)) for v in shown]
+    handles = [Patch(fc=look[v].colour, hatch=look[v].hatch, ec="white", lw=0.3, label=readable(v)) for v in shown]
     handles += [_prior_handle("-")] * (LOCATION_PRIOR in set(summary["variant"]))
-    _legend(figure, handles, title)
+    _legend(figure, handles, *titles.values())
     footer(
         figure,
         "Thin lines and grey bands: 95 % intervals. In brackets: samples of one seed. Macro: mean over all categories. "
@@ -304,15 +322,15 @@ def _place_in_unet(layer: str) -> tuple[int, list[int]]:
     return ("down", "mid", "up").index(_stage(layer)), [int(number) for number in re.findall(r"\.(\d+)\.", layer)]
 
 
-def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str, note: str) -> Figure:
+def attention_profile(profiles: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
     """AUC-ROC by layer and diffusion time, a heat map per variant, and below its means over the one and the other.
 
-    profile: variant, seed, layer, resolution, step (diffusion time), auc_roc; seeds are averaged
+    profiles, titles: of one data set; seeds are averaged
     """
-    names = layer_names(profile)
-    shown = [variant for variant in variants if variant in set(profile["variant"])]
+    names = layer_names(profiles)
+    shown = [variant for variant in variants if variant in set(profiles["variant"])]
     tables = {
-        variant: profile[profile["variant"] == variant]
+        variant: profiles[profiles["variant"] == variant]
         .pivot_table("auc_roc", "layer", "step", aggfunc="mean")
         .reindex(list(names))
         for variant in shown
@@ -322,14 +340,14 @@ def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str
     height = 0.3 + 0.145 * len(names)  # inches of a panel with a line for each layer
     figure = Figure(figsize=(PAGE, 1.5 + rows * (height + 0.3) + max(height, 1.6)), layout="constrained")
     above, below = figure.subfigures(2, height_ratios=[rows * (height + 0.3), max(height, 1.6) + 0.6])
-    low, high = profile["auc_roc"].min(), profile["auc_roc"].max()
+    low, high = profiles["auc_roc"].min(), profiles["auc_roc"].max()
     panels = above.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
     for axes, (variant, table) in zip(panels, tables.items(), strict=False):
         steps = table.columns.to_numpy()
         half = (steps[1] - steps[0]) / 2 if len(steps) > 1 else 0.5
         edges = (steps[0] - half, steps[-1] + half, len(names) - 0.5, -0.5)
         image = axes.imshow(table, extent=edges, aspect="auto", cmap=MAPS, vmin=low, vmax=high, interpolation="nearest")
-        axes.set_title(display(variant))
+        axes.set_title(readable(variant))
         axes.set_yticks(range(len(names)), names.values())
         axes.tick_params(length=2)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -348,7 +366,7 @@ def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str
     by_time.set(xlabel="diffusion time t (noisier →)", ylabel="AUC-ROC, mean over layers")
     for axis in (by_layer.xaxis, by_time.xaxis, by_time.yaxis):
         axis.set_major_locator(MaxNLocator(5))
-    _legend(figure, _line_handles(shown, look), title)
+    _legend(figure, _line_handles(shown, look), *titles.values())
     footer(
         figure,
         "Above: across, diffusion time t; down, the cross-attention layers in the order of the U-Net with the size of "
@@ -361,16 +379,13 @@ def attention_profile(profile: pd.DataFrame, variants: Sequence[str], title: str
 # --- losses -------------------------------------------------------------------------------------------------------
 
 
-def losses(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
-    """Training loss of each fine-tuning: the logged values faint, their running mean over 10 % of the training.
-
-    table: dataset, variant, seed, step, loss
-    """
+def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
+    """Training loss of each fine-tuning: the logged values faint, their running mean over 10 % of the training."""
     look = looks(variants)
-    trained = [variant for variant in variants if variant in set(table["variant"])]
+    trained = [variant for variant in variants if variant in set(losses["variant"])]
     figure, panels = _panels(titles, height=2.6)
     for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
-        own = table[table["dataset"] == dataset].sort_values("step")
+        own = losses[losses["dataset"] == dataset].sort_values("step")
         for place, variant in enumerate(trained):
             for _, run in own[own["variant"] == variant].groupby("seed"):
                 mark = look[variant]
@@ -400,14 +415,16 @@ def losses(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, st
 # --- frozen minus learnable ---------------------------------------------------------------------------------------
 
 
-def differences(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
-    """Paired differences frozen minus learnable with 95 % intervals and p values, one panel a data set.
+def paired_differences(
+    differences: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], protocol: str, note: str
+) -> Figure:
+    """Differences frozen minus learnable of macro means with 95 % intervals and p values, one panel a data set.
 
-    table: dataset, frozen, learnable, metric, difference, low, high, p, of the macro means; a pair has the colour and
-    marker of its frozen variant
+    A pair has the colour and marker of its frozen variant.
     """
     look = looks(variants)
-    table = table[table["metric"].isin(PAIRED_SCORES)].dropna(subset="difference")
+    table = main_rows(differences, protocol)
+    table = table[(table["group"] == MACRO) & table["metric"].isin(PAIRED_SCORES)].dropna(subset="difference")
     pairs = list(dict.fromkeys(zip(table["frozen"], table["learnable"], strict=True)))
     metrics = [metric for metric in PAIRED_SCORES if metric in set(table["metric"])]
     figure, panels = _panels(titles, height=1.1 + len(metrics) * (0.1 + 0.14 * len(pairs)), sharey=True)
@@ -422,7 +439,7 @@ def differences(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[st
             axes.plot(rows["difference"], heights, color=mark.colour, marker=mark.marker, ms=4.5, ls="")
             for height, p in zip(heights, rows["p"], strict=True):
                 if np.isfinite(p):
-                    axes.text(1.02, height, p_value(p), va="center", transform=axes.get_yaxis_transform())
+                    axes.text(1.02, height, p_clause(p), va="center", transform=axes.get_yaxis_transform())
         axes.axvline(0, color=INK, lw=0.6)
         for edge in np.arange(len(metrics) - 1) + 0.5:
             axes.axhline(edge, color=FAINT, lw=0.4, ls=":")
@@ -431,11 +448,15 @@ def differences(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[st
         if own.empty:
             _say_empty(axes)
         axes.tick_params(axis="y", length=0)
-    panels[0][0].set_yticks(range(len(metrics)), [PAIRED_SCORES[metric] for metric in metrics])
+    panels[0][0].set_yticks(range(len(metrics)), [METRICS[metric].name for metric in metrics])
     panels[0][0].set_ylim(len(metrics) - 0.5, -0.5)
     handles = [
         Line2D(
-            [], [], color=look[frozen].colour, marker=look[frozen].marker, label=f"{display(frozen)} − {display(other)}"
+            [],
+            [],
+            color=look[frozen].colour,
+            marker=look[frozen].marker,
+            label=f"{readable(frozen)} − {readable(other)}",
         )
         for frozen, other in pairs
     ]
@@ -446,11 +467,6 @@ def differences(table: pd.DataFrame, variants: Sequence[str], titles: Mapping[st
         note,
     )
     return figure
-
-
-def p_value(p: float) -> str:
-    """A p value as it is printed: "p < 0.001" or with three digits."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
@@ -473,7 +489,7 @@ def _prior_line(axes: Axes, prior: pd.Series) -> None:
 
 
 def _prior_handle(line: str | tuple = PRIOR_LOOK.line) -> Line2D:
-    return Line2D([], [], color=PRIOR_LOOK.colour, ls=line, label=display(LOCATION_PRIOR))
+    return Line2D([], [], color=PRIOR_LOOK.colour, ls=line, label=readable(LOCATION_PRIOR))
 
 
 def _line_handles(variants: Sequence[str], look: Mapping[str, Look], markers: bool = True) -> list[Line2D]:
@@ -484,7 +500,7 @@ def _line_handles(variants: Sequence[str], look: Mapping[str, Look], markers: bo
             color=look[v].colour,
             ls=look[v].line,
             marker=look[v].marker if markers else "",
-            label=display(v),
+            label=readable(v),
         )
         for v in variants
     ]

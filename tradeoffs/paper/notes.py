@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from tradeoffs.paper.rendering import readable
+from tradeoffs.paper.formatting import readable
 
 NOTE_MEANS = "Macro: mean over categories of their means. Micro: mean over samples."
 NOTE_PRIOR = (

@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 
-from tradeoffs.attention.heat_maps import TokenHeatMaps
+from tradeoffs.attention.heat_maps import TokenHeatMaps, load_heat_maps
 from tradeoffs.data.images import load_image
+from tradeoffs.data.tables import read_samples
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.localisation import Sample, auc_roc, resized, samples, words_of_samples
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
-from tradeoffs.paper.style import FAINT, HEAT, NORMAL, OUTLINE, PAGE, PAGE_HEIGHT, SMALL, display, wrapped
-from tradeoffs.protocols import CORRECTED, Protocol
+from tradeoffs.paper.formatting import readable
+from tradeoffs.paper.style import FAINT, HEAT, NORMAL, OUTLINE, PAGE, PAGE_HEIGHT, SMALL, wrapped
+from tradeoffs.protocols import CORRECTED, PROTOCOLS, Protocol
 
 GAP = 0.05  # inches between cells
 LINE = 0.125  # inches a line of small print takes
@@ -120,14 +122,28 @@ def overlay_rows(
     return rows
 
 
-def overlays(rows: Sequence[Row], variants: Sequence[str], text: str, note: str) -> Figure:
-    """Grid of `overlay_rows`: categories down, the image and one heat map per variant across."""
+def overlays(
+    grounding: pd.DataFrame,
+    heat_maps: Sequence[str],
+    variants: Sequence[str],
+    text: str,
+    protocol: str,
+    resolution: int,
+    note: str,
+) -> Figure:
+    """Heat maps over test images: categories down, the image and one heat map per variant across.
+
+    heat_maps: files of heat maps, see `by_variant`
+    """
+    ids = overlay_ids(grounding, text, PROTOCOLS[protocol], resolution)
+    dumps = {variant: load_heat_maps(files, text, ids) for variant, files in by_variant(variants, heat_maps)}
     explanation = (
         f"Each row: the first {text} of its category in the test set's order that has a single box, or else the first "
         "of all, chosen without looking at scores. Outline: ground truth. Colour: the heat map of the category's "
         "words, from its lowest (dark) to its highest value (bright), with its AUC-ROC."
     )
-    header = ["image", *map(display, variants)]
+    rows = overlay_rows(grounding, dumps, text, PROTOCOLS[protocol], resolution)
+    header = ["image", *map(readable, variants)]
     return image_grid(rows, header, label_width=1.45, largest=0.9, notes=[explanation, note])
 
 
@@ -162,16 +178,23 @@ def sample_rows(
         # a model of labels or sentences was conditioned on another form of the prompt
         captions = own["text"].where(own["text"] != prompts, "")
         cells = [Cell(picture(path, resolution), text) for path, text in zip(own["path"], captions, strict=True)]
-        rows.append(Row(display(name), cells))
+        rows.append(Row(readable(name), cells))
     return rows
 
 
-def sample_grid(rows: Sequence[Row], note: str) -> Figure:
-    """Grid of `sample_rows`: one column a prompt."""
+def sample_grid(
+    images: pd.DataFrame, samples: Sequence[str], variants: Sequence[str], split: str, resolution: int, note: str
+) -> Figure:
+    """Samples of each variant below real images with the same texts, one column a prompt.
+
+    images: rows of images.csv, of which those of `split` are shown; samples: lists of samples, see `by_variant`
+    """
+    generated = {variant: read_samples(files) for variant, files in by_variant(variants, samples)}
     explanation = (
         "Each column: one of the first prompts of the list. Above, the real image that it was written for, if there is "
         "one; below, one sample per model. Where a model was conditioned on another text, that stands above its sample."
     )
+    rows = sample_rows(images[images["split"] == split], generated, resolution)
     return image_grid(rows, [], label_width=0.85, largest=1.1, notes=[explanation, note])
 
 
@@ -194,9 +217,10 @@ def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int,
     ]
 
 
-def data_sheet(rows: Sequence[Row], text: str, note: str) -> Figure:
-    """Grid of `data_rows`: one row a category."""
+def data_sheet(grounding: pd.DataFrame, text: str, most: int, resolution: int, note: str) -> Figure:
+    """Test images of the `most` most frequent categories with their texts and outlines, one row a category."""
     explanation = f"The first test images of each category, each with its {text}. Outline: ground truth."
+    rows = data_rows(grounding, text, resolution, columns=4, most=most)
     return image_grid(rows, [], label_width=0.85, largest=1.5, notes=[explanation, note])
 
 

@@ -9,8 +9,6 @@ import pandas as pd
 from tradeoffs.data.tables import write_table
 from tradeoffs.files import atomic_path
 
-MISSING = "–"
-MEANS = {"micro": "micro mean", "macro": "macro mean"}
 LATEX_SYMBOLS = {
     **{"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "–": "--", "−": "$-$", "<": "$<$", ">": "$>$"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
@@ -48,41 +46,6 @@ def write(table: PaperTable, csv: str | Path, markdown: str | Path, latex: str |
             temporary.write_text(render(table))
 
 
-def number(mean: float, sd: float, low: float, high: float, digits: int) -> str:
-    """A cell such as "0.853 ± 0.004 [0.831, 0.870]"; parts that are NaN are left out, a NaN mean is an en dash."""
-    if pd.isna(mean):
-        return MISSING
-    text = _signed(mean, digits)
-    if not pd.isna(sd):
-        text += f" ± {sd:.{digits}f}"
-    if not pd.isna(low):
-        text += f" [{_signed(low, digits)}, {_signed(high, digits)}]"
-    return text
-
-
-def decimals(means: pd.Series) -> int:
-    """Decimals that suit a column of numbers: 1 for tens and more, 4 if all are below 0.05, else 3."""
-    largest = means.abs().max()
-    return 1 if largest >= 10 else 4 if largest < 0.05 else 3
-
-
-def p_value(p: float) -> str:
-    """A p value with three decimals, "< 0.001" below that."""
-    if pd.isna(p):
-        return MISSING
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def count(value: float) -> str:
-    """A whole number, or an en dash."""
-    return MISSING if pd.isna(value) else f"{int(value)}"
-
-
-def readable(label: str) -> str:
-    """A variant's, group's or other label as people read it; an en dash for an empty one."""
-    return MEANS.get(label, label.replace("_", " ")) or MISSING
-
-
 def to_markdown(table: PaperTable) -> str:
     """A heading, each block under its own, then the notes as a list."""
     parts = [f"# {table.title}"]
@@ -118,10 +81,6 @@ def to_latex(table: PaperTable) -> str:
         ]
     lines += [*(rf"\noindent {_escape(note)}\par" for note in table.notes), r"\end{landscape}"]
     return "\n".join(lines) + "\n"
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def _latex_row(cells: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The report: one HTML file with the finding, every table and figure, and how they were made."""
+"""The report: one HTML file with the conclusion, every table and figure, and how they were made."""
 
 import ast
 import base64
@@ -17,8 +17,9 @@ from PIL import Image
 
 from tradeoffs.errors import InputError
 from tradeoffs.jobs.devices import gpus_asked
-from tradeoffs.paper.finding import Finding, headline
-from tradeoffs.paper.rendering import Block, count
+from tradeoffs.paper.conclusion import Conclusion, headline
+from tradeoffs.paper.formatting import count
+from tradeoffs.paper.rendering import Block
 
 TEMPLATE = "report.html.j2"
 
@@ -58,7 +59,7 @@ class Making:
 
 
 def render(
-    demo: bool, findings: Sequence[Finding], tables: Sequence[Table], figures: Sequence[Figure], making: Making
+    demo: bool, conclusions: Sequence[Conclusion], tables: Sequence[Table], figures: Sequence[Figure], making: Making
 ) -> str:
     """The report as HTML that needs nothing beside it: images embedded, no script, no network.
 
@@ -73,8 +74,8 @@ def render(
     )
     return environment.get_template(TEMPLATE).render(
         demo=demo,
-        headline=headline(findings),
-        findings=findings,
+        headline=headline(conclusions),
+        conclusions=conclusions,
         tables=tables,
         figures=figures,
         making=making,

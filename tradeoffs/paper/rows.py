@@ -7,9 +7,8 @@ import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
 from tradeoffs.evaluation.statistics import MACRO, MICRO
-from tradeoffs.metrics import LOCATION_PRIOR, METRICS
+from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
 
-FIDELITY = ("fid_general", "kid_general", "fid_domain", "kid_domain", "ms_ssim", "label_auc")
 MICRO_AUC = "auc_roc_micro"
 STATISTICS = {"mean": "", "sd": "_sd", "low": "_low", "high": "_high"}  # of a summary, and the suffix of its column
 COUNTS = (

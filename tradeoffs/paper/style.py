@@ -16,7 +16,7 @@ COLUMN, PAGE, PAGE_HEIGHT = 3.3, 7.0, 9.4  # inches: width of a column, of a pag
 SMALL, NORMAL = 7, 8  # points
 INK, FAINT = "#222222", "#666666"
 OUTLINE = "#00d5ff"  # ground truth on images: seen on grey pixels and on the colours of HEAT
-MAPS, HEAT = "viridis", "plasma"  # even to the eye, and monotonous in grey print; HEAT lies over images
+MAPS, HEAT = "viridis", "plasma"  # even to the eye, and monotonic in grey print; HEAT lies over images
 
 matplotlib.rcParams.update(
     {
@@ -72,11 +72,6 @@ def looks(variants: Sequence[str]) -> dict[str, Look]:
 
 
 PRIOR_LOOK = Look("#999999", "|", "--", "")
-
-
-def display(name: str) -> str:
-    """A variant's or method's name as people read it."""
-    return name.replace("_", " ")
 
 
 def footer(figure: Figure, *sentences: str) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
-from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
+from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
     NOTE_NAMED,
@@ -22,7 +23,7 @@ from tradeoffs.paper.notes import (
     fidelity_notes,
     score_notes,
 )
-from tradeoffs.paper.rendering import Block, PaperTable, count, decimals, number, p_value, readable
+from tradeoffs.paper.rendering import Block, PaperTable
 from tradeoffs.paper.results import DIFFERENCES
 from tradeoffs.paper.rows import (
     MICRO_AUC,
@@ -36,28 +37,6 @@ from tradeoffs.paper.rows import (
     with_fidelity,
 )
 
-FIDELITY = {
-    "fid_general": "FID ↓",
-    "kid_general": "KID ↓",
-    "fid_domain": "FID (X-ray) ↓",
-    "kid_domain": "KID (X-ray) ↓",
-    "ms_ssim": "MS-SSIM ↓",
-    "label_auc": "Label AUC ↑",
-}
-LOCALISATION = {
-    "auc_roc": "AUC-ROC ↑",
-    "top1": "Top-1 ↑",
-    "cnr": "CNR ↑",
-    "iou": "IoU ↑",
-    "miou": "fg/bg mIoU ↑",
-    "box_iou": "Box IoU ↑",
-    "box_miou": "Box mIoU ↑",
-    "distance": "Distance (px) ↓",
-    "wrong_word_auc": "Wrong-word AUC",
-    "specificity": "Specificity ↑",
-    "bare_auc": "Bare-map AUC",
-    "wrong_prompt_auc": "Wrong-prompt AUC",
-}
 COUNTS = {
     "n_images": "images",
     "n_samples": "n",
@@ -66,7 +45,8 @@ COUNTS = {
     "n_kept": "kept",
     "n_dropped": "dropped",
 }
-TITLES = {**FIDELITY, **LOCALISATION, MICRO_AUC: "AUC-ROC (micro) ↑", **COUNTS}
+TITLES = {name: metric.heading for name, metric in (FIDELITY | METRICS).items()}
+TITLES |= {MICRO_AUC: "AUC-ROC (micro) ↑", **COUNTS}
 WITH_INTERVAL = ("auc_roc", "specificity")
 SHOWN = ["auc_roc", "top1", "cnr", "iou", "miou"]
 SHOWN_CONTROLS = ["specificity", "wrong_word_auc", "wrong_prompt_auc", "bare_auc"]
@@ -273,17 +253,17 @@ def _metric_cells(part: pd.DataFrame, metric: str) -> list[str]:
     if metric in WITH_INTERVAL:
         intervals = part[[f"{metric}{suffix}" for suffix in ("_low", "_high")]].to_numpy(float)
     digits = decimals(part[metric])
-    return [number(mean, sd, low, high, digits) for mean, sd, low, high in np.hstack([values, intervals])]
+    return [estimate(mean, sd, low, high, digits) for mean, sd, low, high in np.hstack([values, intervals])]
 
 
 def _difference_cells(part: pd.DataFrame) -> pd.DataFrame:
-    macro, micro = (
-        part[part["group"] == group].set_index("metric").loc[list(LOCALISATION)] for group in ("macro", "micro")
-    )
-    cells = {"Score": list(LOCALISATION.values())}
+    macro, micro = (part[part["group"] == group].set_index("metric").loc[list(METRICS)] for group in ("macro", "micro"))
+    cells = {"Score": [metric.heading for metric in METRICS.values()]}
     for name, rows in (("macro", macro), ("micro", micro)):
-        values = zip(rows["difference"], rows["low"], rows["high"], strict=True)
-        cells[f"Difference ({name})"] = [number(difference, np.nan, low, high, 3) for difference, low, high in values]
+        values = zip(rows["difference"], rows["low"], rows["high"], METRICS.values(), strict=True)
+        cells[f"Difference ({name})"] = [
+            estimate(difference, np.nan, low, high, metric.decimals) for difference, low, high, metric in values
+        ]
         cells[f"p ({name})"] = list(map(p_value, rows["p"]))
     cells |= {"n": list(map(count, macro["n"])), "subjects": list(map(count, macro["subjects"]))}
     return pd.DataFrame(cells)

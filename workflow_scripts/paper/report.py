@@ -1,10 +1,10 @@
-"""The report: the finding, every table and figure, and how they were made, in one HTML file."""
+"""The report: the conclusion, every table and figure, and how they were made, in one HTML file."""
 
 import json
 
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
-from tradeoffs.paper.finding import findings
+from tradeoffs.paper.conclusion import conclusions
 from tradeoffs.paper.report import (
     Making,
     counts_block,
@@ -36,7 +36,7 @@ with job(snakemake):
     )
     html = render(
         params.demo,
-        findings(params.datasets, summaries, fidelity, differences),
+        conclusions(params.datasets, summaries, fidelity, differences),
         [read_table(path, captions, output.html) for path in inputs.tables],
         [read_figure(path, captions, params.datasets) for path in inputs.figures],
         making,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
-from tradeoffs.paper.finding import findings, headline
+from tradeoffs.paper.conclusion import conclusions, headline
 from tradeoffs.paper.report import read_captions, times_block
 from tradeoffs.paper.results import read_differences, read_results
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
     sidecar = json.loads(Path(inputs.sidecar).read_text())
-    found = findings(
+    found = conclusions(
         params.datasets,
         read_results(inputs.summaries),
         read_results(inputs.fidelity),
@@ -26,7 +26,7 @@ with job(snakemake):
         "# What the demo gave",
         f"Made by `snakemake --cores 8 demo_docs` at commit {sidecar['commit']}; nothing here was typed. {params.note}",
         f"**{headline(found)}**",
-        *(f"**{finding.title}.** {' '.join(finding.sentences)}" for finding in found),
+        *(f"**{one.title}.** {' '.join(one.sentences)}" for one in found),
         "## Tables",
         "\n".join(f"- [{path.read_text().splitlines()[0].strip('# ')}]({path.name})" for path in tables),
         "## Figures",

@@ -1,10 +1,9 @@
-"""The finding in words, from the numbers: does the paper's trade-off appear?
+"""The conclusion in words, from the numbers: does the paper's trade-off appear?
 
 The trade-off has two halves: the frozen text encoder localises better, the learnable one has the lower FID. Each half
 is judged by a 95 % interval; one that includes 0 says that no difference was found, not that there is none.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +12,12 @@ import pandas as pd
 from scipy.stats import ttest_rel
 
 from tradeoffs.data.sets import TEXTS
-from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
+from tradeoffs.paper.formatting import p_clause, signed, significant
 
 FROZEN, LEARNABLE = "frozen", "learnable"
-LOCALISATION = {"auc_roc": "AUC-ROC", "specificity": "specificity"}
-FIDELITY = {"fid_general": "FID", "fid_domain": "FID with X-ray features"}
+LOCALISATION = ("auc_roc", "specificity")
+FIDS = ("fid_general", "fid_domain")
 SEEDS_TO_TEST = 3  # with two seeds (one degree of freedom) t would have to exceed 12.7
 
 VERDICTS = {
@@ -45,7 +45,7 @@ class Half:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Conclusion:
     """verdict: how the trade-off fares on the data set, a clause that follows "the trade-off"; sentences: why."""
 
     title: str
@@ -53,24 +53,24 @@ class Finding:
     sentences: tuple[str, ...]
 
 
-def headline(findings: Sequence[Finding]) -> str:
+def headline(conclusions: Sequence[Conclusion]) -> str:
     """One sentence over all data sets."""
-    subjects = ["the paper's trade-off", *["it"] * (len(findings) - 1)]
-    clauses = [f"on {f.title} {subject} {f.verdict}" for f, subject in zip(findings, subjects, strict=True)]
+    subjects = ["the paper's trade-off", *["it"] * (len(conclusions) - 1)]
+    clauses = [f"on {c.title} {subject} {c.verdict}" for c, subject in zip(conclusions, subjects, strict=True)]
     sentence = "; ".join(clauses)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def findings(
+def conclusions(
     titles: Mapping[str, str], summaries: pd.DataFrame, fidelity: pd.DataFrame, differences: pd.DataFrame
-) -> list[Finding]:
-    """The finding on each data set, for the variants frozen and learnable under the corrected protocol.
+) -> list[Conclusion]:
+    """The conclusion on each data set, for the variants frozen and learnable under the corrected protocol.
 
     titles: data set -> a name that reads well after "on", in the order of the report
     summaries, fidelity, differences: rows of localisation_summary.csv, fidelity.csv and differences.csv
     """
     return [
-        _finding(
+        _conclusion(
             title,
             _of(summaries, dataset=dataset, text=TEXTS[dataset][0], pairs="all"),
             _of(fidelity, dataset=dataset),
@@ -80,7 +80,7 @@ def findings(
     ]
 
 
-def _finding(title: str, summary: pd.DataFrame, fidelity: pd.DataFrame, differences: pd.DataFrame) -> Finding:
+def _conclusion(title: str, summary: pd.DataFrame, fidelity: pd.DataFrame, differences: pd.DataFrame) -> Conclusion:
     localisation = _localisation(
         _of(differences, protocol="corrected", group="macro"),
         _of(summary, protocol="corrected", group="macro", metric="auc_roc"),
@@ -91,13 +91,14 @@ def _finding(title: str, summary: pd.DataFrame, fidelity: pd.DataFrame, differen
     else:
         total = localisation.direction + (fid.direction or 0)
         verdict = f"{VERDICTS[total]}: {localisation.clause}, and {fid.clause}"
-    return Finding(title, verdict, localisation.sentences + fid.sentences)
+    return Conclusion(title, verdict, localisation.sentences + fid.sentences)
 
 
 def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
     """The half about localisation; the better variant's AUC-ROC must lie above the location prior's to count."""
     directions, sentences = [], []
-    for metric, name in LOCALISATION.items():
+    for metric in LOCALISATION:
+        name = METRICS[metric].name
         row = _estimate(differences, "difference", metric=metric)
         if row is None:
             sentences.append(f"There is no paired difference in {name} between frozen and learnable.")
@@ -105,8 +106,8 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
         directions.append(_direction(row["low"], row["high"]))
         caution = "" if directions[-1] else "; an interval that includes 0 is no evidence of equality"
         sentences.append(
-            f"In {name} {READINGS[directions[-1]]}: frozen minus learnable is {_signed(row['difference'])} "
-            f"(95 % interval {_signed(row['low'])} to {_signed(row['high'])}, {_p(row['p'])}, "
+            f"In {name} {READINGS[directions[-1]]}: frozen minus learnable is {signed(row['difference'])} "
+            f"(95 % interval {signed(row['low'])} to {signed(row['high'])}, {p_clause(row['p'])}, "
             f"{row['n']:.0f} samples of {row['subjects']:.0f} subjects){caution}."
         )
     if not directions:
@@ -164,7 +165,8 @@ def _against_prior(auc_roc: pd.DataFrame) -> tuple[dict[str, bool], str]:
 def _fid(fidelity: pd.DataFrame) -> Half:
     """The half about FID: tested over the seeds that both variants have, if they are enough."""
     directions, signs, sentences, tested = [], [], [], False
-    for metric, name in FIDELITY.items():
+    for metric in FIDS:
+        name = FIDELITY[metric].name
         values = _of(fidelity, metric=metric).dropna(subset="value")
         frozen, learnable = (_of(values, variant=v).set_index("seed")["value"] for v in (FROZEN, LEARNABLE))
         if frozen.empty or learnable.empty:
@@ -173,8 +175,8 @@ def _fid(fidelity: pd.DataFrame) -> Half:
         comparison = f"lower for {LOWER_FID[signs[-1]]}" if signs[-1] else "equal"
         sentence = (
             f"In the mean over seeds the {name} is {comparison}: "
-            f"learnable {_number(learnable.mean())} ({_count(learnable)}), "
-            f"frozen {_number(frozen.mean())} ({_count(frozen)})"
+            f"learnable {significant(learnable.mean())} ({_count(learnable)}), "
+            f"frozen {significant(frozen.mean())} ({_count(frozen)})"
         )
         seeds = frozen.index.intersection(learnable.index)
         if len(seeds) < SEEDS_TO_TEST:
@@ -187,8 +189,8 @@ def _fid(fidelity: pd.DataFrame) -> Half:
         directions.append(-_direction(low, high))
         verdict = "" if directions[-1] else ", so no difference was found"
         sentences.append(
-            f"{sentence}; the mean difference has the 95 % interval {_number(low)} to {_number(high)} "
-            f"({_p(test.pvalue)}, paired t-test over {len(seeds)} seeds){verdict}."
+            f"{sentence}; the mean difference has the 95 % interval {significant(low)} to {significant(high)} "
+            f"({p_clause(test.pvalue)}, paired t-test over {len(seeds)} seeds){verdict}."
         )
     if not directions:
         return Half(None, "there is no FID of both variants", ("There is no FID of both variants.",))
@@ -225,23 +227,8 @@ def _agreed(directions: Sequence[int]) -> int:
     return found.pop() if len(found) == 1 else 0
 
 
-def _number(value: float) -> str:
-    return np.format_float_positional(value, 4, unique=False, fractional=False, trim="-").replace("-", "−")
-
-
-def _signed(value: float) -> str:
-    digits = 3 if value == 0 or abs(value) >= 0.0005 else 6  # else a bound just beside 0 would read as 0
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
 def _interval(row: pd.Series) -> str:
     return f"{row['mean']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return "no p value"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _count(values: pd.Series) -> str:
