@@ -45,8 +45,7 @@ rule table1:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        **LIGHT_JOB,
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
@@ -163,8 +162,7 @@ rule tradeoff:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
+        **LIGHT_JOB,
     params:
         chart="tradeoff",
         arguments=CHART | OF_PROTOCOL,
@@ -270,8 +268,7 @@ rule overlays:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
+        **LIGHT_JOB,
     params:
         picture="overlays",
         arguments=lambda wildcards: of_pictures(wildcards)
@@ -356,8 +353,7 @@ rule report:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(20),
+        **LIGHT_JOB,
     params:
         benchmarks=BENCHMARKS,
         demo=DEMO,
