@@ -313,7 +313,7 @@ def last_words():
             return Path(log).read_text().splitlines()[-1]
     from tradeoffs.paper.report import times_block  # here, since it would slow down the start of every job
 
-    return times_block(BENCHMARKS, [*DATASETS, *CONFIG.variants]).cells.to_markdown(index=False)
+    return times_block(BENCHMARKS).cells.to_markdown(index=False)
 
 
 def growing(amount):

@@ -334,7 +334,7 @@ rule figures:
 rule report:
     """The report: the conclusion, every table and figure and how they were made, in one HTML file."""
     input:
-        tables=expand("results/{table}.md", table=TABLES),
+        tables=expand("results/{table}.json", table=TABLES),
         figures=expand("results/figures/{figure}.png", figure=FIGURES),
         captions=sorted({f"report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}),
         summaries=paths(SUMMARY, summaries(MAIN)),
@@ -343,7 +343,6 @@ rule report:
         scores=paths(f"{SCORES}/localisation.csv", repeats(ALL))
         + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
         counts=COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
-        sidecar="results/table1.json",
     output:
         html=report("results/report.html", caption="../report/report.rst", category="Report"),
     log:

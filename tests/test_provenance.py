@@ -99,7 +99,7 @@ def test_the_json_beside_a_table_has_config_seeds_commit_counts_and_versions(tmp
     config = {"seeds": [0, 1], "base": {"source": "folder"}}
     seeds = {"frozen": [0, 1], "pretrained": [0]}
     for name in ("1.json", "2.json"):
-        code.write_sidecar(tmp_path / name, config, seeds, {"images_counts": {"read": 5, "kept": 4}})
+        code.write_sidecar(tmp_path / name, {}, config, seeds, {"images_counts": {"read": 5, "kept": 4}})
     content = json.loads((tmp_path / "1.json").read_text())
     assert content["config"] == config and content["commit"] == "abc"
     assert content["seeds"] == seeds

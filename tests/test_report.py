@@ -9,7 +9,7 @@ from PIL import Image
 
 from tradeoffs.errors import InputError
 from tradeoffs.paper.conclusion import conclusions, headline
-from tradeoffs.paper.rendering import Block, PaperTable, to_markdown
+from tradeoffs.paper.rendering import Block, PaperTable, to_json
 from tradeoffs.paper.report import (
     Making,
     counts_block,
@@ -261,24 +261,25 @@ def files(tmp_path):
     cells = pd.DataFrame({"Category": ["Edema <1>", "macro"], "Variant": ["frozen", "frozen"], "AUC": ["0.810", "0.7"]})
     blocks = [Block("radiographs, phrase", cells, labels=2), Block("scenes", cells[["Category", "AUC"]], labels=1)]
     table = PaperTable("Table 2. Grounding", cells, blocks, ["n < 10 & more", "a second note"])
-    (tmp_path / "table2.md").write_text(to_markdown(table))
+    (tmp_path / "table2.json").write_text(json.dumps(SIDECAR | {"table": to_json(table)}))
     Image.new("RGB", (30, 20), "teal").save(tmp_path / "losses.png")
     (tmp_path / "losses.rst").write_text("Training loss.\nOver steps,\nsmoothed <b>.\n")
     (tmp_path / "table2.rst").write_text("Table 2: per finding.\nEight findings.\n")
     counts = tmp_path / "results/demo/data/cxr/images_counts.csv"
     counts.parent.mkdir(parents=True)
     counts.write_text("reason,count\nread,10\nno text,0\nview is not PA,3\nkept,7\n")
-    benchmark = "s\th:m:s\tmax_rss\tcpu_time\n{}\t-\t{}\t{}\n"
-    for name, numbers in {
-        "attention/cxr/frozen/seed0/final/heat_maps_0.tsv": (60, 500, 50),
-        "attention/coco/labels_frozen/seed1/step400/heat_maps_1.tsv": (3600, 700, 40),
-        "evaluation/cxr/differences/frozen-labels_frozen.tsv": (0.4, "NA", "NA"),
-        "paper/table1.tsv": (2, 90, 1),
-    }.items():
-        path = tmp_path / "benchmarks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(benchmark.format(*numbers))
+    benchmark(tmp_path / "benchmarks/attention/heat_maps_0.tsv", "heat_maps", 60, 500, 50)
+    benchmark(tmp_path / "benchmarks/attention/heat_maps_1.tsv", "heat_maps", 3600, 700, 40)
+    benchmark(tmp_path / "benchmarks/evaluation/frozen-labels_frozen.tsv", "differences", 0.4)
+    benchmark(tmp_path / "benchmarks/paper/table1.tsv", "table1", 2, 90, 1)
     return tmp_path
+
+
+def benchmark(path, rule, seconds, memory="NA", cpu="NA", resources=None):
+    """A file as Snakemake's extended benchmark writes it, of the columns that are read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {"s": seconds, "max_rss": memory, "cpu_time": cpu, "rule_name": rule, "resources": resources or {}}
+    path.write_text("\t".join(values) + "\n" + "\t".join(map(str, values.values())) + "\n")
 
 
 def scores():
@@ -299,11 +300,11 @@ def make(files):
         captions = read_captions([files / "losses.rst", files / "table2.rst"])
         making = Making(
             SIDECAR,
-            times_block(files / "benchmarks", ["cxr", "coco", *CONFIG["variants"]]),
+            times_block(files / "benchmarks"),
             [counts_block(files / "results/demo/data/cxr/images_counts.csv", TITLES)],
             exclusions_block(scores(), TITLES),
         )
-        table = read_table(files / "table2.md", captions, files / "report/report.html")
+        table = read_table(files / "table2.json", captions, files / "report/report.html")
         figure = read_figure(files / "losses.png", captions, TITLES)
         return render(demo, results or found(BETTER, fidelity=LOWER), [table], [figure], making)
 
@@ -371,24 +372,12 @@ def test_the_page_says_what_data_it_is_made_from(make):
 
 
 def test_a_table_is_read_as_it_was_written(files):
-    table = read_table(files / "table2.md", {}, files / "report.html")
+    table = read_table(files / "table2.json", {}, files / "report.html")
     assert (table.name, table.title, table.csv) == ("table2", "Table 2. Grounding", "table2.csv")
     assert [(block.heading, block.labels) for block in table.blocks] == [("radiographs, phrase", 2), ("scenes", 1)]
     assert table.blocks[0].cells.columns.tolist() == ["Category", "Variant", "AUC"]
     assert table.blocks[0].cells.to_numpy().tolist() == [["Edema <1>", "frozen", "0.810"], ["macro", "frozen", "0.7"]]
     assert table.notes == ["n < 10 & more", "a second note"]
-
-
-def test_a_table_without_rows_is_its_notes(files):
-    (files / "differences.md").write_text("# Differences\n\n- No variant has a counterpart.\n")
-    table = read_table(files / "differences.md", {}, files / "report.html")
-    assert table.blocks == [] and table.notes == ["No variant has a counterpart."]
-
-
-def test_a_file_without_content_is_refused(files):
-    (files / "bad.md").write_text("# Table 9\n")
-    with pytest.raises(InputError, match="bad.md: has no title or no content"):
-        read_table(files / "bad.md", {}, files / "report.html")
 
 
 def test_a_figure_without_a_caption_is_refused(files):
@@ -408,12 +397,11 @@ def test_exclusions_by_reason():
     assert block.cells.to_numpy().tolist() == [row]
 
 
-def test_times_are_summed_over_variants_seeds_and_shards(files):
-    block = times_block(files / "benchmarks", ["cxr", "coco", "frozen", "labels_frozen"])
-    assert block.cells.to_numpy().tolist() == [
-        ["attention / heat maps", "2", "1:01:00", "0:01:30", "700"],  # 60 + 3600 s, 50 + 40 s
-        ["paper / table1", "1", "0:00:02", "0:00:01", "90"],
-        ["evaluation / differences", "1", "0:00:00", "0:00:00", "–"],
+def test_times_are_summed_over_the_jobs_of_a_rule(files):
+    assert times_block(files / "benchmarks").cells.to_numpy().tolist() == [
+        ["heat maps", "2", "1:01:00", "0:01:30", "700"],  # 60 + 3600 s, 50 + 40 s
+        ["table1", "1", "0:00:02", "0:00:01", "90"],
+        ["differences", "1", "0:00:00", "0:00:00", "–"],
         ["all steps", "4", "1:01:02", "0:01:31", "700"],
     ]
 
@@ -421,12 +409,16 @@ def test_times_are_summed_over_variants_seeds_and_shards(files):
 def test_times_on_gpus_count_for_each_gpu(tmp_path):
     jobs = {"a": (60, {"gpu": 2}), "b": (30, {"gres": "gpu:a100:1"}), "c": (15, {"mem_mb": 1})}
     for name, (seconds, resources) in jobs.items():
-        text = f"s\tmax_rss\tcpu_time\tresources\n{seconds}\t1\t1\t{resources}\n"
-        (tmp_path / f"{name}.tsv").write_text(text)
-    cells = times_block(tmp_path, []).cells
+        benchmark(tmp_path / f"{name}.tsv", name, seconds, 1, 1, resources)
+    cells = times_block(tmp_path).cells
     assert cells["GPU time (h:mm:ss)"].tolist() == ["0:02:00", "0:00:30", "0:00:00", "0:02:30"]
 
 
+def test_a_short_benchmark_has_no_rule(tmp_path):
+    (tmp_path / "a.tsv").write_text("s\tmax_rss\tcpu_time\n5\t1\t1\n")
+    assert times_block(tmp_path).cells["Step"].tolist() == ["rule not recorded", "all steps"]
+
+
 def test_the_sidecar_of_a_table_holds_what_the_report_reads(tmp_path):
-    write_sidecar(tmp_path / "table1.json", CONFIG, SEEDS, {})
+    write_sidecar(tmp_path / "table1.json", {}, CONFIG, SEEDS, {})
     assert set(SIDECAR) <= set(json.loads((tmp_path / "table1.json").read_text()))

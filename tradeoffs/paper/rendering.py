@@ -1,8 +1,9 @@
-"""A paper table as CSV (every number), Markdown and LaTeX (what a page holds, and the notes)."""
+"""A paper table as CSV (every number), and as Markdown, LaTeX and JSON (what a page holds, and the notes)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -54,6 +55,19 @@ def to_markdown(table: PaperTable) -> str:
         parts += [f"**{block.heading}**", block.cells.to_markdown(index=False, disable_numparse=True, colalign=align)]
     parts.append("\n".join(f"- {note}" for note in table.notes))
     return "\n\n".join(parts) + "\n"
+
+
+def to_json(table: PaperTable) -> dict[str, Any]:
+    """Title, blocks and notes, from which the report shows the table."""
+    blocks = [
+        {"heading": b.heading, "labels": b.labels, "cells": b.cells.to_dict("split", index=False)} for b in table.blocks
+    ]
+    return {"title": table.title, "blocks": blocks, "notes": list(table.notes)}
+
+
+def blocks_of(content: Mapping[str, Any]) -> list[Block]:
+    """The blocks of a table that `to_json` wrote."""
+    return [Block(b["heading"], pd.DataFrame(**b["cells"]), b["labels"]) for b in content["blocks"]]
 
 
 def to_latex(table: PaperTable) -> str:

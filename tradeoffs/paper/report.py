@@ -2,8 +2,8 @@
 
 import ast
 import base64
+import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.jobs.devices import gpus_asked
 from tradeoffs.paper.conclusion import Conclusion, headline
 from tradeoffs.paper.formatting import count
-from tradeoffs.paper.rendering import Block
+from tradeoffs.paper.rendering import Block, blocks_of
 
 TEMPLATE = "report.html.j2"
 
@@ -93,35 +93,15 @@ def read_captions(paths: Iterable[str | Path]) -> dict[str, tuple[str, str]]:
 
 
 def read_table(path: str | Path, captions: Mapping[str, tuple[str, str]], report: str | Path) -> Table:
-    """A table from the Markdown that `tradeoffs.paper.rendering` writes; its CSV has the same name.
+    """A table from the JSON beside it; its CSV has the same name.
 
     report: the file that will link to the CSV
-    Raises InputError for a file without a title, or with neither a table nor a note that says why.
     """
     path = Path(path)
-    title, heading = "", ""
-    grids: list[tuple[str, list[list[str]]]] = []
-    notes: list[str] = []
-    grid: list[list[str]] | None = None
-    for line in map(str.strip, path.read_text().splitlines()):
-        if line.startswith("|"):
-            if grid is None:
-                grid = []
-                grids.append((heading, grid))
-            grid.append([cell.strip() for cell in line.strip("|").split("|")])
-            continue
-        grid = None
-        if line.startswith("# "):
-            title = line.removeprefix("# ")
-        elif line.startswith("**"):
-            heading = line.strip("*")
-        elif line:
-            notes.append(line.removeprefix("- "))
-    if not title or not (grids or notes):
-        raise InputError(f"{path}: has no title or no content; delete the file to have it made again")
+    content = json.loads(path.read_text())["table"]
     caption = captions.get(path.stem, ("", ""))[1]
     csv = Path(os.path.relpath(path.with_suffix(".csv"), Path(report).parent)).as_posix()
-    return Table(path.stem, title, caption, [_block(*grid) for grid in grids], notes, csv)
+    return Table(path.stem, content["title"], caption, blocks_of(content), content["notes"], csv)
 
 
 def read_figure(path: str | Path, captions: Mapping[str, tuple[str, str]], titles: Mapping[str, str]) -> Figure:
@@ -172,14 +152,14 @@ def exclusions_block(scores: pd.DataFrame, titles: Mapping[str, str]) -> Block:
     return Block("Samples excluded from localisation", pd.DataFrame(rows, columns=columns), labels=4)
 
 
-def times_block(folder: str | Path, names: Iterable[str]) -> Block:
-    """Sums over the jobs of each step, from the benchmark files below `folder`, longest first.
+def times_block(folder: str | Path) -> Block:
+    """Sums over the jobs of each rule, from the benchmark files below `folder`, longest first.
 
-    names: data sets and variants, which are left out of a step's name, as are seeds, training steps and shards
-    GPU time is wall time by the GPUs that a job asked for, where one did (snakemake --benchmark-extended tells).
+    GPU time is wall time by the GPUs that a job asked for, where one did.
     """
-    jobs = [_job(path, _step(path.relative_to(folder), names)) for path in sorted(Path(folder).rglob("*.tsv"))]
-    jobs = pd.DataFrame(jobs, columns=["step", "wall", "cpu", "gpu", "memory"])
+    jobs = pd.DataFrame(
+        map(_job, sorted(Path(folder).rglob("*.tsv"))), columns=["step", "wall", "cpu", "gpu", "memory"]
+    )
     sums = {"jobs": ("wall", "size")} | {time: (time, "sum") for time in ("wall", "cpu", "gpu")}
     sums["memory"] = ("memory", "max")
     steps = jobs.groupby("step").agg(**sums).sort_values("wall", ascending=False, kind="stable").reset_index()
@@ -198,36 +178,19 @@ def times_block(folder: str | Path, names: Iterable[str]) -> Block:
     return Block("Times", pd.DataFrame(cells), labels=1)
 
 
-def _block(heading: str, grid: Sequence[Sequence[str]]) -> Block:
-    columns, rule, *rows = grid
-    labels = sum(not cell.endswith(":") for cell in rule)  # numbers are aligned to the right
-    return Block(heading, pd.DataFrame(rows, columns=columns), labels)
-
-
-def _job(path: Path, step: str) -> dict[str, Any]:
-    """A job's seconds (on a GPU: of each one) and MB; Snakemake writes NA for a job too short to be measured."""
+def _job(path: Path) -> dict[str, Any]:
+    """A job's rule, seconds (on a GPU: of each one) and MB; Snakemake writes NA for a job too short to be measured."""
     table = pd.read_csv(path, sep="\t")
-    rows = table[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce")
-    gpus = table["resources"].map(lambda text: gpus_asked(ast.literal_eval(text))) if "resources" in table else 0
+    numbers = table[["s", "cpu_time", "max_rss"]].apply(pd.to_numeric, errors="coerce")
+    extended = "rule_name" in table  # as profiles/default asks for
+    gpus = table["resources"].map(lambda text: gpus_asked(ast.literal_eval(text))) if extended else 0
     return {
-        "step": step,
-        "wall": rows["s"].sum(),
-        "cpu": rows["cpu_time"].sum(),
-        "gpu": (rows["s"] * gpus).sum(),
-        "memory": rows["max_rss"].max(),
+        "step": table["rule_name"].iloc[0].replace("_", " ") if extended else "rule not recorded",
+        "wall": numbers["s"].sum(),
+        "cpu": numbers["cpu_time"].sum(),
+        "gpu": (numbers["s"] * gpus).sum(),
+        "memory": numbers["max_rss"].max(),
     }
-
-
-def _step(path: Path, names: Iterable[str]) -> str:
-    """What the jobs of a benchmark file have in common: "attention / heat maps" of attention/cxr/frozen/seed0/..."""
-    one_of = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    words = []
-    for part in path.with_suffix("").parts:
-        part = re.sub(r"^(final|(seed|step)?\d+)$|_\d+$", "", part)
-        part = re.sub(rf"(^|[-_])({one_of})(?=[-_]|$)", "", part)
-        if part:
-            words.append(part.replace("_", " "))
-    return " / ".join(words)
 
 
 def _range(numbers: pd.Series) -> str:

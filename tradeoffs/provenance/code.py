@@ -64,10 +64,12 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def write_sidecar(
-    path: str | Path, config: dict[str, Any], seeds: dict[str, list[int]], counts: dict[str, Any]
+    path: str | Path, table: dict[str, Any], config: dict[str, Any], seeds: dict[str, list[int]], counts: dict[str, Any]
 ) -> None:
-    """Writes the JSON beside a table: resolved config, seeds, commit, versions, counts (see `record_job` too)."""
+    """Writes the JSON beside a table: what a page shows of it (see `tradeoffs.paper.rendering.to_json`), resolved
+    config, seeds, commit, versions, counts (see `record_job` too)."""
     content = {
+        "table": table,
         "config": config,
         "seeds": seeds,
         **code_and_versions(),

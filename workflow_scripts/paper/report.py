@@ -1,6 +1,7 @@
 """The report: the conclusion, every table and figure, and how they were made, in one HTML file."""
 
 import json
+from pathlib import Path
 
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
@@ -20,9 +21,7 @@ from tradeoffs.paper.results import read_differences, read_results
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     captions = read_captions(inputs.captions)
-    with open(inputs.sidecar) as file:
-        sidecar = json.load(file)
-
+    sidecar = json.loads(Path(inputs.tables[0]).read_text())
     summaries = read_results(inputs.summaries)
     fidelity = read_results(inputs.fidelity)
     differences = read_differences(inputs.differences)
@@ -30,7 +29,7 @@ with job(snakemake):
 
     making = Making(
         sidecar,
-        times_block(params.benchmarks, [*params.datasets, *sidecar["config"]["variants"]]),
+        times_block(params.benchmarks),
         [counts_block(path, params.datasets) for path in inputs.counts],
         exclusions_block(scores, params.datasets),
     )

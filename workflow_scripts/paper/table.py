@@ -2,7 +2,7 @@
 
 from tradeoffs.jobs.job import job
 from tradeoffs.paper import tables
-from tradeoffs.paper.rendering import write
+from tradeoffs.paper.rendering import to_json, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.provenance.code import write_sidecar
 
@@ -14,4 +14,4 @@ with job(snakemake):
     function = getattr(tables, params.table)
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
     write(table, output.csv, output.markdown, output.latex)
-    write_sidecar(output.sidecar, params.config, params.seeds, read_counts(inputs.counts))
+    write_sidecar(output.sidecar, to_json(table), params.config, params.seeds, read_counts(inputs.counts))

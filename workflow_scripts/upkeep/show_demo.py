@@ -12,7 +12,8 @@ from tradeoffs.paper.results import read_differences, read_results
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
-    sidecar = json.loads(Path(inputs.sidecar).read_text())
+    sidecars = [json.loads(Path(path).read_text()) for path in inputs.tables]
+    first = sidecars[0]
     found = conclusions(
         params.datasets,
         read_results(inputs.summaries),
@@ -20,15 +21,15 @@ with job(snakemake):
         read_differences(inputs.differences),
     )
     captions = read_captions(inputs.captions)
-    times = times_block(params.benchmarks, [*params.datasets, *sidecar["config"]["variants"]])
-    tables, figures = [Path(path) for path in inputs.tables], [Path(path) for path in inputs.figures]
+    times = times_block(params.benchmarks)
+    pages, figures = [Path(path) for path in inputs.pages], [Path(path) for path in inputs.figures]
     parts = [
         "# What the demo gave",
-        f"Made by `snakemake --cores 8 demo_docs` at commit {sidecar['commit']}; nothing here was typed. {params.note}",
+        f"Made by `snakemake --cores 8 demo_docs` at commit {first['commit']}; nothing here was typed. {params.note}",
         f"**{headline(found)}**",
         *(f"**{one.title}.** {' '.join(one.sentences)}" for one in found),
         "## Tables",
-        "\n".join(f"- [{path.read_text().splitlines()[0].strip('# ')}]({path.name})" for path in tables),
+        "\n".join(f"- [{one['table']['title']}]({page.name})" for one, page in zip(sidecars, pages, strict=True)),
         "## Figures",
     ]
     for path in figures:
@@ -38,6 +39,6 @@ with job(snakemake):
     parts += ["## Times", times.cells.to_markdown(index=False)]
     with atomic_path(snakemake.output.folder) as temporary:
         temporary.mkdir()
-        for path in [*tables, *figures]:
+        for path in [*pages, *figures]:
             shutil.copyfile(path, temporary / path.name)
         (temporary / "README.md").write_text("\n\n".join(parts) + "\n")
