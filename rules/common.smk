@@ -13,7 +13,7 @@ from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import base_kind, check_paths, encoder_kind, missing_paths, raw_tables
 from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
-from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
 from tradeoffs.provenance.code import code_digest
@@ -218,6 +218,11 @@ def summaries(variants):
         for dataset, names in variants.items()
         for variant in [*names, LOCATION_PRIOR]
     ]
+
+
+def of_real_images(variants):
+    """The fidelity of the real images of each data set for which variants are given."""
+    return [f"{RUN}/evaluation/{dataset}/{REAL_IMAGES}/fidelity.csv" for dataset in variants]
 
 
 def external_of(dataset):

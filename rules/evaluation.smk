@@ -1,4 +1,5 @@
 # Scores: localisation with its controls, fidelity, intervals and differences.
+KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}
 
 
 rule localise:
@@ -182,6 +183,31 @@ rule real_features:
         "../workflow_scripts/evaluation/real_features.py"
 
 
+rule real_images_fidelity:
+    """Scores one half of the real images against the other: the ceiling of each fidelity score."""
+    input:
+        images=f"{DATA}/images.csv",
+        real=rules.real_features.output.features,
+        domain=domain_extractor,
+    output:
+        scores=f"{EVALUATION}/{REAL_IMAGES}/fidelity.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/real_images_fidelity.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/real_images_fidelity.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        **KID,
+        seed=0,
+        extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
+        code=code_digest("evaluation/real_images_fidelity.py"),
+    script:
+        "../workflow_scripts/evaluation/real_images_fidelity.py"
+
+
 rule fidelity:
     """Scores the samples of one model: FID, KID, MS-SSIM, label consistency."""
     input:
@@ -202,11 +228,10 @@ rule fidelity:
     resources:
         **MODEL_JOB,
     params:
+        **KID,
         step=step_of,
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
-        kid_subset_size=CONFIG.evaluation.kid_subset,
-        kid_subsets=100,
         seed=0,
         extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
         code=code_digest("evaluation/score_fidelity.py"),

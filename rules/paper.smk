@@ -34,7 +34,7 @@ rule table1:
     """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:
         summaries=paths(SUMMARY, summaries(MAIN)),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)) + of_real_images(MAIN),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table1"),
@@ -102,7 +102,7 @@ use rule table1 as table3 with:
     """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
     input:
         summaries=paths(SUMMARY, summaries(CXR_ALL)),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)) + of_real_images(CXR_ALL),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table3"),

@@ -254,7 +254,7 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (
             {"external": {"location_prior": "maps.npz"}},
-            "external.location_prior: this name is reserved for the control without a model; choose another",
+            "external.location_prior: this name is reserved for rows of the tables that need no model; choose another",
         ),
         (
             {"external": {"BioViL": "maps.npz"}},
@@ -265,7 +265,7 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ({"external": ["maps.npz"]}, 'external: expected text for each name, given ["maps.npz"]'),
         (
             {"variants": {"location_prior": {}}},
-            "variants.location_prior: this name is reserved for the control without a model; choose another",
+            "variants.location_prior: this name is reserved for rows of the tables that need no model; choose another",
         ),
         (
             {"variants": {"2nd": {}}},

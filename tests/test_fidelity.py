@@ -1,6 +1,7 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +9,15 @@ from scipy.linalg import sqrtm
 from scipy.ndimage import correlate1d
 
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.fidelity import distances, diversity, frechet_distance, kernel_distance, ms_ssim
+from tradeoffs.evaluation.classifier import FindingsClassifier, save_classifier
+from tradeoffs.evaluation.fidelity import (
+    distances,
+    diversity,
+    frechet_distance,
+    kernel_distance,
+    ms_ssim,
+    real_distances,
+)
 
 
 def random_features(n, d, seed, shift=0.0):
@@ -130,6 +139,47 @@ def test_distances_names_each_kind_and_counts_both_sides():
 def test_one_image_is_not_a_distribution():
     with pytest.raises(InputError, match="not 5 and 1"):
         distances({"domain": np.eye(5)}, {"domain": np.eye(5)[:1]}, kid_subsets=1, kid_subset_size=5, seed=0)
+
+
+def test_real_images_are_compared_half_against_half():
+    # n one-hot features: whichever two stand against two, the means are 1 apart (squared), each covariance has trace
+    # (1/2 + 1/2), and the two have no direction in common: FID = 1 + 1 + 1. All kernels between two are (0 / d + 1)^3.
+    for n in (4, 5):  # of five, one is in neither half
+        scores = real_distances({"general": np.eye(n)}, kid_subsets=3, kid_subset_size=2, seed=0)
+        assert scores["fid_general"] == (pytest.approx(3, abs=1e-6), 2)
+        assert scores["kid_general"] == (pytest.approx(0, abs=1e-6), 2) and scores["n_real"] == (2, 2)
+
+
+def test_the_script_scores_real_images_by_their_own_labels(tmp_path, run_script):
+    classifier = FindingsClassifier(["Edema", "Pneumonia"])
+    with torch.no_grad():
+        classifier.head.bias.zero_()
+        classifier.head.weight.copy_(torch.eye(2, 128))  # the first two features are the logits
+    save_classifier(tmp_path / "classifier", classifier, {})
+    features = np.zeros((4, 128), np.float32)
+    features[:, :2] = [[4, 1], [2.5, 2], [3, 0], [2, 1]]
+    ids = list("abcd")
+    np.savez(tmp_path / "real.npz", id=np.array(ids), domain=features)
+    labels = {"a": "Edema", "b": "Edema|Pneumonia", "c": "Pneumonia", "d": "No Finding", "other": "Edema"}
+    images = pd.DataFrame({"sample_id": labels.keys(), "Finding Labels": labels.values()})[::-1]
+    images.assign(subject_id="p", study_id="", path="x.png", split="p19", text="x").to_csv(tmp_path / "images.csv")
+    run_script(
+        "real_images_fidelity",
+        input={
+            "real": tmp_path / "real.npz",
+            "images": tmp_path / "images.csv",
+            "domain": str(tmp_path / "classifier"),
+        },
+        params={"extractors": {"domain": "findings_classifier"}, "kid_subsets": 1, "kid_subset_size": 2, "seed": 0},
+        wildcards={"dataset": "cxr"},
+        output={"scores": tmp_path / "fidelity.csv"},
+    )
+    table = pd.read_csv(tmp_path / "fidelity.csv")
+    assert set(table["variant"]) == {"real_images"} and table[["seed", "step"]].isna().all(axis=None)
+    scores = table.set_index("metric")[["value", "n"]].T.to_dict("list")
+    # Edema (a, b): logits 4, 2.5 against 3, 2: 3 of 4 pairs. Pneumonia (b, c): 2, 0 against 1, 1: 2 of 4
+    assert scores["label_auc_Edema"] == [0.75, 2] and scores["label_auc_Pneumonia"] == [0.5, 2]
+    assert scores["label_auc"] == [0.625, 2] and scores["n_real"] == [2, 2] and scores["fid_domain"][1] == 2
 
 
 def luminance_term(a, b):

@@ -33,8 +33,9 @@ VARIANTS = {
     "more_layers": variant(),
     "sentences_frozen": variant("sentences"),
 }
-IN_TABLE_1 = ["pretrained", "frozen", "learnable", "more_layers", "location_prior"]
-MAIN = {name: VARIANTS[name] for name in IN_TABLE_1[:-1]}
+MAIN = {name: VARIANTS[name] for name in ("pretrained", "frozen", "learnable", "more_layers")}
+IN_TABLE_1 = [*MAIN, "real_images", "location_prior"]
+LOCALISED = [*MAIN, "location_prior"]
 GROUPS = ["macro", "micro", "Edema", "Pneumonia"]
 
 
@@ -75,20 +76,28 @@ def fidelity(dataset, name, seed, fid, domain=True):
     return table.assign(dataset=dataset, variant=name, seed=seed)
 
 
+def real_fidelity(dataset, fid, domain=True):
+    table = fidelity(dataset, "real_images", np.nan, fid, domain)
+    table = table[~table["metric"].str.startswith("ms_ssim")]
+    return table.assign(n=table["n"].where(~table["metric"].str.startswith("fid"), 6))
+
+
 AUCS = {name: 0.7 + 0.02 * i for i, name in enumerate(VARIANTS)}
 SUMMARIES = pd.concat(
     [
         prior("cxr"),
         *(summary("cxr", name, auc, seeds=1 if name == "pretrained" else 2) for name, auc in AUCS.items()),
         prior("coco", ("caption",)),
-        *(summary("coco", name, AUCS[name] + 0.1, ("caption",)) for name in IN_TABLE_1[:-1]),
+        *(summary("coco", name, AUCS[name] + 0.1, ("caption",)) for name in MAIN),
         summary("cxr", "bio_vil", 0.9, ("phrase",), seeds=1),
     ]
 )
 FIDELITY = pd.concat(
     [
         *(fidelity("cxr", name, seed, 100 + 4 * seed) for name in VARIANTS for seed in (0, 1)),
-        *(fidelity("coco", name, seed, 50, domain=False) for name in IN_TABLE_1[:-1] for seed in (0, 1)),
+        *(fidelity("coco", name, seed, 50, domain=False) for name in MAIN for seed in (0, 1)),
+        real_fidelity("cxr", 20),
+        real_fidelity("coco", 10, domain=False),
     ]
 )
 
@@ -164,25 +173,38 @@ def test_values_that_do_not_exist_are_empty_and_shown_as_a_dash():
     assert "FID ↓" in scenes and "FID (X-ray) ↓" not in scenes and "Label AUC ↑" not in scenes
 
 
+def test_real_images_have_fidelity_alone():
+    table = first_table()
+    real = only(table.rows, variant="real_images", text="phrase")
+    assert (real["fid_general"], real["n_images"]) == (20, 6)
+    assert real[["fid_general_sd", "ms_ssim", "auc_roc", "auc_roc_micro", "n_samples", "seeds"]].isna().all()
+    assert only(table.rows, variant="real_images", text="impression")["fid_general"] == 20
+    heading = "Demo: phantom radiographs, conditioned on the phrase, corrected protocol"
+    shown = cells(table, heading, ("real images",))
+    assert (shown["FID ↓"], shown["MS-SSIM ↓"], shown["AUC-ROC ↑"], shown["images"]) == ("20.0", "–", "–", "6")
+    assert cells(table, f"{heading}: controls", ("real images",))["Specificity ↑"] == "–"
+    assert "biased upwards" in table.notes[-1]
+
+
 def test_the_published_protocol_shows_its_own_rows():
     rows = table1("T", SUMMARIES, FIDELITY, MAIN, DATASETS, "published", EXTRACTORS).rows
-    assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"] == -9).all()
+    assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"].dropna() == -9).all()
 
 
 def test_a_variant_stands_only_in_its_data_sets():
     variants = MAIN | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
     rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS).rows
     own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
-    assert own["phrase"] == ["pretrained", "learnable", "more_layers", "location_prior"]
-    assert own["caption"] == ["pretrained", "frozen", "more_layers", "location_prior"]
+    assert own["phrase"] == ["pretrained", "learnable", "more_layers", "real_images", "location_prior"]
+    assert own["caption"] == ["pretrained", "frozen", "more_layers", "real_images", "location_prior"]
     rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS).rows
-    assert "frozen" not in set(rows["variant"]) and only(rows[:8], variant="learnable")["text_encoder"] == "lora"
+    assert "frozen" not in set(rows["variant"]) and only(rows[:9], variant="learnable")["text_encoder"] == "lora"
 
 
 def test_a_table_shows_the_variants_that_it_is_given():
     labels = {"labels_frozen": VARIANTS["labels_frozen"]}
     rows = table1("T", SUMMARIES, FIDELITY, labels, CXR, "corrected", EXTRACTORS).rows
-    assert set(rows["variant"]) == {"labels_frozen", "location_prior"}
+    assert set(rows["variant"]) == {"labels_frozen", "real_images", "location_prior"}
 
 
 def test_a_variant_without_summary_is_an_error():
@@ -209,7 +231,7 @@ def test_notes_of_table_1():
 def test_grounding_lists_categories_then_micro_and_macro_and_external_methods_before_the_prior():
     table = grounding_table("Table 2", SUMMARIES, MAIN, ["bio_vil"], CXR, "corrected")
     phrase = table.rows[table.rows["text"] == "phrase"]
-    names = [*IN_TABLE_1[:-1], "bio_vil", "location_prior"]
+    names = [*MAIN, "bio_vil", "location_prior"]
     expected = [(group, name) for group in ("Edema", "Pneumonia", "micro", "macro") for name in names]
     assert list(zip(phrase["group"], phrase["variant"], strict=True)) == expected
     assert table.rows["text"].drop_duplicates().tolist() == ["phrase", "impression"]
@@ -227,7 +249,7 @@ def test_grounding_lists_categories_then_micro_and_macro_and_external_methods_be
 
 def test_the_table_per_category_is_that_of_coco():
     table = grounding_table("Categories", SUMMARIES, MAIN, [], COCO, "corrected")
-    assert set(table.rows["data"]) == {"Demo: phantom scenes"} and len(table.rows) == 4 * len(IN_TABLE_1)
+    assert set(table.rows["data"]) == {"Demo: phantom scenes"} and len(table.rows) == 4 * len(LOCALISED)
     assert only(table.rows, group="Edema", variant="frozen")["auc_roc"] == pytest.approx(0.84 + 0.02)
     assert not any("other methods" in note for note in table.notes)
 
@@ -246,7 +268,7 @@ def test_table_7_counts_what_is_kept_and_dropped():
     # frozen 0.74, impression 0.1 less, micro 0.01 more, named 0.001 more
     assert shown["AUC-ROC ↑ (named)"] == "0.651 ± 0.004 [0.631, 0.681]"
     assert shown["AUC-ROC ↑ (all)"] == "0.650 ± 0.004 [0.630, 0.680]"
-    assert (shown["kept"], shown["dropped"]) == ("4", "6") and len(block.cells) == 4 * len(IN_TABLE_1)
+    assert (shown["kept"], shown["dropped"]) == ("4", "6") and len(block.cells) == 4 * len(LOCALISED)
 
 
 # --- Table 3 ------------------------------------------------------------------------------------------------------
@@ -263,9 +285,10 @@ def test_table_3_goes_by_training_text_and_text_encoder():
         ("finding labels", "frozen", "labels_frozen"),
         ("language-model sentences", "frozen", "sentences_frozen"),
         ("language-model sentences", "learnable", "sentences_learnable"),
+        ("", "", "real_images"),
         ("", "", "location_prior"),
     ]
-    assert len(table.rows) == 16 and phrase["fid_general"].iloc[1] == 102
+    assert len(table.rows) == 18 and phrase["fid_general"].iloc[1] == 102
     assert only(phrase, variant="sentences_learnable")["auc_roc"] == pytest.approx(0.72)
     shown = cells(table, table.blocks[0].heading, ("–", "–", "location prior"))
     assert shown["AUC-ROC ↑"] == "0.600 [0.580, 0.630]" and shown["FID ↓"] == "–"

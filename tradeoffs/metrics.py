@@ -49,4 +49,6 @@ FIDELITY = {
     "ms_ssim": Metric("MS-SSIM", better=DOWN),
     "label_auc": Metric("label AUC", "Label AUC", UP),
 }
-LOCATION_PRIOR = "location_prior"  # stands in a variant's place; it needs no model
+# What stands in a variant's place: the control of localisation, which needs no model, and the ceiling of fidelity.
+LOCATION_PRIOR = "location_prior"
+REAL_IMAGES = "real_images"

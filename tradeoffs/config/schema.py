@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from tradeoffs.metrics import LOCATION_PRIOR
+from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 
 
 def _not_bool(value: Any) -> Any:
@@ -49,8 +49,8 @@ def _folder_name(name: str) -> str:
 
 
 def _variant_name(name: str) -> str:
-    if name == LOCATION_PRIOR:
-        raise ValueError("this name is reserved for the control without a model; choose another")
+    if name in (LOCATION_PRIOR, REAL_IMAGES):
+        raise ValueError("this name is reserved for rows of the tables that need no model; choose another")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError("use lower-case letters, digits and _ in this name, a letter first")
     return name

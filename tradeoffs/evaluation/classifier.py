@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -95,6 +96,11 @@ def label_scores(name: str, finding_labels: Sequence[str], logits: np.ndarray, l
             scores[f"{name}_{label}"] = (float(roc_auc_score(targets[:, k], logits[labelled, k])), positives)
     findings = [auc for key, (auc, _) in scores.items() if key != f"{name}_{NO_FINDING}"]
     return {name: (float(np.mean(findings)) if findings else float("nan"), len(findings)), **scores}
+
+
+def table_of(scores: Scores) -> pd.DataFrame:
+    """Scores as rows: metric, value, n."""
+    return pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])
 
 
 def train_classifier(

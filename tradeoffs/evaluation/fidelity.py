@@ -13,7 +13,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import Scores
-from tradeoffs.randomness import seed_of
+from tradeoffs.randomness import numpy_rng, seed_of
 
 MS_SSIM_SIZE = 176  # the smallest image that torchmetrics takes at five scales with a window of 11 px
 
@@ -77,6 +77,18 @@ def distances(
         scores[f"fid_{kind}"] = (frechet_distance(features, fake[kind]), n_fake)
         scores[f"kid_{kind}"] = (kernel_distance(features, fake[kind], kid_subsets, kid_subset_size, seed), n_fake)
     return {**scores, "n_real": (n_real, n_real)}
+
+
+def real_distances(features: dict[str, np.ndarray], *, kid_subsets: int, kid_subset_size: int, seed: int) -> Scores:
+    """`distances` of one random half of the real images against the other: what samples could reach at best.
+
+    features: arrays (n, d) by kind. Each half has n // 2 images, drawn from `seed`. FID is biased upwards the more the
+    fewer the images, so these lie above what as many images as real ones have would give.
+    """
+    n = len(next(iter(features.values())))
+    halves = numpy_rng(seed, "halves of the real images").permutation(n)[: 2 * (n // 2)].reshape(2, -1)
+    real, held_out = ({kind: rows[half] for kind, rows in features.items()} for half in halves)
+    return distances(real, held_out, kid_subsets=kid_subsets, kid_subset_size=kid_subset_size, seed=seed)
 
 
 def ms_ssim(images: Tensor) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from tradeoffs.metrics import REAL_IMAGES
 from tradeoffs.paper.formatting import readable
 
 NOTE_MEANS = "Macro: mean over categories of their means. Micro: mean over samples."
@@ -19,6 +20,10 @@ NOTE_CONTROLS = (
 NOTE_TRAINING_TEXT = (
     "Each variant is sampled with prompts of the kind of text it was trained on (a base as it is: of its `text` in the "
     "config), so fidelity speaks of model and prompts together. All heat maps of a block are made with the same texts."
+)
+NOTE_REAL = (
+    "Real images: the ceiling of fidelity. FID and KID are of one random half of the real images against the other "
+    "(images: those of a half), and FID at half the n is biased upwards."
 )
 NOTE_NAMED = "Named: the pairs whose impression names the finding literally (kept); all: these and the dropped ones."
 DIFFERENCE_NOTES = (
@@ -51,6 +56,7 @@ def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:
 def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extractors: Mapping[str, str]) -> list[str]:
     """On fidelity, with the sizes and features behind each data set's numbers."""
     notes = ["Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval."]
+    fidelity = fidelity[fidelity["variant"] != REAL_IMAGES]
     for dataset, data in datasets.items():
         own = fidelity[fidelity["dataset"] == dataset].groupby("metric").first()
         features = f"{extractors['general']} (general)"
@@ -69,9 +75,9 @@ def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extracto
     if "label_auc" in set(fidelity["metric"]):
         notes.append(
             f"Label AUC: {extractors['domain']} on the samples against the labels they were prompted with, a mean over "
-            "findings."
+            "findings. Real images: against their own labels."
         )
-    return notes
+    return [*notes, NOTE_REAL]
 
 
 def external_notes(external: Sequence[str]) -> list[str]:

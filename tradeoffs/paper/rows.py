@@ -7,7 +7,7 @@ import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
 from tradeoffs.evaluation.statistics import MACRO, MICRO
-from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
+from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
 
 MICRO_AUC = "auc_roc_micro"
 STATISTICS = {"mean": "", "sd": "_sd", "low": "_low", "high": "_high"}  # of a summary, and the suffix of its column
@@ -41,11 +41,12 @@ def wide_scores(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
 def macro_rows(summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], protocol: str) -> pd.DataFrame:
     """Per data set, text and variant: the macro means, the micro mean of AUC-ROC and the number of categories.
 
-    names: the variants of each data set
+    names: the variants of each data set; real images among them have no such scores
     """
     scores = wide_scores(summaries, protocol)
     keys = [(dataset, text, "all", name) for dataset in names for text in TEXTS[dataset] for name in names[dataset]]
-    rows = scores.xs(MACRO, level="group").loc[keys]
+    localised = [key for key in keys if key[-1] != REAL_IMAGES]
+    rows = scores.xs(MACRO, level="group").loc[localised].reindex(keys)
     micro = scores.xs(MICRO, level="group")
     for suffix in STATISTICS.values():
         rows[f"{MICRO_AUC}{suffix}"] = micro[f"auc_roc{suffix}"]
@@ -71,7 +72,7 @@ def ordered(rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str, labe
     columns += [f"{metric}{suffix}" for metric in (*METRICS, MICRO_AUC) for suffix in STATISTICS.values()]
     rows = rows.assign(data=rows["dataset"].map(datasets), protocol=protocol)
     rows = rows.reindex(columns=[column for column in [*columns, *COUNTS] if column in rows])
-    return rows.astype({column: "Int64" for column in COUNTS if column in rows})
+    return rows.astype({column: "Int64" for column in ("seeds", *COUNTS) if column in rows})
 
 
 def variants_of(variants: Variants, dataset: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
-from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
+from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
 from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
@@ -79,10 +79,10 @@ def table1(
 ) -> PaperTable:
     """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
 
-    Per data set and text: the variants, then the location prior.
+    Per data set and text: the variants, then the real images (their fidelity is the ceiling) and the location prior.
     extractors: names of the feature extractors, "general" and "domain"
     """
-    names = {dataset: [*variants_of(variants, dataset), LOCATION_PRIOR] for dataset in datasets}
+    names = {dataset: [*variants_of(variants, dataset), REAL_IMAGES, LOCATION_PRIOR] for dataset in datasets}
     rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
     rows = ordered(rows, datasets, protocol, ["variant"])
     notes = [*score_notes(rows, variants), *fidelity_notes(fidelity, datasets, extractors)]
@@ -126,7 +126,7 @@ def table3(
 ) -> PaperTable:
     """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
 
-    The base as it is comes first and the location prior last, for reference. extractors: as in `table1`
+    The base as it is comes first, real images and the location prior last, for reference. extractors: as in `table1`
     """
     base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
     trained = [
@@ -136,7 +136,7 @@ def table3(
         for name, entry in variants.items()
         if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and "cxr" in entry["sets"]
     ]
-    names = {"cxr": [*base, *trained, LOCATION_PRIOR]}
+    names = {"cxr": [*base, *trained, REAL_IMAGES, LOCATION_PRIOR]}
     rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
     training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
     rows["training_text"] = rows["variant"].map(training_texts).fillna("")

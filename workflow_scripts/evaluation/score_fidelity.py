@@ -1,12 +1,11 @@
 """Scores one model's samples: FID, KID, MS-SSIM within prompts and, with a classifier, label consistency."""
 
 import numpy as np
-import pandas as pd
 import torch
 
 from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import keyed, read_samples, write_table
-from tradeoffs.evaluation.classifier import label_scores
+from tradeoffs.evaluation.classifier import label_scores, table_of
 from tradeoffs.evaluation.features import build_extractor, extract
 from tradeoffs.evaluation.fidelity import distances, diversity
 from tradeoffs.jobs.job import job
@@ -32,6 +31,5 @@ with job(snakemake):
         labels = extractors["domain"].classifier.labels
         scores |= label_scores("label_auc", list(once["Finding Labels"]), logits, labels)
 
-    table = pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])
     keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed, "step": params.step}
-    write_table(keyed(table, **keys), snakemake.output[0])
+    write_table(keyed(table_of(scores), **keys), snakemake.output[0])

@@ -1,11 +1,16 @@
 """Trains the findings classifier on the training images and scores it on the validation images."""
 
-import pandas as pd
-
 from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.tables import read_images, write_counts, write_table
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.classifier import LABELS, label_matrix, label_scores, save_classifier, train_classifier
+from tradeoffs.evaluation.classifier import (
+    LABELS,
+    label_matrix,
+    label_scores,
+    save_classifier,
+    table_of,
+    train_classifier,
+)
 from tradeoffs.evaluation.features import extract
 from tradeoffs.jobs.job import job
 
@@ -36,7 +41,6 @@ with job(snakemake):
     training = {k: params[k] for k in ("resolution", "epochs", "batch_size", "learning_rate", "seed")}
     reached = {metric: round(value, 6) for metric, (value, n) in scores.items() if n}
     save_classifier(output.classifier, model, {**training, "n_train": len(train), "n_val": len(val), **reached})
-    table = pd.DataFrame([(metric, *score) for metric, score in scores.items()], columns=["metric", "value", "n"])
-    write_table(table, output.metrics)
+    write_table(table_of(scores), output.metrics)
     counts = {"read (train and val)": len(images), "no Finding Labels": len(images) - len(labelled)}
     write_counts({**counts, "kept": len(labelled)}, output.counts)
