@@ -169,19 +169,17 @@ def domain_extractor(wildcards):
 
 def latent_shards(dataset, subset):
     """The files of latents of a subset of the images."""
-    folder = LATENTS.format(dataset=dataset)
-    return [f"{folder}/{subset}_{shard}.safetensors" for shard in range(CONFIG.latents.shards)]
+    return paths(f"{LATENTS}/{subset}_{{shard}}.safetensors", [{"dataset": dataset}], CONFIG.latents.shards)
 
 
 def heat_map_shards(wildcards):
     """The files of heat maps of one model."""
-    folder = HEAT_MAPS.format(**wildcards)
-    return [f"{folder}/heat_maps_{shard}.npz" for shard in range(CONFIG.heat_maps.shards)]
+    return paths(f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", [wildcards], CONFIG.heat_maps.shards)
 
 
 def sample_shards(wildcards, name):
     """The files or folders of that name in the shards of one model's samples."""
-    return paths(f"{SAMPLES}/{name}", by_shard([dict(wildcards.items())], CONFIG.sampling.shards))
+    return paths(f"{SAMPLES}/{name}", [wildcards], CONFIG.sampling.shards)
 
 
 def texts_of_checkpoint(wildcards):
@@ -211,23 +209,18 @@ def only(dataset, values):
     return {dataset: values[dataset]} if dataset in values else {}
 
 
-def summaries(variants):
-    """Labels of the summaries of some variants, given by data set, and of the location prior."""
+def summaries(variants, external=False):
+    """The summaries of some variants, given by data set, of external methods if asked for, and of the location prior."""
     return [
-        {"dataset": dataset, "variant": variant}
+        SUMMARY.format(dataset=dataset, variant=name)
         for dataset, names in variants.items()
-        for variant in [*names, LOCATION_PRIOR]
+        for name in [*names, *(CONFIG.external if external and dataset == "cxr" else []), LOCATION_PRIOR]
     ]
 
 
 def of_real_images(variants):
     """The fidelity of the real images of each data set for which variants are given."""
-    return [f"{RUN}/evaluation/{dataset}/{REAL_IMAGES}/fidelity.csv" for dataset in variants]
-
-
-def external_of(dataset):
-    """Labels of the summaries of the external methods."""
-    return [{"dataset": dataset, "variant": name} for name in CONFIG.external if dataset == "cxr"]
+    return [f"{EVALUATION}/{REAL_IMAGES}/fidelity.csv".format(dataset=dataset) for dataset in variants]
 
 
 def repeats(variants):
@@ -256,21 +249,6 @@ def entries(variants):
     }
 
 
-def by_shard(labels, shards):
-    """The labels with `shard`, one a shard."""
-    return [label | {"shard": shard} for label in labels for shard in range(shards)]
-
-
-def heat_maps_shown(wildcards):
-    """Labels of the shards of heat maps of the first seed of each main variant."""
-    return by_shard(first_repeats(only(wildcards.dataset, MAIN)), CONFIG.heat_maps.shards)
-
-
-def samples_shown(wildcards):
-    """Labels of the shards of samples of the first seed of each variant."""
-    return by_shard(first_repeats(only(wildcards.dataset, ALL)), CONFIG.sampling.shards)
-
-
 def checkpoints(variants):
     """As `repeats`, with the intermediate checkpoints (raw weights) before each."""
     labels = []
@@ -282,9 +260,9 @@ def checkpoints(variants):
     return labels
 
 
-def paths(pattern, labels):
-    """The path of each label."""
-    return [pattern.format(**label) for label in labels]
+def paths(pattern, labels, shards=1):
+    """The path of each label, shard after shard."""
+    return [pattern.format(**label, shard=shard) for label in labels for shard in range(shards)]
 
 
 def table_files(name):

@@ -4,7 +4,9 @@ ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
 FINE_TUNED = [label for label in repeats(ALL) if CONFIG.has_training(label["variant"])]
-EXTERNAL = external_of("cxr")
+FIRST_MAIN, FIRST_ALL = (
+    {dataset: first_repeats(only(dataset, names)) for dataset in DATASETS} for names in (MAIN, ALL)
+)
 COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding")]
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
@@ -33,7 +35,7 @@ localrules:
 rule table1:
     """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:
-        summaries=paths(SUMMARY, summaries(MAIN)),
+        summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)) + of_real_images(MAIN),
         counts=COUNTS + PROMPT_COUNTS,
     output:
@@ -65,7 +67,7 @@ rule table1:
 use rule table1 as category_table with:
     """Localisation for each category of MS-COCO, beside Table 1."""
     input:
-        summaries=paths(SUMMARY, summaries(COCO_MAIN)),
+        summaries=summaries(COCO_MAIN),
         counts=COUNTS,
     output:
         **table_files("table1_coco_categories"),
@@ -83,7 +85,7 @@ use rule table1 as category_table with:
 use rule table1 as table2 with:
     """Table 2, grounding for each finding and variant, with external methods."""
     input:
-        summaries=paths(SUMMARY, summaries(CXR_MAIN) + EXTERNAL),
+        summaries=summaries(CXR_MAIN, external=True),
         counts=COUNTS,
     output:
         **table_files("table2"),
@@ -101,7 +103,7 @@ use rule table1 as table2 with:
 use rule table1 as table3 with:
     """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
     input:
-        summaries=paths(SUMMARY, summaries(CXR_ALL)),
+        summaries=summaries(CXR_ALL),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)) + of_real_images(CXR_ALL),
         counts=COUNTS + PROMPT_COUNTS,
     output:
@@ -150,7 +152,7 @@ use rule table1 as differences_table with:
 rule tradeoff:
     """Figure: FID against AUC-ROC with seeds, intervals and the location prior."""
     input:
-        summaries=paths(SUMMARY, summaries(MAIN)),
+        summaries=summaries(MAIN),
         localisation=paths(f"{SCORES}/localisation.csv", repeats(MAIN)),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
     output:
@@ -193,9 +195,7 @@ use rule tradeoff as training_curves with:
 use rule tradeoff as findings with:
     """Figure: AUC-ROC and specificity for each finding or class and variant."""
     input:
-        summaries=lambda wildcards: paths(
-            SUMMARY, summaries(only(wildcards.dataset, MAIN)) + external_of(wildcards.dataset)
-        ),
+        summaries=lambda wildcards: summaries(only(wildcards.dataset, MAIN), external=True),
     output:
         **figure_files("findings_{dataset}"),
     log:
@@ -225,9 +225,7 @@ use rule tradeoff as differences_figure with:
 use rule tradeoff as attention_profile_figure with:
     """Figure: where the signal sits, by cross-attention layer and diffusion time."""
     input:
-        profiles=lambda wildcards: paths(
-            f"{HEAT_MAPS}/attention_profile.csv", first_repeats(only(wildcards.dataset, MAIN))
-        ),
+        profiles=lambda wildcards: paths(f"{HEAT_MAPS}/attention_profile.csv", FIRST_MAIN[wildcards.dataset]),
     output:
         **figure_files("attention_profile_{dataset}"),
     log:
@@ -258,7 +256,9 @@ rule overlays:
     """Figure: heat maps over test images, for each finding or class and variant."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        heat_maps=lambda wildcards: paths(f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", heat_maps_shown(wildcards)),
+        heat_maps=lambda wildcards: paths(
+            f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", FIRST_MAIN[wildcards.dataset], CONFIG.heat_maps.shards
+        ),
     output:
         **figure_files("overlays_{dataset}"),
     log:
@@ -283,7 +283,7 @@ use rule overlays as samples_figure with:
     """Figure: samples of each variant beside real images."""
     input:
         images=f"{DATA}/images.csv",
-        samples=lambda wildcards: paths(f"{SAMPLES}/samples.csv", samples_shown(wildcards)),
+        samples=lambda wildcards: paths(f"{SAMPLES}/samples.csv", FIRST_ALL[wildcards.dataset], CONFIG.sampling.shards),
     output:
         **figure_files("samples_{dataset}"),
     log:
@@ -337,7 +337,7 @@ rule report:
         tables=expand("results/{table}.json", table=TABLES),
         figures=expand("results/figures/{figure}.png", figure=FIGURES),
         captions=sorted({f"report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}),
-        summaries=paths(SUMMARY, summaries(MAIN)),
+        summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
         differences=paths(DIFFERENCES, pairs_of_variants()),
         scores=paths(f"{SCORES}/localisation.csv", repeats(ALL))
