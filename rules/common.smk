@@ -4,6 +4,7 @@
 # results/table1.csv, results/figures/..., results/report.html.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
+import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -24,8 +25,12 @@ try:
         check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-# jobs record it whole; since it is no param, it has no job run again
+# Jobs record it whole; since it is no param, it has no job run again. Scripts take limits and paces from it, which
+# change no result (data.max_missing, training.log_every).
 config = CONFIG.dump()
+
+if workflow.cores and workflow.cores > CONFIG.resources.threads:
+    os.environ.setdefault("TQDM_DISABLE", "1")  # jobs side by side would draw their progress bars over one another
 
 MISSING = missing_paths(CONFIG)
 BASE_KIND = None if MISSING else base_kind(CONFIG.base.source)
@@ -102,6 +107,13 @@ def captions(wildcards):
 def sentences(wildcards):
     """The file of language-model sentences, for a variant that is conditioned on them."""
     return CONFIG.data.sentences if CONFIG.variants[wildcards.variant].text == "sentences" else []
+
+
+def training_of(wildcards):
+    """The settings of a fine-tuning but for those that change nothing of its model: scripts look these up in `config`,
+    so that a change of them runs nothing again."""
+    settings = CONFIG.training_of(wildcards.dataset)
+    return {key: value for key, value in settings.items() if key not in ("checkpoint_every", "log_every")}
 
 
 def encoder_of(wildcards):

@@ -40,7 +40,6 @@ rule prepare_images:
         mimic_cxr_reports=raw_folder("mimic_cxr_reports"),
         ms_cxr=raw_folder("ms_cxr"),
         views=CONFIG.data.views,
-        max_missing=CONFIG.data.max_missing,
         code=code_digest("data/prepare_images.py"),
     script:
         "../workflow_scripts/data/prepare_images.py"
@@ -141,7 +140,6 @@ rule prepare_coco:
         runtime=growing(120),
     params:
         coco=lambda wildcards: raw_folder("coco"),  # the lint takes a plain value for the start of the input's path
-        max_missing=CONFIG.data.max_missing,
         code=code_digest("data/prepare_coco.py"),
     script:
         "../workflow_scripts/data/prepare_coco.py"

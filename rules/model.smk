@@ -74,8 +74,6 @@ rule latents:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.latents.batch_size,
         shards=CONFIG.latents.shards,
-        # fine-tuning can do without an image, an evaluation cannot
-        max_missing=lambda wildcards: CONFIG.data.max_missing if wildcards.subset == "train" else 0.0,
         code=code_digest("model/latents.py"),
     script:
         "../workflow_scripts/model/latents.py"
@@ -115,7 +113,7 @@ rule finetune:
         runtime=runtime,
     params:
         variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"weights", "sets", "seeds"}),
-        training=lambda wildcards: CONFIG.training_of(wildcards.dataset),
+        training=training_of,
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("model/finetune.py"),
     script:

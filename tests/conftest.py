@@ -16,6 +16,7 @@ from small_training import IDS
 from snakemake.iocontainers import Namedlist
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from tradeoffs.config.schema import Config
 from tradeoffs.demo.base import build_tokenizer
 from tradeoffs.model.checkpoints import LatentDiffusion, load, noise_schedule
 from tradeoffs.model.latents import Latents, save_latents
@@ -57,8 +58,10 @@ def run_script(tmp_path) -> Callable[..., None]:
     def run(name: str, **parts: dict) -> None:
         (script,) = SCRIPTS.glob(f"*/{name}.py")
         parts = {"resources": {}} | parts
+        config = Config().dump() | parts.pop("config", {})
         fields = {part: named(values, flat=part != "params") for part, values in parts.items()}
-        snakemake = SimpleNamespace(rule=name, threads=1, log=[str(tmp_path / f"{name}.log")], **fields)
+        log = [str(tmp_path / f"{name}.log")]
+        snakemake = SimpleNamespace(rule=name, threads=1, log=log, config=config, **fields)
         try:
             runpy.run_path(str(script), init_globals={"snakemake": snakemake})
         finally:

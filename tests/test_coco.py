@@ -247,7 +247,7 @@ def test_what_is_left_out_of_the_images(coco):
         "no annotated object (kept)": 1,
         "kept": 2,
     }
-    with pytest.raises(InputError, match=r"000000000010\.jpg: 2 of 5 images are missing.*raise max_missing"):
+    with pytest.raises(InputError, match=r"000000000010\.jpg: 2 of 5 images are missing.*raise data.max_missing"):
         coco.prepare(max_missing=0.39)
 
 
@@ -526,7 +526,7 @@ def test_the_scripts_write_tables_prompts_and_counts(coco, tmp_path, run_script)
     coco.write()
     outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts", "prompts", "counts")
     paths = {name: tmp_path / f"{name}.csv" for name in outputs}
-    params = {"coco": str(coco.folder), "max_missing": 0.0}
+    params = {"coco": str(coco.folder)}
     run_script("prepare_coco", params=params, input={"prepared": []}, output=paths)
     assert read_images(paths["images"])["split"].tolist() == ["train", "test", "test"]
     assert read_grounding(paths["grounding"])["phrase_id"].tolist() == ["000000000139-1"]

@@ -233,6 +233,6 @@ def test_script_scores_each_text_in_each_protocol(score):
 def test_script_stops_where_too_many_maps_are_missing(score, tmp_path, capsys):
     with pytest.raises(SystemExit):
         score(max_excluded=0.49)
-    fault = "x.npz: 2 of 4 samples excluded in the corrected protocol (no heat map: 2); mend the table or raise"
+    fault = "x.npz: 2 of 4 samples excluded in the corrected protocol (no heat map: 2); correct the table or raise"
     assert fault in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "scores.csv").exists()

@@ -232,9 +232,11 @@ def test_damaged_and_missing_files_are_told_before_they_are_decoded(tmp_path):
     Image.new("L", (3300, 100)).save(tmp_path / "narrow.jpg")
     names = ["whole.jpg", "whole.png", "padded.jpg", "absent.jpg", *list(contents)[1:], "narrow.jpg"]
     paths = [str(tmp_path / name) for name in names]
-    assert check_image_files(paths, 0.7) == ["", "", "", "missing", *["unreadable"] * 5]
-    with pytest.raises(InputError, match=r"absent\.jpg: 6 of 9 images are missing or unreadable, .* \(missing\)"):
-        check_image_files(paths, 0.6)
+    assert check_image_files(paths, 0.7, "data.coco") == ["", "", "", "missing", *["unreadable"] * 5]
+    with pytest.raises(InputError, match=r"absent\.jpg: 6 of 9 images .*raise data\.max_missing"):
+        check_image_files(paths, 0.6, "data.coco")
+    with pytest.raises(InputError, match=r"2 of 2 images are missing .*; set data\.coco to the folder that holds them"):
+        check_image_files(["a.jpg", "b.jpg"], 0.6, "data.coco")
 
 
 def test_images_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):

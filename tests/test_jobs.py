@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import identity, job, logger
+from tradeoffs.progress import Progress
 
 
 @pytest.fixture
@@ -42,6 +43,39 @@ def test_log_holds_what_the_terminal_shows(snakemake, capsys):
     assert sys.stderr is terminal
     shown = capsys.readouterr().err
     assert shown == Path(snakemake.log[0]).read_text() == "progress\n3 images\n"
+
+
+def test_only_this_projects_loggers_tell_of_progress(snakemake, capsys):
+    with job(snakemake):
+        logging.getLogger("fontTools.subset").info("glyphs subset")
+        logging.getLogger("tradeoffs.evaluation.localisation").info("2 excluded")
+        logging.getLogger("fontTools.subset").warning("no glyph")
+    assert capsys.readouterr().err == "2 excluded\nno glyph\n"
+
+
+def test_on_a_shared_terminal_each_line_names_its_job(snakemake, capsys, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    snakemake.rule, snakemake.wildcards = "finetune", {"dataset": "cxr", "variant": "frozen", "seed": "0"}
+    with job(snakemake):
+        logger.info("step 1 of 2")
+    assert capsys.readouterr().err == "finetune cxr/frozen/seed0: step 1 of 2\n"
+    assert Path(snakemake.log[0]).read_text() == "step 1 of 2\n"
+    with pytest.raises(SystemExit), job(snakemake):
+        raise InputError("images.csv: is empty")
+    assert capsys.readouterr().err == "Error in rule finetune cxr/frozen/seed0: images.csv: is empty\n"
+
+
+def test_a_bar_is_drawn_alone_only_and_else_is_a_line_now_and_then(snakemake, capsys, monkeypatch):
+    monkeypatch.setattr("tradeoffs.progress.PAUSE", 0)
+    with job(snakemake):
+        assert list(Progress(range(2), desc="samples", unit="batch")) == [0, 1]
+    assert "\rsamples: 100%" in capsys.readouterr().err
+    snakemake.wildcards = {"dataset": "cxr"}
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    with job(snakemake):
+        assert list(Progress(range(2), desc="samples", unit="batch")) == [0, 1]
+    lines = capsys.readouterr().err
+    assert lines.endswith("prepare_images cxr: samples: 2 of 2 batch, 00:00 left\n") and "\r" not in lines
 
 
 def test_a_job_within_a_job_leaves_the_outer_log_alone(snakemake, tmp_path):

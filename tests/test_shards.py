@@ -180,7 +180,7 @@ def encode(tiny_base, tmp_path, run_script):
             run_script(
                 "latents",
                 input={"images": tmp_path / "images.csv", "base": tiny_base},
-                params={"resolution": 64, "batch_size": 2, "shards": shards, "max_missing": 0.0},
+                params={"resolution": 64, "batch_size": 2, "shards": shards},
                 wildcards={"subset": "train", "shard": str(shard)},
                 output={"latents": file},
             )

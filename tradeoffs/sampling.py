@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
 from PIL import Image
-from tqdm import tqdm
 
 from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.jobs.devices import autocast, default_device
@@ -17,6 +16,7 @@ from tradeoffs.model.latents import latent_size
 from tradeoffs.model.schedule import in_double, obeyed
 from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.model.timesteps import evenly_spaced_steps
+from tradeoffs.progress import Progress
 from tradeoffs.randomness import normal
 
 
@@ -120,7 +120,7 @@ def draw_samples(
     size = latent_size(model.vae, resolution)
     shape = (pipeline.unet.config.in_channels, size, size)
     records = rows.to_dict("records")
-    for start in tqdm(range(0, len(records), batch_size), desc="samples", unit="batch"):
+    for start in Progress(range(0, len(records), batch_size), desc="samples", unit="batch"):
         batch = records[start : start + batch_size]
         noise = torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch])
         with autocast("sampling.precision", precision):

@@ -25,7 +25,7 @@ use rule finetune as finetune_for_effect with:
     benchmark:
         f"{BENCHMARKS}/effects/row{{row}}/{REPEAT}/finetune.tsv"
     params:
-        training=lambda wildcards: CONFIG.training_of(wildcards.dataset)
+        training=lambda wildcards: training_of(wildcards)
         | {"milestones": [], "ema_decay": EMA_DECAY}
         | TRAINING_CHANGES[int(wildcards.row)],
         checkpoints=f"{EFFECT}/checkpoint",

@@ -15,13 +15,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch.nn import functional
-from tqdm import tqdm
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.jobs.devices import autocast
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.text import CachedTextEncoder, Tokens, tokenize
 from tradeoffs.model.timesteps import evenly_spaced_steps
+from tradeoffs.progress import Progress
 from tradeoffs.randomness import normal
 
 
@@ -125,7 +125,7 @@ def token_heat_maps(
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
     encoder = CachedTextEncoder(*model.text_side)
     group_size = queries_at_once(keep, batch_size)
-    progress = tqdm(total=len(queries) * keep, desc="heat maps", unit="step")
+    progress = Progress(total=len(queries) * keep, desc="heat maps", unit="step")
     for start in range(0, len(queries), group_size):
         group = queries[start : start + group_size]
         tokens = [tokenize(model.tokenizer, query.text) for query in group]
@@ -168,7 +168,7 @@ def layer_maps(
     for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):
         columns[row, tokenize(model.tokenizer, query.text).positions] = of_tokens
     pairs = [(row, time) for row in range(len(queries)) for time in times]
-    for first in tqdm(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
+    for first in Progress(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
         batch = pairs[first : first + batch_size]
         layers: dict[str, torch.Tensor] = {}
 

@@ -67,7 +67,8 @@ def prepare_images(
         drop(images["split"] == "", "not of the split train")
     paths_of_parts = [part["path"] for _, part in images.groupby("split")]
     faults = pd.concat(
-        pd.Series(check_image_files(paths.tolist(), max_missing), paths.index, dtype=str) for paths in paths_of_parts
+        pd.Series(check_image_files(paths.tolist(), max_missing, "data.coco"), paths.index, dtype=str)
+        for paths in paths_of_parts
     )
     drop(faults[images.index] == "missing", "image file missing")
     drop(faults[images.index] == "unreadable", "image file unreadable")

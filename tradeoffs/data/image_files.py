@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from tradeoffs.data.images import load_image
 from tradeoffs.errors import InputError
+from tradeoffs.progress import Progress
 
 
 class ImageFiles(Dataset):
@@ -45,6 +45,6 @@ def batches(
     """
     loader = DataLoader(images, batch_size=batch_size, num_workers=workers, collate_fn=collate)
     try:
-        yield from tqdm(loader, desc=description, unit="batch")
+        yield from Progress(loader, desc=description, unit="batch")
     except InputError as error:  # a worker's has the worker's traceback before its message
         raise InputError(str(error).rpartition("InputError: ")[2].strip()) from error

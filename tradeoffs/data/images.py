@@ -119,21 +119,30 @@ def load_image(path: str | Path, resolution: int) -> torch.Tensor:
     return (pixels / 127.5 - 1.0).permute(2, 0, 1).contiguous()
 
 
-def check_image_files(paths: Sequence[str], max_missing: float) -> list[str]:
+def check_image_files(paths: Sequence[str], max_missing: float, key: str) -> list[str]:
     """Says of each image file whether it is "missing" or "unreadable"; "" if it is neither.
 
     Of a JPEG only the header and the end are read, which an interrupted download lacks; what seems to lack it, and
     other formats, are decoded to be sure.
     max_missing: share of the files that may be missing or unreadable; more raise InputError
+    key: of their folder in the configuration
     """
     faults = for_each_file(_file_fault, paths, "images")
-    bad = [(path, fault) for path, fault in zip(paths, faults, strict=True) if fault]
-    if len(bad) > max_missing * len(paths):
-        raise InputError(
-            f"{bad[0][0]}: {len(bad)} of {len(paths)} images are missing or unreadable, this one first ({bad[0][1]}); "
-            "complete the download or raise max_missing"
-        )
+    bad = [path for path, fault in zip(paths, faults, strict=True) if fault]
+    check_missing(bad, len(paths), max_missing, "images", key)
     return faults
+
+
+def check_missing(bad: Sequence[str], count: int, max_missing: float, kind: str, key: str) -> None:
+    """Raises InputError if more than the share `max_missing` of `count` files of a kind are missing or unreadable.
+
+    bad: those files; key: of their folder in the configuration
+    """
+    if len(bad) > max_missing * count:
+        remedy = "complete the download or raise data.max_missing"
+        if len(bad) == count:
+            remedy = f"set {key} to the folder that holds them"
+        raise InputError(f"{bad[0]}: {len(bad)} of {count} {kind} are missing or unreadable, this one first; {remedy}")
 
 
 def central_square(image: Image.Image, resolution: int) -> Image.Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tradeoffs.data.findings import CHEXPERT_LABELS
-from tradeoffs.data.images import check_image_files
+from tradeoffs.data.images import check_image_files, check_missing
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.raw_files import MIMIC_TABLES, newest
 from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_rows
@@ -128,7 +128,9 @@ def prepare_images(
     table = table.assign(text=table["text"].fillna("").astype(str))
     drop(needs_text[table.index] & (table["text"] == ""), "no impression in the report")
     table = table.assign(path=f"{jpg}/" + table["path"])
-    faults = pd.Series(check_image_files(table["path"].tolist(), max_missing), index=table.index, dtype=str)
+    faults = pd.Series(
+        check_image_files(table["path"].tolist(), max_missing, "data.mimic_cxr_jpg"), index=table.index, dtype=str
+    )
     drop(faults == "missing", "image file missing")
     drop(faults[table.index] == "unreadable", "image file unreadable")
     counts["kept"] = len(table)
@@ -266,11 +268,7 @@ def _read_impressions(paths: pd.Series, max_missing: float) -> list[str | None]:
     unique = paths.unique().tolist()
     texts = dict(zip(unique, for_each_file(_read_impression, unique, "reports"), strict=True))
     missing = [path for path in unique if texts[path] is None]
-    if len(missing) > max_missing * len(unique):
-        raise InputError(
-            f"{missing[0]}: {len(missing)} of {len(unique)} reports are missing or unreadable, this one first; "
-            "complete the download or raise max_missing"
-        )
+    check_missing(missing, len(unique), max_missing, "reports", "data.mimic_cxr_reports")
     return [texts[path] for path in paths]
 
 

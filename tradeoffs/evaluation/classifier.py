@@ -16,13 +16,13 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
 from tradeoffs.data.image_files import batches
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.devices import default_device
+from tradeoffs.progress import Progress
 from tradeoffs.randomness import numpy_rng, seed_of, torch_rng
 
 INPUT_SIZE = 64
@@ -132,7 +132,7 @@ def train_classifier(
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
     steps = -(-len(inputs) // batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    progress = tqdm(range(epochs), desc="classifier", unit="epoch")
+    progress = Progress(range(epochs), desc="classifier", unit="epoch")
     for epoch in progress:
         order = torch.randperm(len(inputs), generator=torch_rng(seed, "order", epoch))
         corners = numpy_rng(seed, "shift", epoch).integers(0, 2 * MAX_SHIFT + 1, size=(len(inputs), 2))

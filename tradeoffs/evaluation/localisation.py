@@ -401,4 +401,6 @@ def check_excluded(table: pd.DataFrame, max_excluded: float, source: str) -> Non
         summary = f"{reasons.sum()} of {len(rows)} samples excluded in the {protocol} protocol ({listing or 'none'})"
         logger.info("%s: %s", source, summary)
         if reasons.sum() > max_excluded * len(rows):
-            raise InputError(f"{source}: {summary}; mend the table or raise max_excluded, which is {max_excluded}")
+            raise InputError(
+                f"{source}: {summary}; correct the table or raise evaluation.max_excluded, which is {max_excluded}"
+            )

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.files import remove_leftovers, sha256
 from tradeoffs.jobs.devices import gpus_asked, held_cards
+from tradeoffs.progress import alone
 from tradeoffs.provenance.records import device_name, inputs_of, listed, record_job
 
 logger = logging.getLogger("tradeoffs")
@@ -61,10 +62,20 @@ def launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def name_of(snakemake) -> str:
+    """The job's name for people, its rule and wildcards, such as "finetune cxr/frozen/seed0"."""
+    wildcards = getattr(snakemake, "wildcards", {}).items()
+    values = "/".join(f"{key}{value}" if value.isdecimal() else value for key, value in wildcards)
+    return f"{snakemake.rule} {values}".strip()
+
+
 @contextmanager
 def job(snakemake) -> Iterator[None]:
     """Runs a script's body with its stderr copied to `snakemake.log[0]`, with at most `snakemake.threads` threads and
     on as many GPUs as it asks for.
+
+    Only this project's loggers tell of progress, others of what is wrong. On a terminal that several jobs share each
+    line has the job's name in front; of those that only look (check, verify) there is one.
 
     What a killed job left half-written is removed first; one that went through is recorded (see `record_job`). An
     `InputError`, `Stopped` or a disk that takes no more is printed as one line without a traceback; any error ends the
@@ -73,7 +84,7 @@ def job(snakemake) -> Iterator[None]:
     """
     _keep_freed_memory()
     terminal, root = sys.stderr, logging.getLogger()
-    handlers, level_before = root.handlers[:], root.level
+    handlers, level_before = root.handlers[:], logger.level
     rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
     threads = max(1, snakemake.threads // processes)
     os.makedirs(os.path.dirname(snakemake.log[0]) or ".", exist_ok=True)
@@ -81,9 +92,11 @@ def job(snakemake) -> Iterator[None]:
         open(snakemake.log[0], "w").close()
     with open(snakemake.log[0], "a", buffering=1) as log:
         sys.stderr = _Tee(terminal, log)
-        level = logging.INFO if rank == 0 else logging.WARNING
-        logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr, force=True)
-        logging.getLogger("accelerate").setLevel(logging.WARNING)
+        named = snakemake.output and not alone()
+        shown, kept = logging.StreamHandler(terminal), logging.StreamHandler(log)
+        shown.setFormatter(logging.Formatter(f"{name_of(snakemake)}: %(message)s" if named else "%(message)s"))
+        root.handlers[:] = [shown, kept]
+        logger.setLevel(logging.INFO if rank == 0 else logging.WARNING)
         try:
             if "torch" in sys.modules:
                 sys.modules["torch"].set_num_threads(threads)
@@ -99,20 +112,20 @@ def job(snakemake) -> Iterator[None]:
             if snakemake.log[0].startswith("logs/") and snakemake.output and not launched():
                 record_job(snakemake, device, time.monotonic() - started)
         except (InputError, Stopped) as error:
-            print(f"Error in rule {snakemake.rule}: {error}", file=sys.stderr)
+            print(f"Error in rule {name_of(snakemake)}: {error}", file=sys.stderr)
             sys.exit(1)
         except Exception as error:
             remedy = next((remedy for words, remedy in DISK_ERRORS.items() if words in str(error)), None)
             if remedy:
-                here = os.path.abspath("results")
-                print(f"Error in rule {snakemake.rule}: {error}; {remedy} for {here}, then run again", file=sys.stderr)
+                remedy = f"{remedy} for {os.path.abspath('results')}, then run again"
+                print(f"Error in rule {name_of(snakemake)}: {error}; {remedy}", file=sys.stderr)
             else:
                 traceback.print_exc()
             sys.exit(1)
         finally:
             sys.stderr = terminal
             root.handlers[:] = handlers
-            root.setLevel(level_before)
+            logger.setLevel(level_before)
 
 
 def identity(snakemake) -> str:

@@ -7,7 +7,7 @@ from tradeoffs.jobs.job import job
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
     prepared = snakemake.input.prepared or None
-    images, captions, images_counts = prepare_images(params.coco, params.max_missing, prepared)
+    images, captions, images_counts = prepare_images(params.coco, snakemake.config["data"]["max_missing"], prepared)
     grounding, grounding_counts = prepare_grounding(params.coco, images)
     write_table(images, output.images)
     write_table(captions, output.captions)

@@ -11,7 +11,7 @@ with job(snakemake):
         params.mimic_cxr_reports,
         params.ms_cxr,
         params.views,
-        params.max_missing,
+        snakemake.config["data"]["max_missing"],
         snakemake.input.prepared or None,
     )
     write_table(images, snakemake.output.images)

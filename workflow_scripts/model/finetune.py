@@ -39,6 +39,7 @@ def main() -> None:
         captions=read_captions(inputs.captions) if inputs.captions else None,
         sentences=read_sentences(inputs.sentences) if inputs.sentences else None,
     )
+    paces = {key: snakemake.config["training"][key] for key in ("checkpoint_every", "log_every")}
     run = RunFolder(params.checkpoints, identity(snakemake))
 
     def save(folder: str) -> None:
@@ -54,7 +55,7 @@ def main() -> None:
         Pairs(rows["sample_id"].tolist(), text),
         latents,
         text_encoder != "frozen",
-        TrainingSettings(**params.training),
+        TrainingSettings(**paces | params.training),
         seed,
         run,
         lambda step: save(run.milestones / f"step{step}"),

@@ -13,7 +13,9 @@ with job(snakemake):
     images = images[images["split"] == wildcards.subset]
     images = images.iloc[rows_of_shard(len(images), params.batch_size, int(wildcards.shard), params.shards)]
     vae = load(snakemake.input.base).vae.to(default_device())
+    # fine-tuning can do without an image, an evaluation cannot
+    max_missing = snakemake.config["data"]["max_missing"] if wildcards.subset == "train" else 0.0
     mean, std, rows = encode_images(
-        vae, images["path"].tolist(), params.resolution, params.batch_size, params.max_missing, snakemake.threads - 1
+        vae, images["path"].tolist(), params.resolution, params.batch_size, max_missing, snakemake.threads - 1
     )
     save_latents(snakemake.output.latents, images["sample_id"].iloc[rows].tolist(), mean, std)
