@@ -26,7 +26,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 # Jobs record it whole; since it is no param, it has no job run again. Scripts take limits and paces from it, which
-# change no result (data.max_missing, training.log_every).
+# change no result (data.max_missing, evaluation.max_excluded, training.log_every).
 config = CONFIG.dump()
 
 if workflow.cores and workflow.cores > CONFIG.resources.threads:

@@ -23,7 +23,6 @@ rule localise:
         texts=texts_of_checkpoint,
         protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
-        max_excluded=CONFIG.evaluation.max_excluded,
         code=code_digest("evaluation/localise.py"),
     script:
         f"{workflow.basedir}/workflow_scripts/evaluation/localise.py"
@@ -48,7 +47,6 @@ rule location_prior:
         protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
-        max_excluded=CONFIG.evaluation.max_excluded,
         code=code_digest("evaluation/location_prior.py"),
     script:
         "../workflow_scripts/evaluation/location_prior.py"
@@ -73,7 +71,6 @@ rule external_method:
         texts=TEXTS["cxr"],
         protocols=PROTOCOLS,
         resolution=CONFIG.image.resolution,
-        max_excluded=CONFIG.evaluation.max_excluded,
         code=code_digest("evaluation/score_external.py"),
     script:
         "../workflow_scripts/evaluation/score_external.py"

@@ -197,7 +197,8 @@ def score(tmp_path, run_script):
         run_script(
             "score_external",
             input={"grounding": grounding, "heat_maps": maps},
-            params=params | {"max_excluded": max_excluded},
+            params=params,
+            config={"evaluation": {"max_excluded": max_excluded}},
             wildcards={"method": "biovil"},
             output={"scores": scores},
         )

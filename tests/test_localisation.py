@@ -510,7 +510,7 @@ def test_wrong_word_of_a_caption_is_its_other_class():
 
 
 def test_unknown_text_is_an_error():
-    with pytest.raises(ValueError, match="text 'phrases' must be one of"):
+    with pytest.raises(KeyError, match="phrases"):
         loc.score_dump(TWO_PHRASES, {}, "phrases", CORRECTED, 4)
 
 

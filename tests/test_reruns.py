@@ -139,7 +139,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     ),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
-    "evaluation.max_excluded": (0.6, {"location_prior"} | SCORED),
+    "evaluation.max_excluded": (0.6, TABLES),
     "evaluation.ms_ssim.prompts": (3, SAMPLED),
     "evaluation.ms_ssim.repeats": (3, SAMPLED),
     "evaluation.real_images": (23, REAL),

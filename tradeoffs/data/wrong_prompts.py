@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.words import is_named
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import numpy_rng
@@ -17,7 +18,7 @@ def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str,
     images: the image table; what an image shows are its Finding Labels and the categories of its grounding rows
     A dump for which the table has no such text has no row.
     """
-    column, id_column = ("phrase", "phrase_id") if text_kind == "phrase" else ("text", "sample_id")
+    column, id_column = TEXT_KINDS[text_kind].text, TEXT_KINDS[text_kind].id
     labels = images.set_index("sample_id")["Finding Labels"]
     shown = {
         name: categories | set(labels[name].split("|"))

@@ -7,7 +7,7 @@ the original code computes, corrected mends it (docs/differences.md, rows 2 to 1
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -20,14 +20,13 @@ from sklearn.mixture import GaussianMixture
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_published, resized_mask
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.queries import ALL_TOKENS, IMAGE_MAP, Excluded, query_map, token_weights
 from tradeoffs.metrics import METRICS
-from tradeoffs.protocols import Protocol
+from tradeoffs.protocols import PROTOCOLS, Protocol
 
-PER_IMAGE = ("impression", "caption")  # texts of which an image has one, for all its findings or classes
 COLUMNS = (
     *("protocol", "text", "id", "sample_id", "subject_id", "category", "query", "named"),
     *METRICS,
@@ -246,9 +245,7 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
     its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption is asked only for
     the classes that it names (row 10 tells what the protocols take for a name).
     """
-    texts = [text for texts in TEXTS.values() for text in texts]
-    if text not in texts:
-        raise ValueError(f"text {text!r} must be one of {texts}")
+    kind = TEXT_KINDS[text]
     per_phrase = text == "phrase" and not protocol.all_boxes_first_phrase
     result = []
     for _, rows in grounding.groupby("phrase_id" if per_phrase else ["sample_id", "category"], sort=False):
@@ -257,11 +254,11 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
             continue
         result.append(
             Sample(
-                id=first["sample_id"] if text in PER_IMAGE else first["phrase_id"],
+                id=first[kind.id],
                 sample_id=first["sample_id"],
                 subject_id=first["subject_id"],
                 category=first["category"],
-                text=first["text"] if text in PER_IMAGE else first["phrase"],
+                text=first[kind.text],
                 boxes=[box for boxes in rows["boxes"] for box in boxes],
                 encoded_mask=first["mask"],
                 geometry=Geometry(int(first["image_width"]), int(first["image_height"]), resolution),
@@ -382,12 +379,32 @@ def wrong_word_auc(
             heat = resized(theirs.heat, mask.shape[0])
         except Excluded:
             continue
-        of_all_findings = {IMAGE_MAP, ALL_TOKENS} if text in PER_IMAGE else {IMAGE_MAP}
+        of_all_findings = {IMAGE_MAP, ALL_TOKENS} if TEXT_KINDS[text].per_image else {IMAGE_MAP}
         if of_all_findings & {own.query, theirs.query}:
             continue
         aucs[other.category].append(auc_roc(heat, mask))
     means = [np.mean(values) for values in aucs.values()]
     return float(np.mean(means)) if means else np.nan
+
+
+def score_texts(
+    texts: Sequence[str],
+    protocols: Sequence[str],
+    scored: Callable[[str, Protocol], pd.DataFrame],
+    max_excluded: float,
+    source: str,
+) -> pd.DataFrame:
+    """The score tables of each text in each protocol, under one another: of a model's heat maps, of the location prior
+    or of an external method.
+
+    scored: gives the table of one text in one protocol; max_excluded, source: see `check_excluded`
+    """
+    tables = []
+    for text in texts:
+        for protocol in protocols:
+            tables.append(scored(text, PROTOCOLS[protocol]))
+            check_excluded(tables[-1], max_excluded, source)
+    return pd.concat(tables)
 
 
 def check_excluded(table: pd.DataFrame, max_excluded: float, source: str) -> None:

@@ -4,6 +4,7 @@ from itertools import islice
 
 from tradeoffs.attention.capture import Query, queries_at_once, token_heat_maps
 from tradeoffs.attention.heat_maps import load_heat_maps, save_heat_maps
+from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.tables import read_csv, read_grounding
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import identity, job
@@ -22,11 +23,8 @@ with job(snakemake):
 
     dumps = {}
     for text in params.texts:
-        if text == "phrase":
-            dumps[text] = grounding[["phrase_id", "sample_id", "phrase"]]
-        else:  # images without the text are excluded in scoring
-            images = grounding[grounding["text"] != ""].drop_duplicates("sample_id")
-            dumps[text] = images[["sample_id", "sample_id", "text"]]
+        kind = TEXT_KINDS[text]  # samples without the text are excluded in scoring
+        dumps[text] = grounding[grounding[kind.text] != ""].drop_duplicates(kind.id)[[kind.id, "sample_id", kind.text]]
         if params.wrong_prompts:
             dumps[f"wrong_{text}"] = wrong_prompts[wrong_prompts["text_kind"] == text][["id", "sample_id", "text"]]
 

@@ -1,31 +1,31 @@
 """Scores the token heat maps of one model against the grounding table, for each text and protocol."""
 
-from collections.abc import Iterator
-
-import pandas as pd
+from functools import lru_cache
 
 from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.data.tables import keyed, read_csv, read_grounding, write_table
-from tradeoffs.evaluation.localisation import check_excluded, score_dump
+from tradeoffs.evaluation.localisation import score_dump, score_texts
 from tradeoffs.jobs.job import job
-from tradeoffs.protocols import PROTOCOLS
 
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     grounding = read_grounding(inputs.grounding)
     prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "category"], "delete it and run again")
 
-    def score_text(text: str) -> Iterator[pd.DataFrame]:
-        """The scores in each protocol of the heat maps made with one kind of text, in memory until then."""
-        maps = load_heat_maps(inputs.heat_maps, text)
+    @lru_cache(maxsize=1)
+    def maps_of(text: str) -> tuple[dict, dict]:
+        """The heat maps made with one kind of text, and those of its wrong prompts, in memory until the next kind."""
         category = prompts[prompts["text_kind"] == text].set_index("id")["category"]
         wrong_maps = load_heat_maps(inputs.heat_maps, f"wrong_{text}")
-        wrong_prompts = {name: (dump, category[name]) for name, dump in wrong_maps.items()}
-        for protocol in params.protocols:
-            table = score_dump(grounding, maps, text, PROTOCOLS[protocol], params.resolution, wrong_prompts)
-            check_excluded(table, params.max_excluded, inputs.grounding)
-            yield table
+        return load_heat_maps(inputs.heat_maps, text), {
+            name: (dump, category[name]) for name, dump in wrong_maps.items()
+        }
 
-    table = pd.concat(table for text in params.texts for table in score_text(text))
+    def scored(text, protocol):
+        maps, wrong_prompts = maps_of(text)
+        return score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts)
+
+    limit = snakemake.config["evaluation"]["max_excluded"]
+    table = score_texts(params.texts, params.protocols, scored, limit, inputs.grounding)
     keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed, "step": params.step}
     write_table(keyed(table, **keys), snakemake.output.scores)
