@@ -16,6 +16,7 @@ from tradeoffs.evaluation.effects import (
     mixed_sets,
     scoring_effects,
     top1_by_finding,
+    training_effects,
 )
 from tradeoffs.evaluation.features import EfficientNetLite0
 from tradeoffs.paper.effects import cell, differences_page, read_effects
@@ -151,3 +152,22 @@ def test_every_row_has_an_effect_a_test_or_says_why_not():
     assert list(cells) == list(range(1, 22))
     measured = set(read_effects(DOCS / "effects.csv")["row"])
     assert all(row in measured or text.startswith(("no number", "not measured")) for row, text in cells.items())
+
+
+def test_what_training_otherwise_did_is_compared_with_the_runs_own_model():
+    def scores(auc, variant="learnable"):
+        rows = pd.DataFrame(
+            {"variant": variant, "protocol": "corrected", "text": ["phrase", "phrase", "impression"], "auc_roc": auc}
+        )
+        return rows.assign(category="Edema", iou=0.5, box_iou=0.5, excluded="")
+
+    images = pd.DataFrame({"split": ["train", "train", "test"], "text": ["No Finding", "Edema.", "No Finding"]})
+    records = training_effects(scores([0.5, 0.7, 0]), [(13, scores([0.8, 1.0, 0]))], images, removed=3, text="phrase")
+    assert records[0] == {
+        **{"row": 13, "text": "phrase", "variant": "learnable", "score": "auc_roc"},
+        **{"here": pytest.approx(0.6), "original": pytest.approx(0.9), "n": 2},
+    }
+    assert [(r["row"], r["score"], r["original"], r["n"]) for r in records[1:]] == [
+        (12, "training_texts", 1, 2),
+        (21, "training_images", 3, 5),
+    ]

@@ -1,19 +1,23 @@
 """What one row of docs/differences.md does on its own: numbers as here, and with this one row as in the original."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps
-from tradeoffs.data.findings import MSCXR_FINDINGS
-from tradeoffs.evaluation.classifier import label_matrix
-from tradeoffs.evaluation.features import EfficientNetLite0
+from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
+from tradeoffs.data.image_files import ImageFiles
+from tradeoffs.evaluation.classifier import FindingsClassifier, label_matrix
+from tradeoffs.evaluation.features import EfficientNetLite0, extract
+from tradeoffs.evaluation.fidelity import diversity, frechet_distance
 from tradeoffs.evaluation.localisation import binary_map, samples, score_dump, words_of_samples
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
 from tradeoffs.protocols import CORRECTED, Protocol
+from tradeoffs.randomness import numpy_rng
 
 COLUMNS = ("row", "dataset", "text", "variant", "score", "here", "original", "n")
 
@@ -120,3 +124,67 @@ def top1_by_finding(finding_labels: Sequence[str], logits: np.ndarray, labels: S
         for k, finding in enumerate(MSCXR_FINDINGS)
         if prompted[:, k].any()
     }
+
+
+def fidelity_effects(
+    samples: pd.DataFrame,
+    real: Sequence[str],
+    here: Mapping[str, float],
+    classifier: FindingsClassifier,
+    resolution: int,
+    batch_size: int,
+    sets: int,
+    size: int,
+) -> list[dict]:
+    """Effects of rows 16 to 18 on one model's samples: records of row, text, score, here, original, n.
+
+    samples: their list (see read_samples); real: files of real images; here: scores by metric
+    sets, size: how many sets of images of different prompts MS-SSIM compares, and of how many images
+    """
+    once = samples[samples["repeat"] == 0]
+    paths = list(once["path"])
+
+    def features(network: nn.Module, files: Sequence[str]) -> np.ndarray:
+        return extract(network, ImageFiles(files, resolution), batch_size)
+
+    mixed = mixed_sets(paths, sets, size, numpy_rng("mixed prompts"))
+    ms_ssim = diversity(torch.stack(list(ImageFiles(some, resolution))) for some in mixed)["ms_ssim"][0]
+    twice = ScaledTwice().eval()
+    fid = frechet_distance(features(twice, real), features(twice, paths))
+    top1 = top1_by_finding(list(once["Finding Labels"]), features(classifier, paths), classifier.labels)
+    with_typo = top1 | {"Pleural Effusion": 0.0}
+    rows = [
+        (16, "ms_ssim", here["ms_ssim"], ms_ssim, len(mixed)),
+        (17, "fid_general", here["fid_general"], fid, len(paths)),
+        (18, "top1_effusion", top1["Pleural Effusion"], 0.0, len(paths)),
+        (18, "top1_all", np.mean(list(top1.values())), sum(with_typo.values()), len(paths)),
+    ]
+    return [dict(zip(("row", "score", "here", "original", "n"), row, strict=True), text="") for row in rows]
+
+
+def training_effects(
+    here: pd.DataFrame, repeats: Iterable[tuple[int, pd.DataFrame]], images: pd.DataFrame, removed: int, text: str
+) -> list[dict]:
+    """Effects of the rows for which a model was trained or heat maps were made, and of rows 12 and 21 in numbers:
+    records of row, text, variant, score, here, original, n.
+
+    here: score table of the run's own model; repeats: rows with the score table of the model of each
+    images: the image table; removed: how many images were left out for an MS-CXR image of their subject
+    text: the kind that is compared, in the corrected protocol
+    """
+
+    def compared(scores: pd.DataFrame) -> dict[str, float]:
+        return measures(scores[(scores["protocol"] == "corrected") & (scores["text"] == text)])
+
+    own = compared(here)["auc_roc"]
+    records = []
+    for row, scores in repeats:
+        others, variant = compared(scores), scores["variant"].iloc[0]
+        record = {"row": row, "text": text, "variant": variant, "score": "auc_roc", "here": own}
+        records.append(record | {"original": others["auc_roc"], "n": others["samples"]})
+    training = images[images["split"] == "train"]
+    silent = int((training["text"] == NO_FINDING).sum())
+    counts = [(12, "training_texts", silent, len(training)), (21, "training_images", removed, len(training) + removed)]
+    for row, score, original, n in counts:
+        records.append({"row": row, "text": "", "variant": "", "score": score, "original": original, "n": n})
+    return records
