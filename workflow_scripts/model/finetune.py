@@ -1,7 +1,6 @@
 """Fine-tunes the base for one variant and seed, with several GPUs in one process each."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -13,22 +12,17 @@ from tradeoffs.jobs.devices import gpus_asked
 from tradeoffs.jobs.distributed import launch
 from tradeoffs.jobs.job import identity, job, launched
 from tradeoffs.jobs.resuming import RunFolder, retire
-from tradeoffs.model.checkpoints import load, save_with, with_encoder
 from tradeoffs.model.latents import Latents
-from tradeoffs.model.lora import merged, with_adapters
 from tradeoffs.model.text import count_too_long
 from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.model.variants import model_of_variant, save_variant
 from tradeoffs.randomness import numpy_rng
 
 
 def main() -> None:
     inputs, params, output, seed = snakemake.input, snakemake.params, snakemake.output, int(snakemake.wildcards.seed)
-    text_encoder = params.variant["text_encoder"]
-    model = load(inputs.base)
-    if inputs.encoder:
-        model = with_encoder(model, inputs.encoder, seed)
-    if text_encoder == "lora":
-        model = replace(model, text_encoder=with_adapters(model.text_encoder, params.variant["lora_rank"], seed))
+    origin = inputs.base, inputs.encoder or None, params.variant
+    model = model_of_variant(*origin, seed)
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     images = read_images(inputs.images)
     images = images[images["split"] == "train"]
@@ -43,18 +37,14 @@ def main() -> None:
     run = RunFolder(params.checkpoints, identity(snakemake))
 
     def save(folder: str) -> None:
-        parts = {"unet": model.unet}
-        if inputs.encoder or text_encoder != "frozen":
-            parts |= {"text_encoder": merged(model.text_encoder), "tokenizer": model.tokenizer}
-            parts["projection"] = model.projection
         with run.writing(folder) as temporary:
-            save_with(inputs.base, temporary, parts)
+            save_variant(model, *origin, temporary)
 
     outcome = fine_tune(
         model,
         Pairs(rows["sample_id"].tolist(), text),
         latents,
-        text_encoder != "frozen",
+        params.variant["text_encoder"] != "frozen",
         TrainingSettings(**paces | params.training),
         seed,
         run,
