@@ -130,24 +130,6 @@ def content_of_encoder(name):
     return None if kind == "hub" else sha256(source if kind == "folder" else package_folder(source))
 
 
-def pairs_of_variants():
-    """Labels of the pairs of a frozen and a learnable variant (whole or by LoRA) that are otherwise alike."""
-    pairs = []
-    for dataset in DATASETS:
-        tuned = {name: CONFIG.variants[name] for name in CONFIG.variants_of(dataset) if CONFIG.variants[name].finetune}
-        likeness = {
-            name: variant.model_dump(exclude={"text_encoder", "lora_rank", "sets", "seeds"})
-            for name, variant in tuned.items()
-        }
-        pairs += [
-            {"dataset": dataset, "frozen": frozen, "learnable": learnable}
-            for frozen, one in tuned.items()
-            for learnable, other in tuned.items()
-            if one.text_encoder == "frozen" != other.text_encoder and likeness[frozen] == likeness[learnable]
-        ]
-    return pairs
-
-
 def model_folder(wildcards):
     """The model's folder: the base as it is, the fine-tuned model, or one kept on the way there."""
     variant = CONFIG.variants[wildcards.variant]

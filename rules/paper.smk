@@ -3,6 +3,11 @@ MAIN = {dataset: CONFIG.main_variants_of(dataset) for dataset in DATASETS}
 ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
+PAIRS = [
+    {"dataset": dataset, "frozen": frozen, "learnable": learnable}
+    for dataset in DATASETS
+    for frozen, learnable in CONFIG.pairs_of(dataset)
+]
 FINE_TUNED = [label for label in repeats(ALL) if CONFIG.has_training(label["variant"])]
 FIRST_MAIN, FIRST_ALL = (
     {dataset: first_repeats(only(dataset, names)) for dataset in DATASETS} for names in (MAIN, ALL)
@@ -135,7 +140,7 @@ use rule table2 as table7 with:
 use rule table1 as differences_table with:
     """Differences between frozen and learnable variants with intervals and p values."""
     input:
-        differences=paths(DIFFERENCES, pairs_of_variants()),
+        differences=paths(DIFFERENCES, PAIRS),
         counts=COUNTS,
     output:
         **table_files("differences"),
@@ -211,7 +216,7 @@ use rule tradeoff as findings with:
 use rule tradeoff as differences_figure with:
     """Figure: differences between frozen and learnable variants with intervals."""
     input:
-        differences=paths(DIFFERENCES, pairs_of_variants()),
+        differences=paths(DIFFERENCES, PAIRS),
     output:
         **figure_files("differences"),
     log:
@@ -316,7 +321,7 @@ TABLES = ["table1"] + (["table2", "table3", "table7"] if "cxr" in DATASETS else 
 TABLES += ["table1_coco_categories"] if "coco" in DATASETS else []
 TABLES += ["differences"]
 FIGURES = ["tradeoff", "training_curves"]
-FIGURES += ["differences"] if pairs_of_variants() else []
+FIGURES += ["differences"] if PAIRS else []
 FIGURES += ["losses"] if FINE_TUNED else []
 FIGURES += [
     f"{figure}_{dataset}"
@@ -339,7 +344,7 @@ rule report:
         captions=sorted({f"report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}),
         summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
-        differences=paths(DIFFERENCES, pairs_of_variants()),
+        differences=paths(DIFFERENCES, PAIRS),
         scores=paths(f"{SCORES}/localisation.csv", repeats(ALL))
         + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
         counts=COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),

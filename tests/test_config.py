@@ -155,6 +155,15 @@ def test_main_variants_have_the_data_sets_own_texts_fine_tuned_or_not():
     assert config.main_variants_of("coco") == ["pretrained", "frozen", "learnable", "ours"]
 
 
+def test_pairs_differ_in_the_text_encoder_alone():
+    variants = {"adapted": {"text_encoder": "lora"}, "average": {"text_encoder": "learnable", "weights": "ema"}}
+    config = resolve({"preset": "paper", "training": {"ema_decay": 0.9}, "variants": variants}, PRESETS)
+    of_own_texts = [("frozen", "learnable"), ("frozen", "adapted")]
+    assert config.pairs_of("coco") == of_own_texts
+    others = [(f"{text}_frozen", f"{text}_learnable") for text in ("labels", "sentences")]
+    assert config.pairs_of("cxr") == [*of_own_texts, *others]
+
+
 def test_variants_with_other_texts_are_enough_for_cxr_alone():
     variants = {"pretrained": False, "frozen": False, "learnable": False}
     config = resolve({"preset": "paper", "variants": variants, "data": {"sets": ["cxr"]}}, PRESETS)

@@ -504,6 +504,20 @@ class Config(_Section):
         """The variants conditioned on a data set's own texts (on coco captions): those of Tables 1, 2 and 7."""
         return [name for name in self.variants_of(dataset) if self.variants[name].text == "impression"]
 
+    def pairs_of(self, dataset: str) -> list[tuple[str, str]]:
+        """The pairs of a frozen and a learnable variant (whole or by LoRA) of a data set that are otherwise alike."""
+        tuned = {name: self.variants[name] for name in self.variants_of(dataset) if self.variants[name].finetune}
+        likeness = {
+            name: variant.model_dump(exclude={"text_encoder", "lora_rank", "sets", "seeds"})
+            for name, variant in tuned.items()
+        }
+        return [
+            (frozen, learnable)
+            for frozen, one in tuned.items()
+            for learnable, other in tuned.items()
+            if one.text_encoder == "frozen" != other.text_encoder and likeness[frozen] == likeness[learnable]
+        ]
+
     @property
     def training_gpus(self) -> int:
         """GPUs of a fine-tuning job."""
