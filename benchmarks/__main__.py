@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import batch_sizes, dag, fine_tuning, heat_maps, localisation, prepare_mimic
+from benchmarks import batch_sizes, dag, demo, fine_tuning, heat_maps, localisation, prepare_mimic
 from benchmarks.measuring import markdown
 from tradeoffs.provenance.records import commit
 
@@ -18,6 +18,7 @@ PARTS = {
     "dag": dag,
     "prepare_mimic": prepare_mimic,
     "batch_sizes": batch_sizes,
+    "demo": demo,
 }
 
 

@@ -155,10 +155,11 @@ def model_for_effect(wildcards):
 
 
 def domain_extractor(wildcards):
-    """The weights of the X-ray network, for the data set that has findings: a file of the user's, or our classifier."""
+    """The weights of the X-ray network, for the data set that has findings: the user's, or those of our classifier."""
     if wildcards.dataset != "cxr":
         return []
-    return CONFIG.evaluation.extractors.xrv_densenet121_all or f"{RUN}/evaluation/cxr/classifier"
+    given = CONFIG.evaluation.extractors
+    return given.xrv_densenet121_all or given.findings_classifier or f"{RUN}/evaluation/cxr/classifier"
 
 
 def latent_shards(dataset, subset):

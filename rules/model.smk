@@ -112,7 +112,9 @@ rule finetune:
         mem_mb=growing(CONFIG.resources.mem_mb * TRAINING_PROCESSES),
         runtime=runtime,
     params:
-        variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(exclude={"weights", "sets", "seeds"}),
+        variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(
+            exclude={"weights", "sets", "seeds", "main"}
+        ),
         training=training_of,
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("model/finetune.py"),

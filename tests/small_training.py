@@ -13,6 +13,7 @@ SETTINGS = TrainingSettings(
     batch_size=4,
     micro_batch_size=4,
     learning_rate=1e-3,
+    text_encoder_learning_rate=None,
     weight_decay=0.01,
     schedule="cosine",
     warmup_steps=2,
@@ -21,6 +22,8 @@ SETTINGS = TrainingSettings(
     checkpoint_every=2,
     gradient_checkpointing=False,
     ema_decay=None,
+    min_snr_gamma=None,
+    max_grad_norm=None,
     log_every=1,
 )
 IDS = [f"s{i}" for i in range(6)]

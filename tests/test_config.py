@@ -181,7 +181,7 @@ def test_training_of_a_data_set():
 
 
 def test_extractors_of_a_data_set_follow_the_weights_that_are_given():
-    assert Config().extractors_of("cxr") == {"general": "efficientnet_lite0", "domain": "findings_classifier"}
+    assert Config().extractors_of("cxr") == {"general": "efficientnet_lite0", "domain": "own_classifier"}
     assert Config().extractors_of("coco") == {"general": "efficientnet_lite0"}
     given = {"evaluation": {"extractors": {"inception": "a.pt", "xrv_densenet121_all": "b.pt"}}}
     config = resolve(given, PRESETS)
@@ -236,7 +236,7 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         (
             {"variants": {"lernable": False}},
             "variants.lernable: expected a section with the keys finetune, encoder, text_encoder, lora_rank, text, "
-            "weights, sets, seeds, given false",
+            "weights, sets, seeds, main, given false",
         ),
         ({"run": 2024}, "run: expected null or text, given 2024; put it in quotes"),
         (
@@ -350,8 +350,8 @@ def test_the_dump_is_plain_and_resolves_to_the_same_configuration():
         ),
         (
             {"data": {"phantoms": {"seed": 1000}}},
-            "base_training.selection_seed: 1000 is data.phantoms.seed too, so the base would be chosen on the images "
-            "that the tables score; choose another",
+            "data.phantoms.seed: 1000 is that of phantoms on which the demo's base was chosen, which tables must not "
+            "score; choose another",
         ),
     ],
 )
@@ -418,7 +418,8 @@ def test_folders_that_are_there_pass(files):
 
 def test_phantoms_need_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, "resources/demo_base/model_index.json", "resources/sentences.csv")
+    shipped = ["demo_base/model_index.json", "demo_base/classifier/classifier.json", "sentences.csv"]
+    write(tmp_path, *(f"resources/{file}" for file in shipped))
     check_paths(resolve({"preset": "demo", "data": {"ms_cxr": "not/there", "coco": "not/there"}}, PRESETS))
 
 
@@ -669,7 +670,7 @@ def test_only_the_encoders_in_use_are_looked_for():
     [
         (
             "demo",
-            dict.fromkeys([*DEFAULT_VARIANTS, "sentence_encoder"], [0]) | {"frozen": [0, 1], "learnable": [0, 1]},
+            dict.fromkeys([*DEFAULT_VARIANTS, "sentence_encoder"], [0]),
         ),
         ("paper", dict.fromkeys(DEFAULT_VARIANTS, [0, 1, 2])),
         ("smoke", dict.fromkeys(["pretrained", "frozen", "learnable", "sentences_learnable"], [0])),
@@ -679,7 +680,7 @@ def test_presets_resolve(preset, seeds):
     config = resolve({"preset": preset}, PRESETS)
     assert (config.preset, config.run, config.data.sets) == (preset, preset, ["cxr", "coco"])
     assert {name: config.seeds_of(name) for name in config.variants} == seeds
-    encoder = {"sentence_encoder": Variant(encoder="minilm", sets=["cxr"])}
+    encoder = {"sentence_encoder": Variant(encoder="minilm", sets=["cxr"], main=False)}
     for name, variant in config.variants.items():
         assert variant.model_copy(update={"seeds": None}) == (Config().variants | encoder)[name]
 

@@ -13,7 +13,7 @@ from snakemake import cli
 
 from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.schema import Config, Variant
+from tradeoffs.config.schema import SEEN_PHANTOMS, Config, Variant
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -136,5 +136,8 @@ def test_every_test_that_a_document_names_is_in_the_file_that_it_names():
 
 def test_the_demos_preset_makes_the_base_that_ships():
     card = (PROJECT / "resources/demo_base/README.md").read_text()
-    settings = resolve({"preset": "demo"}, PROJECT / "config/presets").base_training
-    assert f"\nTraining: {', '.join(f'{key} {value}' for key, value in settings)}\n" in card
+    making = yaml.safe_load(re.search(r"## Settings\n\n```\n(.*?)```", card, re.S).group(1))
+    fine_tuning = making.pop("fine-tuning of candidates")
+    assert making == yaml.safe_load((PROJECT / "rules/upkeep/demo_base.yaml").read_text())
+    assert fine_tuning == resolve({"preset": "demo"}, PROJECT / "config/presets").training_of("cxr")
+    assert {making["selection"]["seed"], making["classifier"]["seed"]} == set(SEEN_PHANTOMS)

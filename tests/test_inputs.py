@@ -57,7 +57,7 @@ def test_nothing_is_wrong_with_the_presets(monkeypatch):
     assert problems(config()) == []
     demo = resolve({"preset": "demo"}, PROJECT / "config" / "presets")
     assert {entry.key: entry.state for entry in given(demo, [], None)} == dict.fromkeys(
-        ["data.sentences", "base.source", "encoders.minilm.source"], "read"
+        ["data.sentences", "base.source", "encoders.minilm.source", "evaluation.extractors.findings_classifier"], "read"
     )
 
 
@@ -146,5 +146,5 @@ def test_the_script_tells_of_everything_before_it_fails(tmp_path, monkeypatch, r
         ("WRONG", "external.other"),
         ("WRONG", "data.prompts"),
     ]
-    assert "features of cxr: efficientnet_lite0, findings_classifier" in told
+    assert "features of cxr: efficientnet_lite0, own_classifier" in told
     assert "Disk space" in told and "missing 1, wrong 2" in told

@@ -3,7 +3,7 @@ import re
 import numpy as np
 
 from tradeoffs.data.findings import QUERY_WORDS
-from tradeoffs.demo.scenes import GROUNDS, THINGS, draw_scene
+from tradeoffs.demo.scenes import GROUNDS, LOOKS, draw_scene
 
 SCENES = [draw_scene(key, 64) for key in range(60)]
 
@@ -20,10 +20,10 @@ def test_same_key_same_scene():
 def test_caption_names_what_is_there():
     for image, caption, masks in SCENES:
         words = set(re.findall("[a-z]+", caption))
-        assert words & set(THINGS) == set(masks) and 1 <= len(masks) <= 3
+        assert {noun for noun in LOOKS if re.search(rf"\b{noun}\b", caption)} == set(masks) and 1 <= len(masks) <= 2
         colourful = np.ptp(image.astype(int), axis=2).mean() > 8  # the noise of three channels alone makes it 6.5
         assert colourful != ("grey" in words or "black" in words), caption
-    assert 5 < sum("grey" in caption or "black" in caption for _, caption, _ in SCENES) < 35  # a third of 60
+    assert 2 < sum("grey" in caption or "black" in caption for _, caption, _ in SCENES) < 20  # a sixth of 60
     named_grounds = [ground for _, caption, _ in SCENES for ground in GROUNDS if caption.endswith(f", {ground}")]
     assert len(set(named_grounds)) > 3
 
@@ -37,21 +37,22 @@ def test_masks_do_not_overlap_and_things_stand_out():
         for name, mask in masks.items():
             assert mask.shape == (64, 64) and mask.dtype == bool
             if mask.sum() > 50:
-                colours = np.array([THINGS[name].colour, THINGS[name].second]).mean(0)
+                colours = np.mean([[p.looks.colour, p.looks.second] for p in LOOKS[name]], axis=(0, 1))
                 distances.append(np.abs(image[mask].mean(0) / 255 - colours).mean())
-    assert np.mean(distances) < 0.15  # a thing has its noun's colours
+    assert np.mean(distances) < 0.2  # a thing has its noun's colours
 
 
 def test_sides_are_the_viewers():
     sides = {"left": [], "right": []}
     for key in range(200):
         _, caption, masks = draw_scene(key, 32)
-        for name, side in re.findall(r"(\w+) on the (left|right)", caption):
-            if masks[name].any():
-                sides[side].append(np.flatnonzero(masks[name].any(0)).mean() / 31)
+        for name in LOOKS:
+            for side in re.findall(rf"\b{name} on the (left|right)", caption):
+                if masks[name].any():
+                    sides[side].append(np.flatnonzero(masks[name].any(0)).mean() / 31)
     assert min(map(len, sides.values())) > 20
     assert max(sides["left"]) < 0.5 < min(sides["right"])
 
 
 def test_words_are_none_of_radiologys():
-    assert not set(THINGS) & {word for words in QUERY_WORDS.values() for word in words}
+    assert not set(LOOKS) & {word for words in QUERY_WORDS.values() for word in words}

@@ -21,7 +21,7 @@ from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model import training
-from tradeoffs.model.checkpoints import load
+from tradeoffs.model.checkpoints import load, noise_schedule
 from tradeoffs.model.schedule import schedule_of
 from tradeoffs.model.training import (
     Batch,
@@ -31,6 +31,7 @@ from tradeoffs.model.training import (
     draw_batch,
     fine_tune,
     learning_rate,
+    loss_weights,
     passes_of,
     rows_of_step,
     texts_of_batch,
@@ -476,3 +477,39 @@ def test_other_predictions_are_refused(tiny_model):
     zeros = torch.zeros(1, 4, 8, 8)
     with pytest.raises(InputError, match="prediction_type 'sample' is unknown"):
         diffusion_loss(replace(tiny_model, schedule=schedule), None, zeros, zeros, torch.tensor([1]), None)
+
+
+def test_min_snr_weights_by_hand():
+    schedule = noise_schedule()
+    signal = schedule.alphas_cumprod.double()
+    times = torch.tensor([0, 500, 999])
+    ratio = (signal / (1 - signal))[times]
+    assert ratio[0] > 5 > ratio[1]  # only the first is above gamma
+    expected = torch.tensor([5 / ratio[0], 1.0, 1.0], dtype=torch.float64)
+    assert torch.allclose(loss_weights(schedule, times, 5.0).double(), expected, rtol=1e-4)
+    velocity = noise_schedule("v_prediction")
+    expected = torch.stack([5 / (ratio[0] + 1), ratio[1] / (ratio[1] + 1), ratio[2] / (ratio[2] + 1)])
+    assert torch.allclose(loss_weights(velocity, times, 5.0).double(), expected, rtol=1e-4)
+    assert torch.equal(loss_weights(schedule, times, None), torch.ones(3))
+
+
+def test_large_gradients_are_scaled_down(train):
+    """AdamW's first step hardly depends on the gradient's size, so weight decay is off and the norm is tiny."""
+    plain, _ = train(replace(SETTINGS, steps=2, weight_decay=0.0))
+    same_norm, _ = train(replace(SETTINGS, steps=2, weight_decay=0.0, max_grad_norm=1e9))
+    clipped, _ = train(replace(SETTINGS, steps=2, weight_decay=0.0, max_grad_norm=1e-9))
+    assert same(weights(plain, "unet"), weights(same_norm, "unet")) and not same(
+        weights(plain, "unet"), weights(clipped, "unet")
+    )
+
+
+def test_the_text_encoder_has_a_rate_of_its_own(train, tiny_base):
+    """AdamW moves a weight by the rate at first, whatever its gradient: a tenth of the rate, a tenth as far."""
+    once = replace(SETTINGS, steps=1, warmup_steps=0, weight_decay=0.0, text_dropout=0.0)
+    same_rate, _ = train(once, learnable=True)
+    slower, _ = train(replace(once, text_encoder_learning_rate=once.learning_rate / 10), learnable=True)
+    assert same(weights(same_rate, "unet"), weights(slower, "unet"))
+    start = weights(load(tiny_base), "text_encoder")
+    name = "text_encoder.final_layer_norm.weight"
+    fast, slow = (weights(model, "text_encoder")[name] - start[name] for model in (same_rate, slower))
+    assert torch.allclose(fast, 10 * slow, rtol=1e-3) and fast.abs().max() > 0

@@ -1,46 +1,75 @@
-# The demo's base model, for those who want to make it anew: snakemake --cores 2 demo_base
+# The demo's base model and its findings classifier, for those who want to make them anew: snakemake --cores 2 demo_base
 # The chosen one ships in resources/demo_base; to use another, set base.source to its folder.
+import yaml
+
 CANDIDATES = "results/demo_base"
-BASE_TRAINING = CONFIG.base_training
+CANDIDATE = f"{CANDIDATES}/seed{{seed}}"
+BASE = yaml.safe_load(Path(workflow.current_basedir, "demo_base.yaml").read_text())
+BASE_SEEDS = BASE["unet"]["seeds"]
 
 
-rule demo_base_vae:
-    """Trains the autoencoder and the tokenizer of the demo's base."""
+rule demo_base_pictures:
+    """Draws the captioned pictures that the base sees, and trains its tokenizer and autoencoder."""
     output:
         vae=directory(f"{CANDIDATES}/vae"),
         tokenizer=directory(f"{CANDIDATES}/tokenizer"),
         latents=f"{CANDIDATES}/latents.safetensors",
-        captions=f"{CANDIDATES}/captions.json",
+        captions=f"{CANDIDATES}/captions.csv",
     log:
-        "logs/demo_base/vae.log",
+        "logs/demo_base/pictures.log",
     benchmark:
-        f"{CANDIDATES}/benchmarks/vae.tsv"
+        f"{CANDIDATES}/benchmarks/pictures.tsv"
     conda:
         ENVIRONMENT
     resources:
-        **LIGHT_JOB,
+        mem_mb=growing(10000),
+        runtime=growing(120),
     params:
-        pictures=BASE_TRAINING.pictures,
-        phantom_share=BASE_TRAINING.phantom_share,
-        steps=BASE_TRAINING.vae_steps,
-        decoder_steps=BASE_TRAINING.decoder_steps,
-        batch_size=BASE_TRAINING.vae_batch_size,
-        learning_rate=BASE_TRAINING.vae_learning_rate,
+        pictures=BASE["pictures"],
+        autoencoder=BASE["autoencoder"],
         seed=0,
         code=code_digest("upkeep/train_demo_vae.py"),
     script:
         "../../workflow_scripts/upkeep/train_demo_vae.py"
 
 
-rule demo_base_candidate:
-    """Trains one candidate for the demo's base."""
+rule demo_base_text_encoder:
+    """Trains the base's text encoder contrastively on the captioned pictures."""
     input:
-        vae=rules.demo_base_vae.output.vae,
-        tokenizer=rules.demo_base_vae.output.tokenizer,
-        latents=rules.demo_base_vae.output.latents,
-        captions=rules.demo_base_vae.output.captions,
+        tokenizer=rules.demo_base_pictures.output.tokenizer,
+        latents=rules.demo_base_pictures.output.latents,
+        captions=rules.demo_base_pictures.output.captions,
     output:
-        base=directory(f"{CANDIDATES}/seed{{seed}}"),
+        text_encoder=directory(f"{CANDIDATES}/text_encoder"),
+        accuracy=f"{CANDIDATES}/text_encoder.json",
+    log:
+        "logs/demo_base/text_encoder.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/text_encoder.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        training=BASE["text_encoder"],
+        seed=0,
+        code=code_digest("upkeep/train_demo_text_encoder.py"),
+    script:
+        "../../workflow_scripts/upkeep/train_demo_text_encoder.py"
+
+
+rule demo_base_candidate:
+    """Trains one candidate for the base: a U-Net of its own seed. Stopped anywhere, it goes on from its checkpoint."""
+    input:
+        vae=rules.demo_base_pictures.output.vae,
+        tokenizer=rules.demo_base_pictures.output.tokenizer,
+        latents=rules.demo_base_pictures.output.latents,
+        captions=rules.demo_base_pictures.output.captions,
+        text_encoder=rules.demo_base_text_encoder.output.text_encoder,
+    output:
+        base=directory(f"{CANDIDATE}/base"),
+        milestones=directory(f"{CANDIDATE}/milestones"),
+        losses=f"{CANDIDATE}/losses.csv",
     log:
         "logs/demo_base/seed{seed}.log",
     benchmark:
@@ -48,23 +77,46 @@ rule demo_base_candidate:
     conda:
         ENVIRONMENT
     resources:
-        **LIGHT_JOB,
+        mem_mb=growing(4000),
+        runtime=growing(300),
     params:
-        steps=BASE_TRAINING.unet_steps,
-        batch_size=BASE_TRAINING.batch_size,
-        learning_rate=BASE_TRAINING.unet_learning_rate,
-        unconditional=BASE_TRAINING.unconditional,
+        training=BASE["unet"]["training"],
+        checkpoints=f"{CANDIDATE}/checkpoint",
         code=code_digest("upkeep/train_demo_base.py"),
     script:
         "../../workflow_scripts/upkeep/train_demo_base.py"
 
 
+rule demo_base_learning_curve:
+    """How a candidate came to use its text: loss, text use, heat maps and samples at its milestones."""
+    input:
+        base=rules.demo_base_candidate.output.base,
+        milestones=rules.demo_base_candidate.output.milestones,
+    output:
+        curve=f"{CANDIDATE}/learning_curve.csv",
+        samples=f"{CANDIDATE}/samples.png",
+    log:
+        "logs/demo_base/seed{seed}_learning_curve.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/seed{{seed}}_learning_curve.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        **BASE["learning_curve"],
+        steps=BASE["unet"]["training"]["steps"],
+        code=code_digest("upkeep/trace_demo_base.py"),
+    script:
+        "../../workflow_scripts/upkeep/trace_demo_base.py"
+
+
 rule demo_base_scores:
-    """Scores a candidate on selection phantoms."""
+    """Fine-tunes a candidate on selection phantoms and scores its heat maps."""
     input:
         base=rules.demo_base_candidate.output.base,
     output:
-        scores=f"{CANDIDATES}/seed{{seed}}_scores.csv",
+        scores=f"{CANDIDATE}/scores.csv",
     log:
         "logs/demo_base/seed{seed}_scores.log",
     benchmark:
@@ -74,9 +126,7 @@ rule demo_base_scores:
     resources:
         **LIGHT_JOB,
     params:
-        selection_seed=BASE_TRAINING.selection_seed,
-        images=BASE_TRAINING.selection_images,
-        train=CONFIG.data.phantoms.train,
+        selection=BASE["selection"],
         resolution=CONFIG.image.resolution,
         training=CONFIG.training_of("cxr"),
         heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
@@ -85,11 +135,35 @@ rule demo_base_scores:
         "../../workflow_scripts/upkeep/score_demo_base.py"
 
 
+rule demo_base_classifier:
+    """Trains the findings classifier that ships with the base, on phantoms of its own seed."""
+    output:
+        classifier=directory(f"{CANDIDATES}/classifier"),
+    log:
+        "logs/demo_base/classifier.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/classifier.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        **BASE["classifier"],
+        resolution=CONFIG.image.resolution,
+        code=code_digest("upkeep/train_demo_classifier.py"),
+    script:
+        "../../workflow_scripts/upkeep/train_demo_classifier.py"
+
+
 rule demo_base:
     """Makes the demo's base model anew and chooses the best candidate."""
     input:
-        candidates=expand(rules.demo_base_candidate.output.base, seed=BASE_TRAINING.seeds),
-        scores=expand(rules.demo_base_scores.output.scores, seed=BASE_TRAINING.seeds),
+        candidates=expand(rules.demo_base_candidate.output.base, seed=BASE_SEEDS),
+        curves=expand(rules.demo_base_learning_curve.output.curve, seed=BASE_SEEDS),
+        samples=expand(rules.demo_base_learning_curve.output.samples, seed=BASE_SEEDS),
+        scores=expand(rules.demo_base_scores.output.scores, seed=BASE_SEEDS),
+        text_encoder=rules.demo_base_text_encoder.output.accuracy,
+        classifier=rules.demo_base_classifier.output.classifier,
     output:
         chosen=directory(f"{CANDIDATES}/chosen"),
     log:
@@ -101,7 +175,62 @@ rule demo_base:
     resources:
         **LIGHT_JOB,
     params:
-        training=BASE_TRAINING.model_dump(),
+        making=BASE,
+        fine_tuning=CONFIG.training_of("cxr"),
         code=code_digest("upkeep/choose_demo_base.py"),
     script:
         "../../workflow_scripts/upkeep/choose_demo_base.py"
+
+
+# How localisation and fidelity move with the length of fine-tuning and the text encoder's rate, on selection phantoms
+# only: the demo's rates were chosen here. Writes docs/text_encoder_rates.png and .csv.
+RATES = ["frozen", *map(str, BASE["text_encoder_rates"]["rates"])]
+
+
+rule text_encoder_rate:
+    """Scores a fine-tuning of the demo's base on its way, frozen or with the text encoder at one rate."""
+    input:
+        base=CONFIG.base.source,
+        classifier=f"{CONFIG.base.source}/classifier",
+    output:
+        scores=f"{CANDIDATES}/rates/{{rate}}.csv",
+    log:
+        "logs/demo_base/rates/{rate}.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/rates/{{rate}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        selection=BASE["selection"],
+        milestones=BASE["text_encoder_rates"]["milestones"],
+        images=BASE["text_encoder_rates"]["images"],
+        resolution=CONFIG.image.resolution,
+        training=CONFIG.training_of("cxr"),
+        heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
+        sampling=CONFIG.sampling.model_dump(exclude={"images", "shards"}),
+        code=code_digest("upkeep/try_text_encoder_rate.py"),
+    script:
+        "../../workflow_scripts/upkeep/try_text_encoder_rate.py"
+
+
+rule text_encoder_rates:
+    """Figure of localisation and fidelity against training length and the text encoder's rate."""
+    input:
+        scores=expand(rules.text_encoder_rate.output.scores, rate=RATES),
+    output:
+        table="docs/text_encoder_rates.csv",
+        figure="docs/text_encoder_rates.png",
+    log:
+        "logs/demo_base/text_encoder_rates.log",
+    benchmark:
+        f"{CANDIDATES}/benchmarks/text_encoder_rates.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        code=code_digest("upkeep/plot_text_encoder_rates.py"),
+    script:
+        "../../workflow_scripts/upkeep/plot_text_encoder_rates.py"

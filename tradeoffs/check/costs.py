@@ -136,7 +136,7 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
 def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchmarks: Path) -> Iterator[Work]:
     """The jobs that score samples: the classifier, the features of real images and those of the samples."""
     gpus, extractors = config.resources.gpus, config.extractors_of(dataset)
-    if extractors.get("domain") == "findings_classifier":
+    if extractors.get("domain") == "own_classifier":
         trained = config.classifier.epochs * numbers.images.get("train", 0)
         measured = dict.fromkeys(benchmarks.glob("classifier.tsv"), trained)
         yield Work("classifier", dataset, 1, trained, f"{BACK_TOO} at most", measured, gpus)

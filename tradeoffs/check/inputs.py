@@ -18,6 +18,7 @@ from tradeoffs.data.conditioning import read_sentences
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.tables import read_prompts
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation.classifier import load_classifier
 from tradeoffs.evaluation.external import read_external
 from tradeoffs.evaluation.features import Inception
 from tradeoffs.evaluation.xray_densenet import load_xray_densenet
@@ -36,6 +37,7 @@ FILE_READERS: dict[str, Sequence[Reader]] = {
     "data.sentences": [read_sentences],
     "evaluation.extractors.inception": [Inception],
     "evaluation.extractors.xrv_densenet121_all": [load_xray_densenet],
+    "evaluation.extractors.findings_classifier": [load_classifier],
 }
 ENCODER_READERS: dict[str, Sequence[Reader]] = {  # by kind of source
     "folder": [load_encoder],

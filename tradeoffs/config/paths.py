@@ -11,6 +11,8 @@ from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotation
 from tradeoffs.errors import InputError
 from tradeoffs.packages import package_folder
 
+CLASSIFIER = "evaluation.extractors.findings_classifier"
+
 
 def _contents(data: Data) -> dict[str, list[str]]:
     """The folders that a run on files needs, by key, and what is read in them: patterns of tables (see `newest`), and
@@ -51,8 +53,10 @@ def missing_paths(config: Config) -> list[Fault]:
     for key, folder in folders_of(config.data).items():
         faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
-        if not Path(file).is_file():
-            faults.append(Fault(key, f"there is no file {file}", "correct the path or remove the key"))
+        is_folder = key == CLASSIFIER
+        if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
+            kind = "folder" if is_folder else "file"
+            faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
     for key, (section, kind_of) in sources_of(config).items():
         try:
             if kind_of(section.source) != "hub" and section.revision:
@@ -68,10 +72,11 @@ def folders_of(data: Data) -> dict[str, str | None]:
 
 
 def files_of(config: Config) -> dict[str, str]:
-    """The single files that a run reads, but for the base, by dotted key."""
+    """The single files that a run reads, but for the base, by dotted key; a findings classifier is a folder."""
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
-    files |= {f"evaluation.extractors.{name}": file for name, file in config.evaluation.extractors if name in used}
+    extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
+    files |= {f"evaluation.extractors.{name}": file for name, file in extractors.items()}
     if config.data.source == "files":
         prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
         tables = {f"data.{prepared[dataset]}": getattr(config.data, prepared[dataset]) for dataset in config.data.sets}

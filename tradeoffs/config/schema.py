@@ -79,6 +79,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+SEEN_PHANTOMS = {1000: "the demo's base was chosen", 2000: "its findings classifier was trained"}
+
+
 class Phantoms(_Section):
     """The demo's phantom chest radiographs and phantom scenes."""
 
@@ -89,6 +92,16 @@ class Phantoms(_Section):
     mscxr: Count = Field(120, description="images with boxes, on which localisation is scored")
     coco_train: Count = Field(1200, description="scenes to fine-tune on")
     coco_val: Count = Field(240, description="scenes for prompts, FID and localisation")
+
+    @field_validator("seed")
+    @classmethod
+    def _not_seen_before(cls, seed: int) -> int:
+        if seed in SEEN_PHANTOMS:
+            raise ValueError(
+                f"{seed} is that of phantoms on which {SEEN_PHANTOMS[seed]}, which tables must not score; choose "
+                "another"
+            )
+        return seed
 
 
 class Data(_Section):
@@ -191,6 +204,9 @@ class Variant(_Section):
     )
     sets: Sets | None = Field(None, description="data sets that have this variant; null: all that have its text")
     seeds: Seeds | None = Field(None, description="seeds of this variant; null: the run's seeds")
+    main: bool = Field(
+        True, description="a row of Tables 1, 2 and 7 if its text is the impression; false: of Table 3 only"
+    )
 
     @field_validator("encoder", "text_encoder", "weights")
     @classmethod
@@ -231,6 +247,9 @@ class Training(_Section):
         8, description="at most so many images a device in one pass; accumulated passes fill batch_size"
     )
     learning_rate: Positive = Field(5e-5, description="peak learning rate of AdamW")
+    text_encoder_learning_rate: Positive | None = Field(
+        None, description="peak learning rate of a text encoder that learns; null: learning_rate, as the original"
+    )
     weight_decay: Annotated[Number, Ge(0)] = Field(0.01, description="weight decay of AdamW")
     schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after the warm-up")
     warmup_steps: Annotated[Whole, Ge(0)] = Field(0, description="steps of linear warm-up")
@@ -240,6 +259,12 @@ class Training(_Section):
     gradient_checkpointing: bool = Field(True, description="less memory for more time; the same up to rounding")
     ema_decay: Annotated[Number, Gt(0), Lt(1)] | None = Field(
         None, description="decay of a moving average of the weights, kept beside them; null: none"
+    )
+    min_snr_gamma: Positive | None = Field(
+        None, description="gamma of min-SNR loss weights, 5 in their paper; null: all time steps weigh the same"
+    )
+    max_grad_norm: Positive | None = Field(
+        None, description="gradients of a larger norm, over all weights, are scaled down to it; null: never"
     )
     log_every: Count = Field(50, description="steps between rows of the loss log")
 
@@ -314,7 +339,13 @@ class Extractors(_Section):
     xrv_densenet121_all: PathText | None = Field(
         None,
         description="weights file of torchxrayvision's densenet121-res224-all (the package must be installed), for "
-        "X-ray features and label consistency; null: our findings classifier, trained on the run's own images",
+        "X-ray features and label consistency; null: a findings classifier",
+    )
+    findings_classifier: PathText | None = Field(
+        None,
+        description="folder of a findings classifier that an earlier run trained, or that ships with the demo's base, "
+        "where there is no X-ray network; null: one is trained on the run's own images, so that its FID and label "
+        "AUC compare within the run only",
     )
 
 
@@ -345,24 +376,6 @@ class Classifier(_Section):
     epochs: Count = Field(5, description="passes over the training images")
     batch_size: Count = Field(32, description="images a step")
     learning_rate: Positive = Field(1e-4, description="learning rate")
-
-
-class BaseTraining(_Section):
-    """Pre-training of the demo's base, read by the rule demo_base only."""
-
-    seeds: Seeds = Field([0, 1, 2], description="one candidate base is trained a seed; the best one is chosen")
-    pictures: Count = Field(6000, description="captioned pictures: generic scenes and phantoms without findings")
-    vae_steps: Count = Field(3000, description="steps of the autoencoder")
-    decoder_steps: Count = Field(2500, description="further steps of its decoder alone")
-    vae_batch_size: Count = Field(8, description="images a step of the autoencoder")
-    unet_steps: Count = Field(1500, description="steps of the U-Net")
-    batch_size: Count = Field(16, description="images a step of the U-Net")
-    vae_learning_rate: Positive = Field(1e-3, description="learning rate of the autoencoder")
-    unet_learning_rate: Positive = Field(1e-3, description="learning rate of the U-Net")
-    phantom_share: Share = Field(0.25, description="share of phantoms without findings among the generic scenes")
-    unconditional: Share = Field(0.1, description="share of scenes trained with the empty text")
-    selection_seed: Seed = Field(1000, description="seed of the phantoms on which the base is chosen")
-    selection_images: Count = Field(96, description="phantoms on which the base is chosen")
 
 
 class Resources(_Section):
@@ -404,7 +417,6 @@ class Config(_Section):
     sampling: Sampling = Field(Sampling(), description="synthetic images")
     evaluation: Evaluation = Field(Evaluation(), description="scores")
     classifier: Classifier = Field(Classifier(), description="the findings classifier")
-    base_training: BaseTraining = Field(BaseTraining(), description="pre-training of the demo's base")
     resources: Resources = Field(Resources(), description="what a job may use")
 
     @field_validator("variants")
@@ -449,11 +461,6 @@ class Config(_Section):
                     f"variants.{name}.weights: ema needs a variant that is alike but for `weights: raw`, whose "
                     "fine-tuning keeps the average; add one"
                 )
-        if self.base_training.selection_seed == self.data.phantoms.seed:
-            raise ValueError(
-                f"base_training.selection_seed: {self.base_training.selection_seed} is data.phantoms.seed too, so the "
-                "base would be chosen on the images that the tables score; choose another"
-            )
         return self
 
     @model_validator(mode="after")
@@ -485,11 +492,11 @@ class Config(_Section):
         if self.variants[variant].weights == "raw":
             return variant
         trained = {
-            name: other.model_copy(update={"weights": "ema", "sets": None, "seeds": None})
+            name: other.model_copy(update={"weights": "ema", "sets": None, "seeds": None, "main": True})
             for name, other in self.variants.items()
             if other.weights == "raw"
         }
-        own = self.variants[variant].model_copy(update={"sets": None, "seeds": None})
+        own = self.variants[variant].model_copy(update={"sets": None, "seeds": None, "main": True})
         return next((name for name, other in trained.items() if other == own), None)
 
     def variants_of(self, dataset: str) -> list[str]:
@@ -501,14 +508,15 @@ class Config(_Section):
         ]
 
     def main_variants_of(self, dataset: str) -> list[str]:
-        """The variants conditioned on a data set's own texts (on coco captions): those of Tables 1, 2 and 7."""
-        return [name for name in self.variants_of(dataset) if self.variants[name].text == "impression"]
+        """The variants of Tables 1, 2 and 7: the `main` ones of those conditioned on a data set's own texts."""
+        shown = {name for name, variant in self.variants.items() if variant.main and variant.text == "impression"}
+        return [name for name in self.variants_of(dataset) if name in shown]
 
     def pairs_of(self, dataset: str) -> list[tuple[str, str]]:
         """The pairs of a frozen and a learnable variant (whole or by LoRA) of a data set that are otherwise alike."""
         tuned = {name: self.variants[name] for name in self.variants_of(dataset) if self.variants[name].finetune}
         likeness = {
-            name: variant.model_dump(exclude={"text_encoder", "lora_rank", "sets", "seeds"})
+            name: variant.model_dump(exclude={"text_encoder", "lora_rank", "sets", "seeds", "main"})
             for name, variant in tuned.items()
         }
         return [
@@ -529,7 +537,8 @@ class Config(_Section):
         given = self.evaluation.extractors
         names = {"general": "inception" if given.inception else "efficientnet_lite0"}
         if dataset == "cxr":
-            names["domain"] = "xrv_densenet121_all" if given.xrv_densenet121_all else "findings_classifier"
+            networks = ("xrv_densenet121_all", "findings_classifier")
+            names["domain"] = next((name for name in networks if getattr(given, name)), "own_classifier")
         return names
 
     def training_of(self, dataset: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Phantoms in the layout of MS-COCO 2017: one code path reads demo and real data.
 
-Pictures of coloured, textured things that carry COCO class names. They resemble the captioned scenes that the demo's
-base was pre-trained on, with classes it has never seen, names of two words, occlusion, several things of a class, and
-captions of another style.
+Pictures of coloured, textured things that carry COCO class names. They show what the captioned scenes show that the
+demo's base was pre-trained on, in another style: with a sky, occlusion, several things of a class and crowds, in
+rectangular images, with five longer captions each.
 """
 
 import json
@@ -21,7 +21,7 @@ from skimage.morphology import remove_small_objects
 from tqdm import tqdm
 
 from tradeoffs.data.coco_categories import COCO_CATEGORIES, query_words
-from tradeoffs.demo.scenes import GROUNDS, THINGS, Thing, shape, surface
+from tradeoffs.demo.scenes import GROUNDS, LOOKS, draw_thing, shaded
 from tradeoffs.randomness import numpy_rng
 
 LARGEST_IMAGE_ID = 581_929
@@ -30,151 +30,6 @@ SIDES = 128, 200  # smallest and largest side of an image in pixels
 SMALLEST_PART, SMALLEST_THING = 8, 40  # visible pixels; what is smaller is not annotated
 
 
-@dataclass(frozen=True)
-class Part:
-    """A piece of a thing: its looks, centre and scale in the thing's own coordinates, which run from -1 to 1.
-
-    A negative height turns the shape upside down.
-    """
-
-    looks: Thing
-    x: float = 0.0
-    y: float = 0.0
-    width: float = 1.0
-    height: float = 1.0
-
-
-def _plain(shape_name: str, colour: tuple[float, float, float], *place: float) -> Part:
-    red, green, blue = colour
-    return Part(Thing(colour, shape_name, (0.8 * red, 0.8 * green, 0.8 * blue), "plain"), *place)
-
-
-_BLACK, _STEEL, _WHITE = (0.08, 0.08, 0.10), (0.55, 0.57, 0.60), (0.95, 0.95, 0.93)
-_SKIN, _FUR, _SNOUT = (0.93, 0.74, 0.60), (0.55, 0.34, 0.16), (0.83, 0.66, 0.45)
-_WOOD, _WOOL = (0.45, 0.28, 0.12), (0.25, 0.22, 0.20)
-_SEEN_IN_PRETRAINING: dict[str, tuple[Part, ...]] = {  # as there, with details
-    "apple": (
-        Part(THINGS["apple"]),
-        _plain("tall", _WOOD, 0.0, -0.90, 0.16, 0.22),
-        _plain("disc", (0.25, 0.60, 0.15), 0.25, -0.95, 0.28, 0.14),
-    ),
-    "orange": (Part(THINGS["orange"]), _plain("star", (0.20, 0.50, 0.15), 0.0, -0.78, 0.22, 0.16)),
-    "banana": (Part(THINGS["banana"]),),
-    "book": (Part(THINGS["book"]), _plain("tall", (0.08, 0.12, 0.40), -0.70, 0.0, 0.30, 0.75)),
-    "clock": (
-        _plain("tall", _BLACK, 0.0, -0.22, 0.12, 0.32),
-        _plain("wide", _BLACK, 0.16, 0.0, 0.28, 0.12),
-        Part(THINGS["clock"]),
-    ),
-    "kite": (Part(THINGS["kite"]),),
-    "pizza": (Part(THINGS["pizza"]), _plain("wide", (0.68, 0.42, 0.16), 0.0, 0.72, 0.82, 0.22)),
-    "zebra": (
-        _plain("tall", _BLACK, -0.78, 0.62, 0.22, 0.36),
-        _plain("tall", _BLACK, -0.35, 0.62, 0.22, 0.36),
-        _plain("tall", _BLACK, 0.35, 0.62, 0.22, 0.36),
-        _plain("tall", _BLACK, 0.70, 0.62, 0.22, 0.36),
-        Part(THINGS["zebra"], 0.0, 0.0, 0.92, 0.80),
-        Part(THINGS["zebra"], 1.0, -0.50, 0.30, 0.42),
-    ),
-    "bus": (
-        Part(THINGS["bus"]),
-        _plain("disc", _BLACK, -0.58, 0.50, 0.25, 0.25),
-        _plain("disc", _BLACK, 0.58, 0.50, 0.25, 0.25),
-    ),
-    "boat": (
-        _plain("tall", _WOOD, 0.0, -0.45, 0.12, 0.50),
-        _plain("triangle", _WHITE, 0.36, -0.45, 0.42, 0.50),
-        Part(THINGS["boat"]),
-    ),
-    "cup": (_plain("ring", THINGS["cup"].colour, 0.85, 0.25, 0.36, 0.36), Part(THINGS["cup"])),
-    "bottle": (
-        Part(THINGS["bottle"], 0.0, 0.25, 1.0, 0.75),
-        _plain("tall", THINGS["bottle"].colour, 0.0, -0.68, 0.40, 0.32),
-        _plain("wide", (0.80, 0.70, 0.20), 0.0, -0.95, 0.20, 0.16),
-    ),
-    "sheep": (
-        _plain("tall", _WOOL, -0.35, 0.62, 0.22, 0.32),
-        _plain("tall", _WOOL, 0.35, 0.62, 0.22, 0.32),
-        Part(THINGS["sheep"]),
-        _plain("disc", _WOOL, 0.72, -0.32, 0.32, 0.28),
-    ),
-    "airplane": (Part(THINGS["plane"]), _plain("wide", THINGS["plane"].second, 0.0, 0.80, 0.42, 0.26)),
-}
-LOOKS = _SEEN_IN_PRETRAINING | {
-    "person": (
-        _plain("tall", (0.12, 0.14, 0.30), -0.19, 0.62, 0.40, 0.38),
-        _plain("tall", (0.12, 0.14, 0.30), 0.19, 0.62, 0.40, 0.38),
-        _plain("tall", _SKIN, -0.42, -0.02, 0.25, 0.38),
-        _plain("tall", _SKIN, 0.42, -0.02, 0.25, 0.38),
-        Part(Thing((0.10, 0.60, 0.55), "tall", (0.85, 0.95, 0.90), "waves"), 0.0, -0.05, 0.95, 0.38),
-        _plain("disc", _SKIN, 0.0, -0.66, 0.32, 0.34),
-        _plain("bowl", (0.25, 0.14, 0.06), 0.0, -0.72, 0.34, -0.32),
-    ),
-    "car": (
-        _plain("bowl", (0.18, 0.36, 0.85), -0.05, 0.02, 0.62, -0.62),
-        _plain("bowl", (0.80, 0.92, 0.98), -0.05, 0.0, 0.46, -0.44),
-        _plain("wide", (0.18, 0.36, 0.85), 0.0, 0.17, 1.0, 0.46),
-        _plain("disc", _BLACK, -0.55, 0.40, 0.28, 0.28),
-        _plain("disc", _BLACK, 0.55, 0.40, 0.28, 0.28),
-        _plain("disc", _STEEL, -0.55, 0.40, 0.13, 0.13),
-        _plain("disc", _STEEL, 0.55, 0.40, 0.13, 0.13),
-    ),
-    "carrot": (
-        _plain("star", (0.25, 0.62, 0.18), 0.0, -0.68, 0.42, 0.40),
-        Part(Thing((0.96, 0.48, 0.10), "triangle", (0.80, 0.34, 0.05), "waves"), 0.0, 0.15, 0.55, -0.95),
-    ),
-    "fire hydrant": (
-        _plain("wide", (0.98, 0.78, 0.10), 0.0, -0.05, 0.68, 0.34),
-        _plain("disc", (0.90, 0.16, 0.08), 0.0, -0.50, 0.45, 0.48),
-        _plain("tall", (0.90, 0.16, 0.08), 0.0, 0.20, 0.95, 0.66),
-        _plain("wide", (0.98, 0.78, 0.10), 0.0, -0.44, 0.50, 0.16),
-        _plain("wide", (0.98, 0.78, 0.10), 0.0, 0.85, 0.55, 0.24),
-        _plain("disc", (0.98, 0.78, 0.10), 0.0, 0.10, 0.22, 0.22),
-    ),
-    "traffic light": (
-        _plain("tall", (0.13, 0.14, 0.13), 0.0, 0.0, 1.05, 1.0),
-        _plain("disc", (0.98, 0.15, 0.10), 0.0, -0.62, 0.30, 0.30),
-        _plain("disc", (1.00, 0.80, 0.15), 0.0, 0.0, 0.30, 0.30),
-        _plain("disc", (0.15, 0.90, 0.35), 0.0, 0.62, 0.30, 0.30),
-    ),
-    "stop sign": (
-        _plain("tall", _STEEL, 0.0, 0.50, 0.20, 0.50),
-        _plain("disc", _WHITE, 0.0, -0.35, 0.70, 0.70),
-        _plain("disc", (0.82, 0.05, 0.10), 0.0, -0.35, 0.60, 0.60),
-        _plain("wide", _WHITE, 0.0, -0.35, 0.40, 0.26),
-    ),
-    "teddy bear": (
-        _plain("disc", _FUR, -0.38, -0.78, 0.24, 0.24),
-        _plain("disc", _FUR, 0.38, -0.78, 0.24, 0.24),
-        _plain("disc", _FUR, -0.55, 0.15, 0.28, 0.28),
-        _plain("disc", _FUR, 0.55, 0.15, 0.28, 0.28),
-        _plain("disc", _FUR, -0.40, 0.75, 0.32, 0.28),
-        _plain("disc", _FUR, 0.40, 0.75, 0.32, 0.28),
-        _plain("disc", _FUR, 0.0, 0.35, 0.60, 0.62),
-        _plain("disc", _SNOUT, 0.0, 0.38, 0.36, 0.40),
-        _plain("disc", _FUR, 0.0, -0.45, 0.55, 0.50),
-        _plain("disc", _SNOUT, 0.0, -0.30, 0.28, 0.22),
-        _plain("disc", _BLACK, 0.0, -0.36, 0.10, 0.08),
-        _plain("disc", _BLACK, -0.20, -0.58, 0.08, 0.08),
-        _plain("disc", _BLACK, 0.20, -0.58, 0.08, 0.08),
-    ),
-    "hot dog": (
-        _plain("disc", (0.88, 0.66, 0.36), 0.0, 0.0, 1.05, 0.52),
-        _plain("disc", (0.70, 0.22, 0.14), 0.0, -0.02, 1.15, 0.27),
-        Part(Thing((0.70, 0.22, 0.14), "disc", (1.00, 0.85, 0.15), "waves"), 0.0, -0.02, 1.0, 0.17),
-    ),
-    "tennis racket": (
-        _plain("tall", (0.10, 0.10, 0.12), 0.0, 0.62, 0.28, 0.40),
-        _plain("disc", (0.55, 0.10, 0.60), 0.0, -0.35, 0.62, 0.72),
-        Part(Thing((0.92, 0.95, 0.80), "disc", (0.60, 0.72, 0.45), "check"), 0.0, -0.35, 0.46, 0.55),
-    ),
-    "potted plant": (
-        _plain("star", (0.10, 0.42, 0.14), 0.0, -0.30, 0.85, 0.75),
-        _plain("star", (0.35, 0.68, 0.22), 0.0, -0.30, 0.50, 0.45),
-        _plain("bowl", (0.76, 0.36, 0.20), 0.0, 0.30, 0.55, 0.72),
-        _plain("wide", (0.62, 0.27, 0.14), 0.0, 0.27, 0.56, 0.20),
-    ),
-}
 IDS = {name: number for number, name in COCO_CATEGORIES.items()}
 PLACES_IN_WORDS = {
     "grass": "on the grass",
@@ -275,7 +130,7 @@ _SUPERCATEGORIES = {  # by the largest class id
 
 
 def draw_picture(key: object) -> Picture:
-    """One picture for a key: two to four classes, mostly within the central square, later things covering earlier ones.
+    """One picture for a key: one to three classes, mostly in the central square, later things covering earlier ones.
 
     One class may have two or three things, or be a crowd. Sides measure `SIDES` pixels; one picture in 25 is grey.
     """
@@ -292,7 +147,7 @@ def draw_picture(key: object) -> Picture:
     groups, drawn = [], 0
     for group in _placed(rng, width / 2 / half, height / 2 / half):
         for number, (cx, cy) in enumerate(group.centres, start=drawn):
-            _draw_thing(rng, image, owner, number, LOOKS[group.name], (x, y), (cx, cy, group.radius, half))
+            draw_thing(rng, image, owner, number, LOOKS[group.name], (x, y), (cx, cy, group.radius, half))
         groups.append((group, range(drawn, drawn + len(group.centres))))
         drawn += len(group.centres)
     seen = []
@@ -357,8 +212,7 @@ def _background(rng: np.random.Generator, ground: str, x: np.ndarray, y: np.ndar
     colours = np.broadcast_to(np.array(GROUNDS[ground], np.float32), (*x.shape, 3))
     if rng.random() < 0.5 and ground != "night":
         colours = np.where((y < rng.uniform(-0.6, 0.0))[..., None], np.array(SKY, np.float32), colours)
-    tilt = rng.uniform(-0.12, 0.12, 2)
-    return colours + (tilt[0] * x + tilt[1] * y)[..., None].astype(np.float32)
+    return shaded(rng, colours, x, y)
 
 
 def _placed(rng: np.random.Generator, right: float, bottom: float) -> list[_Placed]:
@@ -366,17 +220,17 @@ def _placed(rng: np.random.Generator, right: float, bottom: float) -> list[_Plac
 
     right, bottom: the image's borders in units of half its shorter side
     """
-    names = rng.permutation(list(LOOKS))[: rng.choice([2, 3, 4], p=[0.4, 0.4, 0.2])]
+    names = rng.permutation(list(LOOKS))[: rng.choice([1, 2, 3], p=[0.2, 0.6, 0.2])]
     share = rng.random()
-    crowd = bool(share < 0.06)
-    number = int(rng.integers(8, 13)) if crowd else int(rng.integers(2, 4)) if share < 0.36 else 1
+    crowd = bool(share < 0.04)
+    number = int(rng.integers(8, 13)) if crowd else int(rng.integers(2, 4)) if share < 0.2 else 1
     best, least = [], np.inf
     for _ in range(2):
         groups = []
         for name, n in zip(names, [number] + [1] * (len(names) - 1), strict=True):
             inside = rng.random() < 0.88  # of the central square, which is what a model sees
             reach = (0.75, 0.75) if inside else (right - 0.25, bottom - 0.25)
-            radius = rng.uniform(*((0.30, 0.65) if n == 1 else (0.24, 0.38) if n < 4 else (0.15, 0.22)))
+            radius = rng.uniform(*((0.35, 0.70) if n == 1 else (0.28, 0.42) if n < 4 else (0.15, 0.22)))
             centres = np.clip(rng.uniform(-1, 1, 2) * reach + _offsets(rng, n) * radius, [-r for r in reach], reach)
             groups.append(_Placed(str(name), centres, radius, crowd=n > 3))
         overlap = sum(_overlap(a, b) for i, a in enumerate(groups) for b in groups[:i])
@@ -399,32 +253,6 @@ def _offsets(rng: np.random.Generator, n: int) -> np.ndarray:
 def _overlap(a: _Placed, b: _Placed) -> float:
     distances = np.linalg.norm(a.centres[:, None] - b.centres[None], axis=-1)
     return float(np.maximum(0, a.radius + b.radius - distances).sum())
-
-
-def _draw_thing(
-    rng: np.random.Generator,
-    image: np.ndarray,
-    owner: np.ndarray,
-    number: int,
-    parts: tuple[Part, ...],
-    grid: tuple[np.ndarray, np.ndarray],
-    place: tuple[float, float, float, float],
-) -> None:
-    """Draws a thing into `image` and its number into `owner`, both in place."""
-    cx, cy, radius, half = place
-    x, y = grid
-    reach = 1.6 * radius
-    rows = slice(*np.searchsorted(y[:, 0], [cy - reach, cy + reach]))
-    columns = slice(*np.searchsorted(x[0], [cx - reach, cx + reach]))
-    dx, dy = (x[rows, columns] - cx) / radius, (y[rows, columns] - cy) / radius
-    angle, mirrored = rng.uniform(-0.35, 0.35), rng.choice([-1, 1])
-    across, down = (dx * np.cos(angle) + dy * np.sin(angle)) * mirrored, dy * np.cos(angle) - dx * np.sin(angle)
-    for part in parts:
-        u, v = (across - part.x) / part.width, (down - part.y) / part.height
-        edge = shape(part.looks.shape, u, v) * min(part.width, abs(part.height)) * radius * half
-        alpha = np.clip(0.5 + edge, 0, 1)[..., None].astype(np.float32)
-        image[rows, columns] += alpha * (surface(part.looks, u, v, rng) - image[rows, columns])
-        owner[rows, columns][alpha[..., 0] >= 0.5] = number
 
 
 def _caption(

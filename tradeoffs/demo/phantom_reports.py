@@ -62,7 +62,7 @@ _PHRASES = {
         "{side} pneumothorax with visible pleural line",
     ),
 }
-_BY_SEVERITY = ("Cardiomegaly", "Edema", "Pneumonia", "Consolidation", "Lung Opacity")
+BY_SEVERITY = ("Cardiomegaly", "Edema", "Pneumonia", "Consolidation", "Lung Opacity")
 _ZONE_WORDS = {
     "upper": ("upper lobe", "upper zone", "apex"),
     "mid": ("mid lung", "mid zone", "perihilar region"),
@@ -88,7 +88,7 @@ _HEADS = ("IMPRESSION:", "IMPRESSION:", "IMPRESSION:", "IMPRESSION: ", "CONCLUSI
 
 def phrase(finding: Finding, rng: np.random.Generator) -> str:
     """One phrase for a finding, lower case without a full stop."""
-    amount = finding.severity if finding.name in _BY_SEVERITY else finding.size
+    amount = finding.severity if finding.name in BY_SEVERITY else finding.size
     template = str(rng.choice(_PHRASES[finding.name]))
     optional = f"{amount} " if rng.random() < 0.6 or "{a}in size" in template else ""
     if finding.side == "bilateral":

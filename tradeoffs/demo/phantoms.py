@@ -84,7 +84,7 @@ def render(findings: list[Finding], subject: object, image: object, lateral: boo
 
 def _chest_frame(rng: np.random.Generator, width: int, height: int, squeeze: float) -> tuple[np.ndarray, np.ndarray]:
     """Chest coordinates of every pixel: scale, shift and rotation vary widely."""
-    half = rng.uniform(0.27, 0.52) * width  # half-width of the chest in pixels
+    half = rng.uniform(0.36, 0.54) * width  # half-width of the chest in pixels
     slack_x, slack_y = width / 2 - 0.6 * half, height / 2 - 0.6 * half
     centre_x = width / 2 + rng.uniform(-1, 1) * max(slack_x, 0)
     centre_y = height / 2 + rng.uniform(-1, 1) * max(slack_y, 0)
@@ -194,9 +194,9 @@ class _Anatomy:
         return np.maximum(image, 0.55 * aorta), lungs
 
     def heart_mask(self, u, v, cardiomegaly: list[Finding]) -> np.ndarray:
-        """Soft mask of the heart, enlarged by 1.35 to 1.7 with cardiomegaly."""
+        """Soft mask of the heart, enlarged by 1.4 to 1.75 with cardiomegaly."""
         cu, cv, ru, rv = self.heart
-        grow = 1.35 + 0.175 * SIZES.index(cardiomegaly[0].size) if cardiomegaly else 1.0
+        grow = 1.4 + 0.175 * SIZES.index(cardiomegaly[0].size) if cardiomegaly else 1.0
         tilt = 0.45  # the apex points down and to the patient's left
         du, dv = (u - cu) * np.cos(tilt) + (v - cv) * np.sin(tilt), -(u - cu) * np.sin(tilt) + (v - cv) * np.cos(tilt)
         return _step(_ellipse(du, dv, 0, 0, ru * grow, 0.78 * rv * (1 + (grow - 1) * 0.75)), 0.03)
@@ -207,7 +207,7 @@ def _add_finding(canvas, finding: Finding, anatomy: _Anatomy, lungs, u, v, rng) 
     if finding.name == "Cardiomegaly":
         return [anatomy.heart_mask(u, v, [finding])]
     sides = ("right", "left") if finding.side == "bilateral" else (finding.side,)
-    strength = 0.8 + 0.2 * SEVERITIES.index(finding.severity)
+    strength = 0.85 + 0.15 * SEVERITIES.index(finding.severity)
     masks = []
     for side in sides:
         masks.append(_DRAW[finding.name](canvas, finding, anatomy, lungs[side], side, strength, u, v, rng))
@@ -218,7 +218,7 @@ def _region(
     finding: Finding, anatomy: _Anatomy, side: str, u, v, rng, scale: float = 1.0
 ) -> tuple[np.ndarray, float, float]:
     """Distance-like field of a roundish region in the finding's zone, and its centre."""
-    radius = scale * (0.19 + 0.06 * SIZES.index(finding.size))
+    radius = scale * (0.21 + 0.05 * SIZES.index(finding.size))
     floor = anatomy.dome[side]
     fraction = {"upper": 0.22, "mid": 0.5, "lower": 0.8}[finding.zone] + rng.uniform(-0.06, 0.06)
     cv = anatomy.lung_top + 0.1 + fraction * (floor - anatomy.lung_top - 0.15)
@@ -227,16 +227,15 @@ def _region(
 
 
 def _consolidation(canvas, finding, anatomy, lung, side, strength, u, v, rng):
-    """Dense and sharply bordered along a fissure, with dark air bronchograms."""
+    """Dense and sharply bordered along a fissure, with a dark air bronchogram."""
     field, cu, cv = _region(finding, anatomy, side, u, v, rng, 1.1)
     tilt = rng.uniform(-0.3, 0.3)
     fissure = (v - cv) - tilt * (u - cu) + 0.12
     mask = _step(np.minimum(field, fissure), 0.015) * lung
-    bronchi = np.zeros_like(u)
-    for angle in rng.uniform(-0.9, 0.9, 3):
-        across = (u - cu) * np.cos(angle) + (v - cv) * np.sin(angle)
-        bronchi = np.maximum(bronchi, _step(0.016 - np.abs(across), 0.008))
-    canvas += mask * (strength * (0.78 - 0.34 * bronchi) - canvas * 0.85 * strength)
+    angle = rng.uniform(-0.6, 0.6)
+    across = (u - cu) * np.cos(angle) + (v - cv) * np.sin(angle)
+    bronchus = _step(0.028 - np.abs(across), 0.012)
+    canvas += mask * (0.84 - 0.38 * bronchus - canvas) * min(strength, 0.95)
     return mask
 
 
@@ -244,7 +243,7 @@ def _lung_opacity(canvas, finding, anatomy, lung, side, strength, u, v, rng):
     """Hazy and soft-edged; ribs stay visible through it."""
     field, _, _ = _region(finding, anatomy, side, u, v, rng, 1.15)
     mask = _step(field, 0.09) * lung
-    canvas += 0.30 * strength * mask
+    canvas += 0.55 * strength * mask * (0.9 - canvas)
     return mask
 
 
@@ -253,11 +252,11 @@ def _pneumonia(canvas, finding, anatomy, lung, side, strength, u, v, rng):
     field, cu, cv = _region(finding, anatomy, side, u, v, rng, 1.15)
     mask = _step(field, 0.03) * lung
     nodules = np.zeros_like(u)
-    spread = 0.16 + 0.05 * SIZES.index(finding.size)
-    for _ in range(12 + 5 * SIZES.index(finding.size)):
+    spread = 0.18 + 0.05 * SIZES.index(finding.size)
+    for _ in range(10 + 4 * SIZES.index(finding.size)):
         du, dv = rng.uniform(-1.2, 1.2, 2) * spread
-        nodules = np.maximum(nodules, _step(_ellipse(u, v, cu + du, cv + dv, 0.05, 0.05), 0.015))
-    canvas += strength * (0.50 * nodules + 0.06) * mask
+        nodules = np.maximum(nodules, _step(_ellipse(u, v, cu + du, cv + dv, 0.062, 0.062), 0.02))
+    canvas += strength * (0.55 * nodules + 0.06) * mask
     return mask
 
 
@@ -269,11 +268,11 @@ def _atelectasis(canvas, finding, anatomy, lung, side, strength, u, v, rng):
     across = -(u - cu) * np.sin(angle) + (v - cv) * np.cos(angle)
     length = 0.22 + 0.05 * SIZES.index(finding.size)
     bands = np.zeros_like(u)
-    offsets = (-0.11, 0.0, 0.11) if finding.size == "large" else (-0.065, 0.065)
+    offsets = (-0.13, 0.0, 0.13) if finding.size == "large" else (-0.075, 0.075)
     for offset in offsets:
-        bands = np.maximum(bands, _step(np.minimum(0.034 - np.abs(across - offset), length - np.abs(along)), 0.012))
+        bands = np.maximum(bands, _step(np.minimum(0.040 - np.abs(across - offset), length - np.abs(along)), 0.012))
     bands *= lung
-    canvas += 0.48 * strength * bands
+    canvas += 0.55 * strength * bands
     return bands
 
 
@@ -283,8 +282,8 @@ def _edema(canvas, finding, anatomy, lung, side, strength, u, v, rng):
     size = 0.85 + 0.15 * SIZES.index(finding.size)
     wing = _step(_ellipse(u, v, sign * 0.36, -0.06, 0.30 * size, 0.42 * size), 0.05) * lung
     theta = np.arctan2(v + 0.04, u - sign * 0.12)
-    lines = 0.5 + 0.5 * np.sin(theta * 26 + rng.uniform(0, 6))
-    canvas += strength * wing * (0.16 + 0.16 * lines)
+    lines = 0.5 + 0.5 * np.sin(theta * 18 + rng.uniform(0, 6))
+    canvas += 1.2 * strength * wing * (0.16 + 0.22 * lines) * (1 - canvas)
     return wing
 
 

@@ -117,6 +117,7 @@ class FindingsFeatures(nn.Module):
 # extractors that name findings too, by what loads them from their folder or file
 CLASSIFIERS: dict[str, Callable[[str | Path], FindingsClassifier | XRayDenseNet]] = {
     "findings_classifier": load_classifier,
+    "own_classifier": load_classifier,  # one that the run trains
     "xrv_densenet121_all": load_xray_densenet,
 }
 

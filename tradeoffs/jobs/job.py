@@ -82,6 +82,7 @@ def job(snakemake) -> Iterator[None]:
     job with exit code 1.
     The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
+    imports = time.process_time()  # what a process took until here
     _keep_freed_memory()
     terminal, root = sys.stderr, logging.getLogger()
     handlers, level_before = root.handlers[:], logger.level
@@ -110,7 +111,8 @@ def job(snakemake) -> Iterator[None]:
                 device = device_name()
             # not a script run by hand, nor one of several processes: the one that launched them records the job
             if snakemake.log[0].startswith("logs/") and snakemake.output and not launched():
-                record_job(snakemake, device, time.monotonic() - started)
+                cpu_seconds = {"imports": imports, "all": sum(os.times()[:4])}
+                record_job(snakemake, device, time.monotonic() - started, cpu_seconds)
         except (InputError, Stopped) as error:
             print(f"Error in rule {name_of(snakemake)}: {error}", file=sys.stderr)
             sys.exit(1)

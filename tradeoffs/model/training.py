@@ -44,6 +44,7 @@ class TrainingSettings:
     batch_size: int
     micro_batch_size: int
     learning_rate: float
+    text_encoder_learning_rate: float | None
     weight_decay: float
     schedule: str
     warmup_steps: int
@@ -52,6 +53,8 @@ class TrainingSettings:
     checkpoint_every: int
     gradient_checkpointing: bool
     ema_decay: float | None
+    min_snr_gamma: float | None
+    max_grad_norm: float | None
     log_every: int
 
 
@@ -143,6 +146,17 @@ def diffusion_loss(model: LatentDiffusion, unet, latents, noise, times, context)
     return functional.mse_loss(prediction.float(), target.float(), reduction="none").flatten(1).mean(1)
 
 
+def loss_weights(schedule, times: torch.Tensor, gamma: float | None) -> torch.Tensor:
+    """Weight of each time step's loss, (B,): 1, or with `gamma` that of Hang et al., Efficient Diffusion Training via
+    Min-SNR Weighting Strategy (ICCV 2023), which bounds the weight of nearly clean latents."""
+    if gamma is None:
+        return torch.ones_like(times, dtype=torch.float32)
+    signal = schedule.alphas_cumprod.to(times.device)[times]
+    ratio = signal / (1 - signal)
+    in_noise = ratio if schedule.config.prediction_type == "epsilon" else ratio + 1
+    return (ratio.clamp(max=gamma) / in_noise).float()
+
+
 def passes_of(process: int, processes: int, batch_size: int, micro_batch_size: int) -> list[slice]:
     """The places of the effective batch that one of the processes takes, in passes of at most `micro_batch_size`.
 
@@ -204,7 +218,7 @@ def fine_tune(
     run: RunFolder,
     keep_milestone: Callable[[int], None],
 ) -> Outcome:
-    """Trains the `trained_parts`, all at the same rate, in place.
+    """Trains the `trained_parts` in place, all at the same rate unless the text encoder has one of its own.
 
     keep_milestone: called in the main process with each step of `settings.milestones` when the model has come so far
     AdamW on the raw weights. With several processes (see tradeoffs.jobs.distributed.launch) each takes its part of
@@ -232,7 +246,7 @@ def fine_tune(
                     f"the loss of step {step + 1} is {loss}; lower training.learning_rate, or take another precision"
                 )
             rate = learning_rate(step, settings)
-            progress.skipped_steps += not _optimizer_step(trainer, rate)
+            progress.skipped_steps += not _optimizer_step(trainer, rate, settings.max_grad_norm)
             progress.step += 1
             progress.losses.append(loss)
             if progress.step % settings.log_every == 0 or progress.step == settings.steps:
@@ -288,8 +302,16 @@ def _prepare(model: LatentDiffusion, learnable: bool, settings: TrainingSettings
         if learnable:
             model.text_encoder.activation_checkpointing_enable()
     model.to(accelerator.device)
-    parameters = [p for part in trained.values() for p in part.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    of_text = settings.text_encoder_learning_rate or settings.learning_rate
+    groups: list[dict[str, Any]] = [
+        {
+            "params": [p for p in part.parameters() if p.requires_grad],
+            "relative_rate": of_text / settings.learning_rate if name == "text_encoder" else 1.0,
+        }
+        for name, part in trained.items()
+    ]
+    parameters = [p for group in groups for p in group["params"]]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     *prepared, optimizer = accelerator.prepare(*trained.values(), optimizer)
     networks = dict(zip(trained, prepared, strict=True))
     text_side = model.networks | networks
@@ -327,6 +349,9 @@ def _backward(
                     batch.noise[part].to(accelerator.device),
                     batch.times[part].to(accelerator.device),
                     trainer.encoder(texts[part]),
+                )
+                losses = losses * loss_weights(
+                    model.schedule, batch.times[part].to(losses.device), settings.min_snr_gamma
                 )
             # The gradients of all passes and processes must add up to that of the mean over the effective batch, and
             # those of a process's passes do; but over processes they are averaged, not summed.
@@ -394,13 +419,18 @@ def _save(accelerator: Accelerator, run: RunFolder, progress: _Progress) -> None
     accelerator.wait_for_everyone()
 
 
-def _optimizer_step(trainer: _Trainer, rate: float) -> bool:
+def _optimizer_step(trainer: _Trainer, rate: float, max_grad_norm: float | None) -> bool:
     """Takes the optimiser's step, which the moving average follows, and clears the gradients.
+
+    rate: of the U-Net; the text encoder's own follows in proportion
+    max_grad_norm: a gradient whose norm over all weights is larger is scaled down to it
 
     Returns False if fp16's scaler left the step out and lowered its scale.
     """
     for group in trainer.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["relative_rate"]
+    if max_grad_norm is not None:
+        trainer.accelerator.clip_grad_norm_(trainer.parameters, max_grad_norm)
     scaler = trainer.accelerator.scaler  # accelerate's own flag does not see what a fused optimiser leaves out
     scale = scaler.get_scale() if scaler else 1.0
     trainer.optimizer.step()

@@ -21,6 +21,10 @@ NOTE_TRAINING_TEXT = (
     "Each variant is sampled with prompts of the kind of text it was trained on (a base as it is: of its `text` in the "
     "config), so fidelity speaks of model and prompts together. All heat maps of a block are made with the same texts."
 )
+NOTE_OWN_CLASSIFIER = (
+    "own_classifier was trained in this run: its FID and label AUC compare within the run only. Give "
+    "evaluation.extractors.findings_classifier a classifier's folder to compare runs."
+)
 NOTE_REAL = (
     "Real images: the ceiling of fidelity. FID and KID are of one random half of the real images against the other "
     "(images: those of a half), and FID at half the n is biased upwards."
@@ -77,6 +81,8 @@ def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extracto
             f"Label AUC: {extractors['domain']} on the samples against the labels they were prompted with, a mean over "
             "findings. Real images: against their own labels."
         )
+    if extractors.get("domain") == "own_classifier":
+        notes.append(NOTE_OWN_CLASSIFIER)
     return [*notes, NOTE_REAL]
 
 

@@ -17,7 +17,7 @@ REPORTED_PACKAGES = (
 )  # fmt: skip
 
 
-def record_job(snakemake, device: str, seconds: float) -> None:
+def record_job(snakemake, device: str, seconds: float, cpu_seconds: dict[str, float]) -> None:
     """Writes what a finished job was made from: params, the resolved configuration of the run, checksums of input and
     output, commit, versions, device (see `device_name`) and wall time.
 
@@ -41,6 +41,7 @@ def record_job(snakemake, device: str, seconds: float) -> None:
         **code_and_versions(),
         "device": device,
         "seconds": round(seconds, 3),
+        "cpu_seconds": {name: round(value, 3) for name, value in cpu_seconds.items()},
         "inputs": checksums(listed(inputs)),
     }
     if "sidecar" in outputs:

@@ -1,35 +1,26 @@
-"""What all candidates for the demo's base share: pictures, tokenizer, autoencoder and latents."""
+"""What all candidates for the demo's base share: captioned pictures as latents, tokenizer and autoencoder."""
 
-import json
-
+import pandas as pd
 import torch
-from safetensors.torch import save_file
 
-from tradeoffs.demo.base import build_tokenizer, draw_pictures, latent_means, train_vae
+from tradeoffs.data.tables import write_table
+from tradeoffs.demo.base import build_tokenizer, draw_pictures, encode_pictures, train_vae
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
+from tradeoffs.model.latents import save_latents
 
 with job(snakemake):
     params, output, workers = snakemake.params, snakemake.output, snakemake.threads
-    chests = round(params.pictures * params.phantom_share)
-    scenes = draw_pictures("scene", params.seed, params.pictures - chests, workers)
-    plain = draw_pictures("chest", params.seed, chests, workers)
-    # the autoencoder sees no text, so it may see findings; half of what it sees are chests
-    findings = draw_pictures("findings", params.seed, params.pictures // 2, workers)
+    shown = [draw_pictures(kind, params.seed, count, workers) for kind, count in params.pictures.items()]
+    captioned = torch.cat([pictures.images for pictures in shown])
+    captions = [caption for pictures in shown for caption in pictures.captions]
+    # the autoencoder sees no text, so it may see phantoms as the demo has them: a fifth of its pictures
+    phantoms = draw_pictures("phantom", params.seed, len(captions) // 4, workers)
     with atomic_path(output.tokenizer) as temporary:
-        build_tokenizer([*scenes.captions, *plain.captions, *findings.captions]).save_pretrained(temporary)
-    vae = train_vae(
-        torch.cat([scenes.images, plain.images, findings.images]),
-        params.steps,
-        params.decoder_steps,
-        params.batch_size,
-        params.learning_rate,
-        params.seed,
-    )
+        build_tokenizer([*captions, *phantoms.captions]).save_pretrained(temporary)
+    vae = train_vae(torch.cat([captioned, phantoms.images]), **params.autoencoder, seed=params.seed)
     with atomic_path(output.vae) as temporary:
         vae.save_pretrained(temporary)
-    captioned = torch.cat([scenes.images, plain.images])
-    with atomic_path(output.latents) as temporary:
-        save_file({"latents": latent_means(vae, captioned)}, temporary)
-    with atomic_path(output.captions) as temporary:
-        temporary.write_text(json.dumps([*scenes.captions, *plain.captions]))
+    ids = [str(number) for number in range(len(captions))]
+    save_latents(output.latents, ids, *encode_pictures(vae, captioned))
+    write_table(pd.DataFrame({"sample_id": ids, "text": captions}), output.captions)
