@@ -305,3 +305,41 @@ def test_jobs_run_with_the_hub_offline():
     code += "assert c.HF_HUB_OFFLINE and c.HF_HUB_DISABLE_TELEMETRY"
     environment = {**os.environ, "HF_HUB_OFFLINE": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_a_clip_with_open_clips_files_beside_is_read_from_its_own(folders, tmp_path):
+    """As most of LAION's repositories are."""
+    folder = shutil.copytree(folders["clip"], tmp_path / "clip")
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {"text_cfg": {"width": WIDTH, "layers": 2}}})
+    )
+    torch.save({"token_embedding.weight": torch.zeros(5, WIDTH)}, folder / "open_clip_pytorch_model.bin")
+    found, expected = load_encoder(folder)[0], load_encoder(folders["clip"])[0]
+    assert all(torch.equal(weight, found.state_dict()[name]) for name, weight in expected.state_dict().items())
+    # without transformers' files it is said what the others are
+    (folder / "config.json").unlink()
+    with pytest.raises(InputError, match="its text encoder is OpenCLIP's own, of whose files only those with a BERT"):
+        load_encoder(folder)
+
+
+def test_an_open_clip_with_a_bert_and_a_config_of_its_own_kind_is_read(folders, tmp_path):
+    folder = shutil.copytree(folders["biomed_clip"], tmp_path / "clip")
+    (folder / "config.json").write_text("{}")  # some repositories have one for the hub's counter of downloads
+    assert load_encoder(folder)[0].config.model_type == "bert"
+
+
+def test_names_of_older_clip_configurations_and_bert_weights(folders, tmp_path):
+    folder = shutil.copytree(folders["clip"], tmp_path / "clip")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config_dict"] = config.pop("text_config")
+    (folder / "config.json").write_text(json.dumps(config | {"text_config": None}))
+    assert load_encoder(folder)[0].config.hidden_size == WIDTH
+    folder = shutil.copytree(folders["bert"], tmp_path / "bert")
+    weights = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): weight
+        for name, weight in load_file(folder / "model.safetensors").items()
+    }
+    (folder / "model.safetensors").unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    found, expected = load_encoder(folder)[0], load_encoder(folders["bert"])[0]
+    assert all(torch.equal(weight, found.state_dict()[name]) for name, weight in expected.state_dict().items())

@@ -8,6 +8,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
+from tradeoffs.errors import InputError
 from tradeoffs.model.checkpoints import load, save_with
 from tradeoffs.model.sources import BASE_FILES, NOT_ASKED_FOR, materialise_base
 from tradeoffs.model.text import CachedTextEncoder
@@ -140,3 +141,45 @@ def test_the_hub_is_asked_for_what_is_needed_and_no_more(published):
         *(f"tokenizer/{file}" for file in ("vocab.json", "merges.txt", "tokenizer_config.json")),
         "scheduler/scheduler_config.json",
     }
+
+
+@pytest.mark.parametrize("variant", ["fp16", "bf16"])
+def test_halves_are_read_where_there_is_nothing_else(tiny_base, tiny_model, tmp_path, variant):
+    folder = shutil.copytree(tiny_base, tmp_path / "halves")
+    for file in folder.glob("*/*.safetensors"):
+        halves = {name: weight.half() for name, weight in load_file(file).items()}
+        save_file(halves, file.with_name(f"{file.stem}.{variant}.safetensors"), {"format": "pt"})
+        file.unlink()
+    materialise_base("folder", str(folder), None, tmp_path / "base")
+    weights = load(tmp_path / "base").unet.state_dict()
+    for name, weight in tiny_model.unet.state_dict().items():
+        assert weights[name].dtype == torch.float32 and torch.equal(weights[name], weight.half().float())
+
+
+def test_files_of_weights_that_are_not_read_are_named(tiny_base, tmp_path):
+    folder = shutil.copytree(tiny_base, tmp_path / "base")
+    file = folder / "unet" / UNET
+    file.rename(file.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    with pytest.raises(InputError, match="unet: holds only diffusion_pytorch_model.non_ema.safetensors; give it"):
+        load(folder)
+    (folder / "unet" / "diffusion_pytorch_model.non_ema.safetensors").unlink()
+    with pytest.raises(InputError, match="unet: holds no file of weights; give it"):
+        load(folder)
+
+
+def test_a_hub_repository_with_halves_only_is_asked_again(tiny_base, tmp_path, monkeypatch):
+    from huggingface_hub.utils import filter_repo_objects
+
+    published = shutil.copytree(tiny_base, tmp_path / "published")
+    for file in published.glob("*/*.safetensors"):
+        file.rename(file.with_name(f"{file.stem}.fp16.safetensors"))
+
+    def download(key, repository, revision, files, folder, ignored=NOT_ASKED_FOR):
+        names = [path.relative_to(published).as_posix() for path in published.rglob("*") if path.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=files, ignore_patterns=list(ignored)):
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(published / name, folder / name)
+
+    monkeypatch.setattr("tradeoffs.model.sources.download", download)
+    materialise_base("hub", "owner/name", None, tmp_path / "base")
+    assert load(tmp_path / "base").unet.config.in_channels == 4

@@ -1,6 +1,9 @@
 """Reading Stable Diffusion's single files: networks, sizes, tokenizers, and files that are none."""
 
+import argparse
+import collections
 import os
+import pathlib
 import re
 import sys
 import types
@@ -463,3 +466,85 @@ def test_arguments_of_a_training_are_read_too(tmp_path, with_clips_tokens):
     }
     torch.save(content, tmp_path / "last.ckpt")
     assert predicted(tmp_path / "last.ckpt") == "v_prediction"
+
+
+def of_package(name: str, **attributes) -> type:
+    """A class that pickles as one of a package that is not installed."""
+    module, _, short = name.rpartition(".")
+    return type(short, attributes.pop("bases", ()), {"__module__": module, **attributes})
+
+
+def saved_with(monkeypatch, file, content: dict, *classes: type) -> None:
+    with monkeypatch.context() as installed:
+        for one in classes:
+            parts = one.__module__.split(".")
+            for end in range(1, len(parts) + 1):
+                name = ".".join(parts[:end])
+                if name not in sys.modules:
+                    installed.setitem(sys.modules, name, types.ModuleType(name))
+            installed.setattr(sys.modules[one.__module__], one.__name__, one, raising=False)
+        torch.save(content, file)
+
+
+def test_whole_training_checkpoints_are_read(tmp_path, monkeypatch):
+    """With what their trainers left in them: NumPy's numbers, arguments, containers, paths, Lightning's own classes."""
+    attributes = of_package("pytorch_lightning.utilities.parsing.AttributeDict", bases=(dict,))
+    loops = of_package("pytorch_lightning.loops.Progress")
+    state = loops()
+    state.batches = 3
+    content = {
+        "state_dict": {"betas": torch.ones(1)},
+        "lr_schedulers": [{"_last_lr": [np.float64(1e-4), np.float32(1)], "n": np.int64(3), "on": np.bool_(True)}],
+        "rng": np.arange(3),
+        "args": argparse.Namespace(lr=np.float64(1e-4), out=pathlib.Path("a/b"), more=types.SimpleNamespace(a=1)),
+        "counts": collections.defaultdict(int, {"a": 1}),
+        "lists": collections.defaultdict(list, {"a": [1]}),
+        "nested": collections.OrderedDict(a={1, 2}),
+        "loops": state,
+        "other": attributes(a=1),
+    }
+    saved_with(monkeypatch, tmp_path / "last.ckpt", content, attributes, loops)
+    assert ldm.read(tmp_path / "last.ckpt") == {"betas": torch.ones(1)}
+
+
+@pytest.mark.parametrize("kind", ["namespace", "attributes", "omegaconf"])
+def test_arguments_of_any_kind_declare_the_prediction(tmp_path, monkeypatch, with_clips_tokens, kind):
+    attributes = of_package("lightning.fabric.utilities.data.AttributeDict", bases=(dict,))
+    section, value = of_package("omegaconf.dictconfig.DictConfig"), of_package("omegaconf.nodes.AnyNode")
+    if kind == "namespace":
+        arguments = argparse.Namespace(parameterization="v")
+    elif kind == "attributes":
+        arguments = attributes(parameterization="v")
+    else:
+        arguments, leaf = section(), value()
+        leaf._val = "v"
+        arguments._content = {"parameterization": leaf}
+    content = {"state_dict": with_clips_tokens["2"], "hyper_parameters": arguments}
+    saved_with(monkeypatch, tmp_path / "last.ckpt", content, attributes, section, value)
+    assert predicted(tmp_path / "last.ckpt") == "v_prediction"
+
+
+def test_classes_that_are_not_on_the_list_are_named(tmp_path, monkeypatch):
+    strange = of_package("some_trainer.State")
+    saved_with(monkeypatch, tmp_path / "last.ckpt", {"state_dict": {"betas": torch.ones(1)}, "s": strange()}, strange)
+    with pytest.raises(InputError, match=r"would run code when read \(some_trainer.State\)"):
+        ldm.read(tmp_path / "last.ckpt")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["1", "2"])
+def test_older_and_later_names_of_the_same_parts(tmp_path, family):
+    originals = small(family)
+    renamed = {}
+    for name, weight in checkpoint(*originals).items():
+        name = name.replace("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
+        name = name.replace("cond_stage_model.model.", "conditioner.embedders.0.model.")
+        for old, new in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("proj_out", "to_out.0")):
+            name = name.replace(f"mid.attn_1.{old}.", f"mid.attn_1.{new}.")
+        renamed[name] = weight
+    torch.save(renamed, tmp_path / "model.ckpt")
+    assert_same_outputs(ldm.build(ldm.read(tmp_path / "model.ckpt")), *originals)
+    twice = {"cond_stage_model.transformer.encoder.a": torch.zeros(1)}
+    torch.save(twice | {"cond_stage_model.transformer.text_model.encoder.a": torch.zeros(1)}, tmp_path / "twice.ckpt")
+    with pytest.raises(InputError, match="is there twice"):
+        ldm.read(tmp_path / "twice.ckpt")

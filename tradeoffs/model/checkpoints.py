@@ -17,7 +17,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.model.declared import check_index, check_networks, read_json
 from tradeoffs.model.encoders import described, fit_tokenizer, load_encoder, load_network
 from tradeoffs.model.schedule import NoiseSchedule, check_schedule, schedule_of
-from tradeoffs.model.weights import load_strictly
+from tradeoffs.model.weights import load_strictly, variant_of
 from tradeoffs.randomness import torch_rng
 
 PROJECTION = "projection.safetensors"  # in the text encoder's folder
@@ -96,6 +96,8 @@ def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict
     described(folder / "text_encoder")
     check_index(index_file, index, PARTS)
     check_schedule(folder, prediction_type)
+    for part in ("unet", "vae", "text_encoder"):
+        variant_of(folder / part)
     return index
 
 

@@ -116,10 +116,18 @@ def load_encoder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     where in the text its tokens stand.
     """
     folder = Path(folder)
-    network = open_clip.load_bert(folder) if (folder / open_clip.CONFIG).is_file() else load_network(folder)
+    network = open_clip.load_bert(folder) if _is_open_clip(folder) else load_network(folder)
     tokenizer = _load_tokenizer(folder, FAMILIES[network.config.model_type])
     fit_tokenizer(folder, network, tokenizer)
     return network, tokenizer
+
+
+def _is_open_clip(folder: Path) -> bool:
+    """Whether OpenCLIP's files describe the encoder and transformers' do not; many repositories hold both."""
+    if not (folder / open_clip.CONFIG).is_file():
+        return False
+    file = folder / "config.json"
+    return not (file.is_file() and read_json(file).get("model_type") in FAMILIES)
 
 
 def fit_tokenizer(folder: Path, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -153,7 +161,10 @@ def described(folder: Path) -> tuple[Family, dict[str, Any]]:
     config.pop("auto_map", None)  # names code of the folder's, and would be saved
     if kind not in FAMILIES:
         raise InputError(f"{folder}: a text encoder of the kind {kind!r} is unknown; known: {', '.join(FAMILIES)}")
-    return FAMILIES[kind], config.get("text_config") or config
+    of_text = (config.get("text_config") or {}) | (
+        config.get("text_config_dict") or {}
+    )  # older files: the second counts
+    return FAMILIES[kind], of_text or config
 
 
 def _load_tokenizer(folder: Path, family: Family) -> PreTrainedTokenizerFast:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 from accelerate import init_empty_weights
@@ -27,11 +26,11 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tradeoffs.errors import InputError
-from tradeoffs.files import UNREADABLE_WEIGHTS
 from tradeoffs.model import ldm_declared
 from tradeoffs.model.checkpoints import noise_schedule
 from tradeoffs.model.declared import CLASSES, WHOLE, check_channels
 from tradeoffs.model.ldm_declared import Statement
+from tradeoffs.model.pickles import read_pickle
 
 MERGES = Path(__file__).resolve().parents[2] / "resources" / "ldm" / "merges.txt"
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
@@ -59,6 +58,16 @@ EXTRAS = {
     TEXT_PROJECTION,
     *ldm_declared.FLAGS,
 }
+# Beginning of a name, pattern, and what stands in its place
+OTHER_NAMES = (
+    # a text encoder that does not stand in a model of text and images (transformers before 4.2)
+    ("cond_stage_model.transformer.", r"(transformer\.)(embeddings|encoder|final_layer_norm)\.", r"\1text_model.\2."),
+    # Stable Diffusion 1.x and 2.x as Stability AI's later code saves it
+    ("conditioner.embedders.0.", r"^conditioner\.embedders\.0\.", "cond_stage_model."),
+    # attention of the autoencoder as diffusers calls it
+    (VAE, r"(\.attn_1\.)to_([qkv])\.", r"\1\2."),
+    (VAE, r"(\.attn_1\.)to_out\.0\.", r"\1proj_out."),
+)
 VIT_H = (1024, 24)  # width and layers of Stable Diffusion 2's text encoder; the U-Net's context leaves out the last
 
 Weights = dict[str, torch.Tensor]
@@ -180,10 +189,6 @@ def _undeclared_prediction(networks: "Networks", others: Sequence[Path]) -> str:
     return "epsilon"
 
 
-class _ModelCheckpoint:
-    """Stands in for the Lightning class that published checkpoints name as a key among their callbacks."""
-
-
 def read(file: Path) -> Weights:
     """The weights of a .ckpt or .safetensors file by their LDM names; no code of the file is run."""
     return _content(file)[0]
@@ -192,25 +197,32 @@ def read(file: Path) -> Weights:
 def _content(file: Path) -> tuple[Weights, list[Statement]]:
     """The weights in a file, and what it says of its model beside them."""
     remedy = "take the model's .safetensors file, or download it again"
-    try:
-        if file.suffix == ".safetensors":
+    if file.suffix == ".safetensors":
+        try:
             with safe_open(file, "pt") as stored:
                 weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no dict
-                return weights, ldm_declared.of_metadata(file, stored.metadata() or {})
-        stand_in = (_ModelCheckpoint, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")
-        with torch.serialization.safe_globals([stand_in]):
-            mapped = is_zipfile(file)  # older files cannot be read from only where it is needed
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except InputError:
-        raise
-    except (SafetensorError, *UNREADABLE_WEIGHTS) as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"would run code when read ({code[1]})" if code else "is damaged or no file of weights"
-        raise InputError(f"{file}: {reason}; {remedy}") from error
+                metadata = stored.metadata() or {}
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file}: is damaged or no file of weights; {remedy}") from error
+        return _renamed(weights), ldm_declared.of_metadata(file, metadata)
+    content = read_pickle(file)
     weights = content.get("state_dict", content) if isinstance(content, dict) else {}
     if not weights or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
         raise InputError(f"{file}: holds no weights by name; {remedy}")
-    return dict(weights), ldm_declared.of_hyperparameters(file, content.get("hyper_parameters", {}))
+    return _renamed(weights), ldm_declared.of_hyperparameters(file, content.get("hyper_parameters", {}))
+
+
+def _renamed(weights: Weights) -> Weights:
+    """The weights with today's names for parts that older or later programs call otherwise."""
+    renamed = {}
+    for name, weight in weights.items():
+        for place, pattern, today in OTHER_NAMES:
+            if name.startswith(place):
+                name = re.sub(pattern, today, name)
+        if name in renamed:
+            raise InputError(f"weight {name} is there twice, by an older name too")
+        renamed[name] = weight
+    return renamed
 
 
 def check_schedule(weights: Weights, schedule: DDIMScheduler) -> None:

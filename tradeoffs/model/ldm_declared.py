@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from tradeoffs.errors import InputError
+from tradeoffs.model.pickles import plain
 
 CHECKPOINTS = (".ckpt", ".safetensors")
 CONFIGURATIONS = (".yaml", ".yml")
@@ -160,8 +161,7 @@ def of_metadata(file: Path, metadata: Mapping[str, Any]) -> list[Statement]:
 
 def of_hyperparameters(file: Path, values: Any) -> list[Statement]:
     """What the arguments of its training, which a .ckpt file of Lightning may hold, say of its model."""
-    values = values if isinstance(values, Mapping) else vars(values)
-    return _read(f"{file}: hyper_parameters.", _PARAMS, dict(_flat(values)))
+    return _read(f"{file}: hyper_parameters.", _PARAMS, dict(_flat(plain(values))))
 
 
 def of_weights(weights: Mapping[str, torch.Tensor]) -> list[Statement]:

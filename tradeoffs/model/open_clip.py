@@ -3,13 +3,12 @@
 import re
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from tradeoffs.errors import InputError
-from tradeoffs.files import UNREADABLE_WEIGHTS
+from tradeoffs.model.pickles import read_pickle
 
 CONFIG = "open_clip_config.json"  # tells an OpenCLIP folder
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -26,14 +25,18 @@ def load_bert(folder: str | Path) -> BertModel:
     file = next((path for name in WEIGHTS if (path := Path(folder, name)).is_file()), None)
     if file is None:
         raise InputError(f"{folder}: has none of {', '.join(WEIGHTS)}; download the model's weights again")
-    safe = file.suffix == ".safetensors"
     try:
-        weights = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, *UNREADABLE_WEIGHTS) as error:
+        weights = load_file(file) if file.suffix == ".safetensors" else read_pickle(file)
+    except (SafetensorError, OSError) as error:
         raise InputError(
             f"{file}: cannot be read ({' '.join(str(error).split())}); download the model's weights again"
         ) from error
     text = {name.removeprefix(TEXT): weight for name, weight in weights.items() if not name.startswith(OTHERS)}
+    if not any(name.startswith(f"{TEXT}embeddings.") for name in weights):
+        raise InputError(
+            f"{file}: its text encoder is OpenCLIP's own, of whose files only those with a BERT are read; give the "
+            "model in transformers' layout, with a config.json"
+        )
     layers = {int(match[1]) for name in text if (match := re.match(r"encoder\.layer\.(\d+)\.", name))}
     try:
         vocabulary, width = text["embeddings.word_embeddings.weight"].shape

@@ -19,6 +19,13 @@ from tradeoffs.packages import package_folder
 # What a hub repository is asked for. Many hold the same weights several times: in halves, for other frameworks, with
 # the raw weights beside their moving average, in files that older programs read.
 BASE_FILES = ["model_index.json", *(f"{part}/*.{kind}" for part in PARTS for kind in ("json", "txt", "safetensors"))]
+# Where there are no plain .safetensors: halves, or pickles, which are read without running code
+OTHER_BASE_FILES = [
+    f"{part}/{name}{suffix}"
+    for part in ("unet", "vae", "text_encoder")
+    for name in ("model", "diffusion_pytorch_model", "pytorch_model")
+    for suffix in (".fp16.safetensors", ".bin")
+]
 ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 PICKLED_FILES = ["*.bin"]  # of older encoders; read without running code
 NOT_ASKED_FOR = ["*fp16*", "*non_ema*", "*.msgpack", "onnx/*", "*/onnx/*", "openvino/*", "*.index.fp16.json"]
@@ -38,6 +45,8 @@ def materialise_base(
     with tempfile.TemporaryDirectory() as downloaded:
         if kind == "hub":
             download("base.source", source, revision, BASE_FILES, Path(downloaded))
+            if not any(Path(downloaded).glob("unet/*.safetensors")):
+                download("base.source", source, revision, OTHER_BASE_FILES, Path(downloaded), ignored=())
             source = downloaded
         check_folder(source, prediction_type)
         model = load(source)
@@ -65,10 +74,17 @@ def materialise_encoder(key: str, kind: str, source: str, revision: str | None, 
     tokenizer.save_pretrained(folder)
 
 
-def download(key: str, repository: str, revision: str | None, files: Sequence[str], folder: Path) -> None:
+def download(
+    key: str,
+    repository: str,
+    revision: str | None,
+    files: Sequence[str],
+    folder: Path,
+    ignored: Sequence[str] = NOT_ASKED_FOR,
+) -> None:
     """Gets some files of a hub repository, in a process of its own, because this one has the hub set offline.
 
-    key: of the source in the config; files: patterns
+    key: of the source in the config; files, ignored: patterns
     """
     code = (
         "import sys; from huggingface_hub import snapshot_download; "
@@ -78,7 +94,7 @@ def download(key: str, repository: str, revision: str | None, files: Sequence[st
     run = subprocess.run(
         [
             *(sys.executable, "-c", code, repository, revision or "", str(folder)),
-            *(" ".join(files), " ".join(NOT_ASKED_FOR)),
+            *(" ".join(files), " ".join(ignored)),
         ],
         env={**os.environ, "HF_HUB_OFFLINE": "0"},
         stderr=subprocess.PIPE,

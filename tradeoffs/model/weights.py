@@ -1,5 +1,6 @@
 """Strict loading: every weight of a folder is used and every weight of the network is in the folder."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -9,6 +10,7 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 from tradeoffs.errors import InputError
+from tradeoffs.model.pickles import allowed
 
 
 def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), **options) -> torch.nn.Module:
@@ -19,12 +21,14 @@ def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), *
     Raises InputError if a weight is missing, unexpected or of another shape (docs/differences.md, row 19: the original
     loads with `strict=False`, so a wrong checkpoint runs).
     """
+    options["variant"] = variant_of(Path(folder))
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # its report of unexpected weights; they are judged here
     try:
-        model, info = model_class.from_pretrained(
-            folder, output_loading_info=True, torch_dtype=torch.float32, local_files_only=True, **options
-        )
+        with allowed():
+            model, info = model_class.from_pretrained(
+                folder, output_loading_info=True, torch_dtype=torch.float32, local_files_only=True, **options
+            )
     except (RuntimeError, ValueError, OSError, UnpicklingError) as error:  # pickles that would run code are not read
         reason = " ".join(str(error).split())
         raise InputError(
@@ -47,6 +51,27 @@ def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), *
             f"shape, such as {wrong[0]}); it is another model's"
         )
     return model.eval()
+
+
+def variant_of(folder: Path) -> str | None:
+    """Which of the files of weights in a part's folder is read: None for plain names, else such as "fp16".
+
+    Raises InputError if there are none, or only of variants that are no halves.
+    """
+    stems, shards = "(?:diffusion_pytorch_|pytorch_)?model", r"(?:-\d+-of-\d+)?"
+    names = re.compile(rf"{stems}(?:\.(\w+))?{shards}\.(?:safetensors|bin)")
+    files = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".msgpack", ".h5"))
+    variants = {match[1] for name in files if (match := names.fullmatch(name))}
+    if None in variants:
+        return None
+    for variant in ("fp16", "bf16"):
+        if variant in variants:
+            return variant
+    found = f"only {', '.join(files)}" if files else "no file of weights"
+    raise InputError(
+        f"{folder}: holds {found}; give it the model's weights as model.safetensors, "
+        "diffusion_pytorch_model.safetensors or .bin"
+    )
 
 
 def check_headers(folder: str | Path) -> None:
