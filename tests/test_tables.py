@@ -1,9 +1,12 @@
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tradeoffs.data.coco_categories import COCO_NAMES
+from tradeoffs.data.mimic import read_prepared
 from tradeoffs.data.tables import (
     GROUNDING_COLUMNS,
     IMAGE_COLUMNS,
@@ -307,3 +310,46 @@ def test_lists_of_samples_that_do_not_fit_are_explained(tmp_path, rows, message)
     first = samples(tmp_path / "shard0", "a,x,0,t,,p")
     with pytest.raises(InputError, match=message):
         read_samples([first, samples(tmp_path / "shard1", *rows)])
+
+
+@pytest.mark.parametrize(
+    ("labels", "row", "name"),
+    [
+        (["Edema", "Effusion", ""], 3, "Effusion"),  # NIH ChestX-ray14's
+        (["Nodule|Edema"], 2, "Nodule"),
+        (["pleural effusion"], 2, "pleural effusion"),
+        (["Edema,Pneumonia"], 2, "Edema,Pneumonia"),
+        (["dog"], 2, "dog"),  # MS-COCO's
+    ],
+)
+def test_labels_of_another_data_set_are_refused_wherever_they_come_in(tmp_path, labels, row, name):
+    file = tmp_path / "table.csv"
+    cells = {"Finding Labels": labels, "text": "edema", "impression": "edema", "split": "train"}
+    ids = [f"a{i}" for i in range(len(labels))]
+    message = re.escape(f"{file}, row {row}: Finding Labels has another name ('{name}') than Atelectasis, ")
+
+    pd.DataFrame(cells | {"prompt_id": ids}).to_csv(file, index=False)
+    with pytest.raises(InputError, match=message):
+        read_prompts(file)
+    if name != "dog":
+        pd.DataFrame(cells | dict.fromkeys(("sample_id", "subject_id", "study_id", "path"), ids)).to_csv(
+            file, index=False
+        )
+        with pytest.raises(InputError, match=message):
+            read_images(file)
+        places = {"image_id": ids, "prompt_id": ids, "repeat": 0, "path": "a.png"}
+        pd.DataFrame(cells | places).to_csv(file, index=False)
+        with pytest.raises(InputError, match=message):
+            read_samples([file])
+    raw = {"dicom_id": ids, "subject_id": "10000032", "study_id": "1", "ViewPosition": "PA", "path": "files/p10/a.dcm"}
+    pd.DataFrame(cells | raw | {"split": 1}).to_csv(file, index=False)
+    with pytest.raises(InputError, match=message):
+        read_prepared(file)
+
+
+def test_labels_of_prompts_are_those_of_their_data_set(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_text("text,Finding Labels\na dog,dog | car\n")
+    assert read_prompts(file, COCO_NAMES)["Finding Labels"].tolist() == ["dog|car"]
+    file.write_text("text,Finding Labels\nedema, Edema |No Finding\nnothing,\n")
+    assert read_prompts(file)["Finding Labels"].tolist() == ["Edema|No Finding", ""]

@@ -10,7 +10,7 @@ from tradeoffs.data.findings import CHEXPERT_LABELS
 from tradeoffs.data.images import check_image_files, check_missing
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.raw_files import MIMIC_TABLES, newest
-from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_rows
+from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_labels, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.files import for_each_file
 
@@ -205,9 +205,9 @@ def read_prepared(path: str | Path) -> pd.DataFrame:
     reject_rows(path, ~table["split"].isin(_PREPARED_SPLITS), f"split is none of {', '.join(_PREPARED_SPLITS)}")
     image = table["path"].str.fullmatch(r"files(/\w[\w.-]*)+\.(dcm|jpg)")
     reject_rows(path, ~image, "path is not that of an image below the folder, files/p10/.../<dicom_id>.dcm")
-    labels = [{name.strip() for name in cell.split("|")} - {""} for cell in table["Finding Labels"]]
-    unknown = pd.Series([not names <= set(CHEXPERT_LABELS) for names in labels], dtype=bool)
-    reject_rows(path, unknown, f"Finding Labels has another name than {', '.join(CHEXPERT_LABELS)}")
+    cells = table["Finding Labels"].str.replace(r"\s*\|\s*", "|", regex=True).str.strip()
+    reject_labels(path, cells, CHEXPERT_LABELS)
+    labels = [set(cell.split("|")) for cell in cells]
     return table.rename(columns={"dicom_id": "sample_id"}).assign(
         split=table["split"].map(_PREPARED_SPLITS),
         text=table["impression"].str.split().str.join(" "),

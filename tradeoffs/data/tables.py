@@ -6,7 +6,7 @@ In memory every column is text, except `boxes` (list of [x, y, w, h]), `image_wi
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 from pycocotools import mask as coco_mask
 
 from tradeoffs.data.coco_categories import COCO_NAMES
-from tradeoffs.data.findings import MSCXR_FINDINGS
+from tradeoffs.data.findings import CHEXPERT_LABELS, MSCXR_FINDINGS
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 
@@ -35,6 +35,7 @@ GROUNDING_COLUMNS = [
 PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels"]
 SAMPLE_COLUMNS = ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
 SPLITS = ("train", "val", "test", "p19", "mscxr")
+LABELS = (*CHEXPERT_LABELS, *COCO_NAMES)  # of one data set or the other
 SPLITS_WITH_TEXT = ("train", "val", "test")  # p19 and mscxr images without an impression are still of use
 
 _REMEDY = "delete the file to have it made again, or correct it if it is your own"
@@ -69,11 +70,22 @@ def reject_rows(path: str | Path, bad: pd.Series, fault: str) -> None:
         raise InputError(f"{path}, row {rows[0] + 2}: {fault}; correct it (such rows: {rows.size})")
 
 
+def reject_labels(path: str | Path, cells: pd.Series, names: Collection[str]) -> None:
+    """Raises InputError for the first row whose cell, labels joined by "|", has another label than `names`."""
+    unknown = [sorted(set(cell.split("|")) - {"", *names}) for cell in cells]
+    first = next((labels[0] for labels in unknown if labels), "")
+    reject_rows(
+        path,
+        pd.Series([bool(labels) for labels in unknown], dtype=bool),
+        f"Finding Labels has another name ({first!r}) than {', '.join(names)}",
+    )
+
+
 def read_images(path: str | Path) -> pd.DataFrame:
     """Reads a prepared image table (IMAGE_COLUMNS).
 
     Raises InputError for a missing column, an id that is empty or occurs twice, an empty path, an unknown split, or a
-    train, val or test image without text. Does not look whether the image files exist.
+    train, val or test image without text, or an unknown label. Does not look whether the image files exist.
     """
     table = read_csv(path, IMAGE_COLUMNS, _REMEDY)[IMAGE_COLUMNS]
     _reject_bad_ids(path, table["sample_id"])
@@ -82,6 +94,7 @@ def read_images(path: str | Path) -> pd.DataFrame:
     reject_rows(path, ~table["split"].isin(SPLITS), f"split is none of {', '.join(SPLITS)}")
     without_text = table["split"].isin(SPLITS_WITH_TEXT) & (table["text"].str.strip() == "")
     reject_rows(path, without_text, f"text is empty, which a {', '.join(SPLITS_WITH_TEXT)} image needs")
+    reject_labels(path, table["Finding Labels"], LABELS)
     return table
 
 
@@ -119,11 +132,12 @@ def read_grounding(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def read_prompts(path: str | Path) -> pd.DataFrame:
+def read_prompts(path: str | Path, labels: Collection[str] = CHEXPERT_LABELS) -> pd.DataFrame:
     """Reads a prompt list (PROMPT_COLUMNS), or any CSV with the texts in `text` or, as in the original, `impression`.
 
+    labels: names that Finding Labels may have, joined by "|". Another name would count as a finding that is absent.
     Without a column prompt_id the ids are the row numbers 00000, 00001, ...
-    Raises InputError for a missing column, an empty text, or an id that is no file name or occurs twice.
+    Raises InputError for a missing column, an empty text, another label, or an id that is no file name or occurs twice.
     """
     remedy = "give it the columns text (or impression) and Finding Labels (its cells may be empty)"
     table = read_csv(path, ["Finding Labels"], remedy)
@@ -141,6 +155,7 @@ def read_prompts(path: str | Path) -> pd.DataFrame:
     no_file_name = ~table["prompt_id"].str.fullmatch(r"\w[\w.-]*")  # generated images are named after their prompt
     reject_rows(path, no_file_name, "prompt_id has characters other than letters, digits and, not in front, . and -")
     reject_rows(path, table["text"].str.strip() == "", "text is empty")
+    reject_labels(path, table["Finding Labels"], labels)
     return table
 
 
@@ -148,7 +163,7 @@ def read_samples(sources: Iterable[str | Path]) -> pd.DataFrame:
     """Reads the lists of generated images of one model (SAMPLE_COLUMNS), shard after shard; `repeat` as int.
 
     In the files `path` is seen from the list, here from the working directory.
-    Raises InputError for a missing column, a repeat that is no whole number, or an image that is listed twice.
+    Raises InputError for a missing column, a repeat that is no whole number, an unknown label or an image that is twice.
     """
     tables: list[pd.DataFrame] = []
     for source in sources:
@@ -157,6 +172,7 @@ def read_samples(sources: Iterable[str | Path]) -> pd.DataFrame:
         earlier = [name for done in tables for name in done["image_id"]]
         reject_rows(source, table["image_id"].isin(earlier), "another list has this image too")
         _reject_bad_ids(source, table["image_id"])
+        reject_labels(source, table["Finding Labels"], LABELS)
         paths = [str(Path(source).parent / path) for path in table["path"]]
         tables.append(table.assign(repeat=table["repeat"].astype(int), path=paths))
     return pd.concat(tables, ignore_index=True)

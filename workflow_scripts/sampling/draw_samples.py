@@ -3,7 +3,7 @@
 import os
 
 from tradeoffs.data.conditioning import prompt_texts, read_sentences
-from tradeoffs.data.tables import read_prompts, write_table
+from tradeoffs.data.tables import LABELS, read_prompts, write_table
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import identity, job
 from tradeoffs.jobs.shards import Unfinished, rows_of_shard
@@ -12,7 +12,7 @@ from tradeoffs.sampling import draw_samples, sample_list
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     sentences = read_sentences(inputs.sentences) if inputs.sentences else None
-    prompts = read_prompts(inputs.prompts)
+    prompts = read_prompts(inputs.prompts, LABELS)
     prompts["text"] = prompt_texts(params.text, prompts, sentences, seed=0)
     rows = sample_list(prompts, params.ms_ssim["prompts"], params.ms_ssim["repeats"])
     batch_size = params.sampling["batch_size"]
