@@ -163,7 +163,7 @@ def read_samples(sources: Iterable[str | Path]) -> pd.DataFrame:
     """Reads the lists of generated images of one model (SAMPLE_COLUMNS), shard after shard; `repeat` as int.
 
     In the files `path` is seen from the list, here from the working directory.
-    Raises InputError for a missing column, a repeat that is no whole number, an unknown label or an image that is twice.
+    Raises InputError for a missing column, a repeat that is no whole number, an unknown label or a repeated image.
     """
     tables: list[pd.DataFrame] = []
     for source in sources:
