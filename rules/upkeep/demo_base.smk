@@ -28,9 +28,9 @@ rule demo_base_pictures:
         pictures=BASE["pictures"],
         autoencoder=BASE["autoencoder"],
         seed=0,
-        code=code_digest("upkeep/train_demo_vae.py"),
+        code=code_digest("upkeep/demo_base_pictures.py"),
     script:
-        "../../workflow_scripts/upkeep/train_demo_vae.py"
+        "../../workflow_scripts/upkeep/demo_base_pictures.py"
 
 
 rule demo_base_text_encoder:
@@ -53,9 +53,9 @@ rule demo_base_text_encoder:
     params:
         training=BASE["text_encoder"],
         seed=0,
-        code=code_digest("upkeep/train_demo_text_encoder.py"),
+        code=code_digest("upkeep/demo_base_text_encoder.py"),
     script:
-        "../../workflow_scripts/upkeep/train_demo_text_encoder.py"
+        "../../workflow_scripts/upkeep/demo_base_text_encoder.py"
 
 
 rule demo_base_candidate:
@@ -82,9 +82,9 @@ rule demo_base_candidate:
     params:
         training=BASE["unet"]["training"],
         checkpoints=f"{CANDIDATE}/checkpoint",
-        code=code_digest("upkeep/train_demo_base.py"),
+        code=code_digest("upkeep/demo_base_candidate.py"),
     script:
-        "../../workflow_scripts/upkeep/train_demo_base.py"
+        "../../workflow_scripts/upkeep/demo_base_candidate.py"
 
 
 rule demo_base_learning_curve:
@@ -106,9 +106,9 @@ rule demo_base_learning_curve:
     params:
         **BASE["learning_curve"],
         steps=BASE["unet"]["training"]["steps"],
-        code=code_digest("upkeep/trace_demo_base.py"),
+        code=code_digest("upkeep/demo_base_learning_curve.py"),
     script:
-        "../../workflow_scripts/upkeep/trace_demo_base.py"
+        "../../workflow_scripts/upkeep/demo_base_learning_curve.py"
 
 
 rule demo_base_scores:
@@ -130,9 +130,9 @@ rule demo_base_scores:
         resolution=CONFIG.image.resolution,
         training=CONFIG.training_of("cxr"),
         heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
-        code=code_digest("upkeep/score_demo_base.py"),
+        code=code_digest("upkeep/demo_base_scores.py"),
     script:
-        "../../workflow_scripts/upkeep/score_demo_base.py"
+        "../../workflow_scripts/upkeep/demo_base_scores.py"
 
 
 rule demo_base_classifier:
@@ -150,9 +150,9 @@ rule demo_base_classifier:
     params:
         **BASE["classifier"],
         resolution=CONFIG.image.resolution,
-        code=code_digest("upkeep/train_demo_classifier.py"),
+        code=code_digest("upkeep/demo_base_classifier.py"),
     script:
-        "../../workflow_scripts/upkeep/train_demo_classifier.py"
+        "../../workflow_scripts/upkeep/demo_base_classifier.py"
 
 
 rule demo_base:
@@ -177,9 +177,9 @@ rule demo_base:
     params:
         making=BASE,
         fine_tuning=CONFIG.training_of("cxr"),
-        code=code_digest("upkeep/choose_demo_base.py"),
+        code=code_digest("upkeep/demo_base.py"),
     script:
-        "../../workflow_scripts/upkeep/choose_demo_base.py"
+        "../../workflow_scripts/upkeep/demo_base.py"
 
 
 # How localisation and fidelity move with the length of fine-tuning and the text encoder's rate, on selection phantoms
@@ -210,9 +210,9 @@ rule text_encoder_rate:
         training=CONFIG.training_of("cxr"),
         heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
         sampling=CONFIG.sampling.model_dump(exclude={"images", "shards"}),
-        code=code_digest("upkeep/try_text_encoder_rate.py"),
+        code=code_digest("upkeep/text_encoder_rate.py"),
     script:
-        "../../workflow_scripts/upkeep/try_text_encoder_rate.py"
+        "../../workflow_scripts/upkeep/text_encoder_rate.py"
 
 
 rule text_encoder_rates:
@@ -231,6 +231,6 @@ rule text_encoder_rates:
     resources:
         **LIGHT_JOB,
     params:
-        code=code_digest("upkeep/plot_text_encoder_rates.py"),
+        code=code_digest("upkeep/text_encoder_rates.py"),
     script:
-        "../../workflow_scripts/upkeep/plot_text_encoder_rates.py"
+        "../../workflow_scripts/upkeep/text_encoder_rates.py"
