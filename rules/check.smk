@@ -16,3 +16,6 @@ rule check:
         code=code_digest("check/check.py"),
     script:
         "../workflow_scripts/check/check.py"
+
+
+check_targets(sys.argv[1:], made=TABLES + FIGURES)

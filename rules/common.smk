@@ -284,6 +284,21 @@ def of_pictures(wildcards):
     return {"resolution": CONFIG.image.resolution, "note": IMAGE_NOTES[wildcards.dataset]}
 
 
+def check_targets(targets, made):
+    """Raises WorkflowError where a table or figure is asked for that this configuration cannot make, dry runs included.
+
+    made: the names of those that it can
+    """
+    needs = {"table2": "cxr", "table3": "cxr", "table7": "cxr", "table1_coco_categories": "coco"}
+    for target in targets:
+        name = {"category_table": "table1_coco_categories"}.get(target, Path(target).stem)
+        dataset = needs.get(name) or ("figures/" in target and name.rpartition("_")[2])
+        if dataset in ("cxr", "coco") and dataset not in DATASETS and name not in made:
+            raise WorkflowError(
+                f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another"
+            )
+
+
 def last_words():
     """What Snakemake ends with: the answer of check or verify, else what the jobs of the run have taken until now."""
     for target, log in {"check": f"{LOGS}/check.log", "verify": f"{LOGS}/paper/verify.log"}.items():

@@ -119,6 +119,18 @@ def test_all_that_is_wrong_with_raw_tables_is_told(raw, tmp_path, monkeypatch):
     )
 
 
+def test_half_a_file_of_annotations_and_images_in_place_of_reports_are_told(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    folder = copy(raw, tmp_path / "raw")
+    file = folder / "coco/annotations/instances_val2017.json"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(half(content))
+    found = problems(on_files(folder, mimic_cxr_reports=str(folder / "mimic-cxr-jpg")))
+    assert [problem.partition(":")[0] for problem in found] == ["data.mimic_cxr_reports", "data.coco"]
+    assert "mimic-cxr-jpg holds no report" in found[0] and "instances_val2017.json: cannot be read as JSON" in found[1]
+
+
 def test_prepared_tables_are_read_in_place_of_raw_ones(raw, tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     (tmp_path / "rubbish.csv").write_text("a,b\n1,2\n")

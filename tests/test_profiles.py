@@ -68,6 +68,23 @@ def test_rules_that_stay_on_the_login_node_run_no_model(resources):
     assert not with_a_gpu(resources) & local
 
 
+@pytest.mark.parametrize(
+    ("sets", "target"),
+    [
+        ("coco", "table2"),
+        ("coco", "results/table7.csv"),
+        ("cxr", "category_table"),
+        ("cxr", "results/figures/data_coco.png"),
+    ],
+)
+def test_what_a_configuration_cannot_make_is_one_line_before_any_job(tmp_path, sets, target):
+    folder = copy_project(tmp_path / "project")
+    run = snakemake(folder, "--dry-run", "--cores", "2", more_config=[f"data={{sets: [{sets}]}}", "--", target])
+    told = run.stdout + run.stderr
+    assert run.returncode != 0 and "Traceback" not in told and "Job stats" not in told
+    assert f"{target}: needs {'cxr' if sets == 'coco' else 'coco'}, which data.sets leaves out" in told
+
+
 def test_no_retry_asks_for_more_time_than_the_partitions_offer():
     partitions = yaml.safe_load((PROJECT / "slurm/partitions.yaml").read_text())["partitions"]
     days = int(partitions["gpu"]["max_runtime"].removesuffix("d"))

@@ -80,7 +80,7 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
             yield Given(key, path, [partial(read_external, grounding=grounding)])
         else:
             of_table = (_table_readers(config.data) | FILE_READERS)[key]
-            yield Given(key, path, of_table, "read" if of_table else "there")
+            yield Given(key, path, of_table, "there" if key == "data.mimic_cxr_reports" or not of_table else "read")
     for key, (section, kind_of) in sources_of(config).items():
         if f"{key}.source" in missing:
             yield Given(f"{key}.source", section.source, state="missing")
@@ -106,7 +106,14 @@ def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
     coco_parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
     return {
         "data.mimic_cxr_jpg": mimic_tables,
-        "data.mimic_cxr_reports": (),
+        "data.mimic_cxr_reports": (_find_a_report,),
         "data.ms_cxr": (read_mscxr,),
-        "data.coco": [partial(coco.count_listed, part=part) for part in coco_parts],
+        "data.coco": [
+            partial(read, part=part) for read in (coco.count_listed, coco.count_objects) for part in coco_parts
+        ],
     }
+
+
+def _find_a_report(folder: str) -> None:
+    if next(Path(folder).glob("files/*/*/*.txt"), None) is None:
+        raise InputError(f"{folder} holds no report (files/p10/p10000032/s50414267.txt); give the folder that does")

@@ -103,6 +103,11 @@ def count_listed(coco: str | Path, part: str) -> int:
     return len(_read(Path(coco, coco_annotations("captions", part)), {"images": {"id": int}})["images"])
 
 
+def count_objects(coco: str | Path, part: str) -> int:
+    """Number of objects that the instances of train2017 or val2017 list; raises InputError if they cannot be read."""
+    return len(_read_instances(Path(coco, coco_annotations("instances", part)))["annotations"])
+
+
 def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """Groups the objects of val2017 into one row per image and class that the image's text names.
 
