@@ -31,7 +31,7 @@ rule heat_maps:
         unfinished=f"{HEAT_MAPS}/unfinished_{{shard}}",
         code=code_digest("attention/heat_maps.py"),
     script:
-        f"{workflow.basedir}/workflow_scripts/attention/heat_maps.py"
+        f"{HOME}/workflow_scripts/attention/heat_maps.py"
 
 
 rule attention_profile:

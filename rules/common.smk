@@ -9,6 +9,12 @@ import sys
 from functools import cache
 from pathlib import Path
 
+# Where the workflow lies; workflow.basedir is the folder of the workflow that takes this one in as a module.
+HOME = str(Path(workflow.current_basedir).parent)
+SHIPPED = "" if Path.cwd() == Path(HOME).resolve() else f"{HOME}/"  # before a path in the workflow's folder
+if HOME not in sys.path:
+    sys.path.insert(0, HOME)
+
 from snakemake.exceptions import WorkflowError
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import base_kind, check_paths, encoder_kind, missing_paths, raw_tables
@@ -16,11 +22,12 @@ from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.files import sha256
-from tradeoffs.packages import package_folder
+from tradeoffs.packages import known_to_jobs, package_folder
 from tradeoffs.provenance.code import code_digest
 
+known_to_jobs(HOME)
 try:
-    CONFIG = resolve(config, Path(workflow.basedir, "config", "presets"))
+    CONFIG = resolve(config, Path(HOME, "config", "presets"))
     if "check" not in sys.argv:  # the target that tells what is missing; targets are not known yet
         check_paths(CONFIG)
 except InputError as error:
@@ -52,7 +59,7 @@ LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
 # In full, as are the scripts that rules/upkeep/ takes over by `use rule`: Snakemake would look for a relative path from
 # there.
-ENVIRONMENT = f"{workflow.basedir}/envs/environment.yaml"
+ENVIRONMENT = f"{HOME}/envs/environment.yaml"
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads

@@ -25,7 +25,7 @@ rule localise:
         resolution=CONFIG.image.resolution,
         code=code_digest("evaluation/localise.py"),
     script:
-        f"{workflow.basedir}/workflow_scripts/evaluation/localise.py"
+        f"{HOME}/workflow_scripts/evaluation/localise.py"
 
 
 rule location_prior:

@@ -119,4 +119,4 @@ rule finetune:
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("model/finetune.py"),
     script:
-        f"{workflow.basedir}/workflow_scripts/model/finetune.py"
+        f"{HOME}/workflow_scripts/model/finetune.py"

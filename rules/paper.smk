@@ -341,7 +341,9 @@ rule report:
     input:
         tables=expand("results/{table}.json", table=TABLES),
         figures=expand("results/figures/{figure}.png", figure=FIGURES),
-        captions=sorted({f"report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}),
+        captions=sorted(
+            {f"{SHIPPED}report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}
+        ),
         summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
         differences=paths(DIFFERENCES, PAIRS),
@@ -362,7 +364,7 @@ rule report:
         benchmarks=BENCHMARKS,
         demo=DEMO,
         datasets=TITLES,
-        template=sha256(Path(workflow.basedir, "tradeoffs/paper/report.html.j2")),
+        template=sha256(Path(HOME, "tradeoffs/paper/report.html.j2")),
         code=code_digest("paper/report.py"),
     script:
         "../workflow_scripts/paper/report.py"

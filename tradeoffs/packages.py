@@ -1,9 +1,19 @@
-"""Models that come as Python packages."""
+"""Models that come as Python packages, and this package in jobs of other workflows."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
 from tradeoffs.errors import InputError
+
+
+def known_to_jobs(home: str) -> None:
+    """Has the Python processes that this one starts find the package in the workflow's folder.
+
+    Snakemake tells them the folder of the main workflow only, which as a module this one is not.
+    """
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", home)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([home, *others])
 
 
 def package_folder(source: str) -> Path:

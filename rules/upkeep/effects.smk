@@ -143,7 +143,7 @@ if DEMO and CXR_TUNED:
             **LIGHT_JOB,
         params:
             rows=[label["row"] for label in EFFECT_REPEATS],
-            template=sha256(Path(workflow.basedir, "tradeoffs/paper/differences.md.j2")),
+            template=sha256(Path(HOME, "tradeoffs/paper/differences.md.j2")),
             code=code_digest("upkeep/effects.py"),
         script:
             "../../workflow_scripts/upkeep/effects.py"

@@ -17,11 +17,14 @@ from tradeoffs.errors import InputError
 def resolve(user: Mapping[str, Any], presets_dir: str | Path) -> Config:
     """Lays `user` (snakemake's `config`: config.yaml and --config) over its preset and the defaults, and validates.
 
+    A relative path of a default or preset starts at the workflow's folder, one of the user's at the working directory.
     A key without a value (null) is as if it were not there. Raises InputError with one message that lists each
     problem as dotted key, what is wrong, remedy.
     """
     preset = user.get("preset") or Config.model_fields["preset"].default
     merged = _merge(Config().dump(), _read_preset(preset, Path(presets_dir)))
+    for section, key in (("data", "sentences"), ("base", "source")):
+        merged[section][key] = _at_home(merged[section][key], Path(presets_dir).parents[1])
     known_variants = set(merged["variants"])
     of_user = user.get("variants")
     of_user = of_user if isinstance(of_user, Mapping) else {}
@@ -43,6 +46,11 @@ def resolve(user: Mapping[str, Any], presets_dir: str | Path) -> Config:
         return Config.model_validate(merged)
     except ValidationError as error:
         raise input_error([explain(problem) for problem in error.errors()]) from None
+
+
+def _at_home(path: str, home: Path) -> str:
+    """A default's path to something that ships with the workflow, seen from the working directory; another as it is."""
+    return str(home / path) if (home / path).exists() and Path.cwd() != home.resolve() else path
 
 
 def _read_preset(name: Any, folder: Path) -> dict[str, Any]:
