@@ -36,7 +36,7 @@ except InputError as error:
 # change no result (data.max_missing, evaluation.max_excluded, training.log_every).
 config = CONFIG.dump()
 
-if workflow.cores and workflow.cores > CONFIG.resources.threads:
+if (workflow.resource_settings.cores or 0) > CONFIG.resources.threads:
     os.environ.setdefault("TQDM_DISABLE", "1")  # jobs side by side would draw their progress bars over one another
 
 MISSING = missing_paths(CONFIG)

@@ -537,6 +537,6 @@ def test_the_scripts_write_tables_prompts_and_counts(coco, tmp_path, run_script)
     assert counts == [[["read", 3], ["kept", 3]], [["read", 1], ["kept", 1]]]
 
     run_script("prepare_coco_prompts", params={"n": 3, "seed": 0}, input={"images": paths["images"]}, output=paths)
-    texts = read_prompts(paths["prompts"])["text"].tolist()
+    texts = read_prompts(paths["prompts"], COCO_NAMES)["text"].tolist()
     assert set(texts) == {"A person and a car.", "A second car."} and len(texts) == 3
     assert paths["counts"].read_text() == "reason,count\nread,3\nnot in the test split,1\nkept,2\n"

@@ -10,7 +10,6 @@ from project import PROJECT, copy_project, rules_to_run, snakemake
 from tradeoffs.demo.phantom_coco import write_phantom_coco
 from tradeoffs.demo.phantom_files import write_phantoms
 from tradeoffs.files import sha256
-from tradeoffs.provenance.code import ROOT, files_of
 
 pytestmark = pytest.mark.xdist_group("raw data")
 
@@ -91,16 +90,14 @@ def test_a_raw_table_that_is_gone_is_one_readable_error(on_files):
 
 def test_a_figure_with_images_of_mimic_says_not_to_share_it(on_files):
     record = json.loads((on_files / "results/smoke/provenance/paper/data_cxr.json").read_text())
-    assert record["params"]["note"] == "Credentialed data of patients: do not share."
+    assert record["params"]["arguments"]["note"] == "Credentialed data of patients: do not share."
 
 
 def test_every_figure_with_images_has_that_note():
-    pictures = ROOT / "tradeoffs" / "paper" / "pictures.py"
-    rules = re.split("^rule ", (PROJECT / "rules" / "paper.smk").read_text(), flags=re.M)
-    scripts = {rule: re.findall(r'/workflow_scripts/(.+)"', rule) for rule in rules}
-    of_images = [rule for rule, found in scripts.items() if any(pictures in files_of(script) for script in found)]
-    assert {rule.partition(":")[0] for rule in of_images} == {"overlays", "samples_figure", "data_sheet"}
-    assert all("note=lambda wildcards: IMAGE_NOTES[wildcards.dataset]," in rule for rule in of_images)
+    rules = re.split("^(?=rule |use rule )", (PROJECT / "rules" / "paper.smk").read_text(), flags=re.M)
+    of_images = [rule for rule in rules if "        picture=" in rule]
+    assert len(of_images) == len({"overlays", "samples_figure", "data_sheet"})
+    assert all("arguments=lambda wildcards: of_pictures(wildcards)" in rule for rule in of_images)
 
 
 def test_figures_of_a_run_on_files_do_not_get_among_the_documents(on_files):

@@ -101,6 +101,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "variants.<name>.sets": (["cxr"], TABLES),  # where its text is all the same
     "variants.<name>.weights": ("ema", FINE_TUNED),  # with what it needs, an average and the variant that keeps it
     "variants.<name>.seeds": ([1], TRAINED_VARIANT),
+    "variants.<name>.main": (False, TABLES),  # its text keeps it out of the main tables all the same
     "external": ({"noise": "maps.npz"}, {"external_method", "localisation_summary", "findings"} | TABLES),
     "training.steps": (7, FINE_TUNED),
     "training.coco_steps": (5, FINE_TUNED),
