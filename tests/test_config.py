@@ -530,22 +530,22 @@ def test_a_missing_file_is_named(files, source, key, change):
 
 
 def test_sentences_are_needed_by_their_variants_only(files):
-    Path("resources/sentences.csv").unlink()
+    files["data"]["sentences"] = "mine.csv"
     files["variants"] = {"sentences_frozen": False, "sentences_learnable": False}
     check_paths(resolve(files, PRESETS))
     files["variants"] = {"sentences_frozen": False}
     assert path_problems(resolve(files, PRESETS)) == [
-        "data.sentences: there is no file resources/sentences.csv; correct the path or remove the key"
+        "data.sentences: there is no file mine.csv; correct the path or remove the key"
     ]
 
 
 def test_sentences_are_needed_by_cxr_only(files):
-    Path("resources/sentences.csv").unlink()
+    files["data"]["sentences"] = "mine.csv"
     files["data"]["sets"] = ["coco"]
     check_paths(resolve(files, PRESETS))
     files["data"]["sets"] = ["coco", "cxr"]
     assert path_problems(resolve(files, PRESETS)) == [
-        "data.sentences: there is no file resources/sentences.csv; correct the path or remove the key"
+        "data.sentences: there is no file mine.csv; correct the path or remove the key"
     ]
 
 
