@@ -6,7 +6,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from project import PROJECT
 
-from tradeoffs.demo.base import WEB_NAMES, build_tokenizer, build_unet, draw_pictures, text_use, train_text_encoder
+from tradeoffs.demo.base import build_tokenizer, build_unet, text_use, train_text_encoder
+from tradeoffs.demo.pictures import WEB_NAMES, draw_pictures
 from tradeoffs.evaluation.classifier import LABELS, load_classifier
 from tradeoffs.model.text import tokenize
 

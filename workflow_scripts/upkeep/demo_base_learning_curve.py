@@ -7,7 +7,8 @@ import pandas as pd
 from PIL import Image
 
 from tradeoffs.data.tables import write_table
-from tradeoffs.demo.base import draw_pictures, encode_pictures, sample_sheet, scene_auc, text_use
+from tradeoffs.demo.base import encode_pictures, sample_sheet, scene_auc, text_use
+from tradeoffs.demo.pictures import draw_pictures
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
 from tradeoffs.model.checkpoints import load

@@ -4,7 +4,8 @@ import pandas as pd
 import torch
 
 from tradeoffs.data.tables import write_table
-from tradeoffs.demo.base import build_tokenizer, draw_pictures, encode_pictures, train_vae
+from tradeoffs.demo.base import build_tokenizer, encode_pictures, train_vae
+from tradeoffs.demo.pictures import draw_pictures
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
 from tradeoffs.model.latents import save_latents
