@@ -258,6 +258,10 @@ def rule_graph(finished) -> set[tuple[str, str]]:
     return edges_of(run.stdout)
 
 
+# The captions in a clone are other files than those of the finished run, so these run in any case.
+ELSEWHERE = {"report", "provenance", "all"}
+
+
 @pytest.fixture(scope="module")
 def changed_files(finished, tmp_path_factory) -> Runs:
     """A dry run over the finished results for each group of files that the same scripts use, from a changed clone."""
@@ -297,7 +301,7 @@ def test_changed_code_runs_exactly_its_users(changed_files, rule_graph, name):
     assert code == 0, output
     scripts, _ = CODE_GROUPS[name]
     in_graph = {rule for edge in rule_graph for rule in edge}
-    expected = {rule for rule, script in scripts_of_rules().items() if script in scripts} & in_graph
+    expected = ({rule for rule, script in scripts_of_rules().items() if script in scripts} & in_graph) | ELSEWHERE
     while more := {after for before, after in rule_graph if before in expected} - expected:
         expected |= more
     assert rules_of(output) == expected
@@ -318,7 +322,7 @@ CODE = {  # some by hand
 @pytest.mark.parametrize("name", CODE)
 def test_changed_modules_run_what_one_expects(changed_files, name):
     group = next(first for first, (_, files) in CODE_GROUPS.items() if name in files)
-    assert rules_of(changed_files[group][1]) == CODE[name]
+    assert rules_of(changed_files[group][1]) == CODE[name] | ELSEWHERE
 
 
 # --- nothing to do ---------------------------------------------------------------------------------------------------
