@@ -12,7 +12,8 @@ from snakemake.utils import update_config
 from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import base_kind, check_paths, encoder_kind
-from tradeoffs.config.schema import Config, Encoder, Variant
+from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.model import Encoder, Variant
 from tradeoffs.errors import InputError
 from tradeoffs.packages import package_folder
 

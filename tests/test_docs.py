@@ -13,7 +13,9 @@ from snakemake import cli
 
 from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.schema import SEEN_PHANTOMS, Config, Variant
+from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.data import SEEN_PHANTOMS
+from tradeoffs.config.sections.model import Variant
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = {

@@ -11,7 +11,7 @@ from encoders import save_encoder
 from small_training import IDS, SETTINGS, TEXTS
 
 from tradeoffs.attention.heat_maps import load_heat_maps
-from tradeoffs.config.schema import Variant
+from tradeoffs.config.sections.model import Variant
 from tradeoffs.data.tables import write_table
 from tradeoffs.model.checkpoints import load
 from tradeoffs.model.latents import save_latents

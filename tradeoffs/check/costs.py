@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tradeoffs.config.schema import Config, Sampling
+from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.sets import GROUNDED, POPULATION

@@ -12,7 +12,9 @@ import pandas as pd
 
 from tradeoffs.config.faults import Fault
 from tradeoffs.config.paths import files_of, folders_of, sources_of
-from tradeoffs.config.schema import Base, Config, Data
+from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.data import Data
+from tradeoffs.config.sections.model import Base
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.conditioning import read_sentences
 from tradeoffs.data.mscxr import read_mscxr

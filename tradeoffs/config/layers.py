@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from tradeoffs.config.faults import explain, input_error
-from tradeoffs.config.schema import VARIANTS, Config
+from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.model import VARIANTS
 from tradeoffs.errors import InputError
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from tradeoffs.config.faults import Fault, input_error
-from tradeoffs.config.schema import Base, Config, Data, Encoder
+from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.data import Data
+from tradeoffs.config.sections.model import Base, Encoder
 from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
 from tradeoffs.errors import InputError
 from tradeoffs.packages import package_folder

@@ -1,0 +1,65 @@
+"""Scores and the networks behind them."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from pydantic import Field, ValidationInfo, field_validator
+
+from tradeoffs.config.values import Count, PathText, Positive, Section, Share, Whole, at_most
+
+
+class MsSsim(Section):
+    """Diversity: MS-SSIM between images of the same prompt."""
+
+    prompts: Count = Field(100, description="prompts whose images are compared")
+    repeats: Annotated[Whole, Ge(2)] = Field(4, description="images a prompt, compared in pairs")
+
+
+class Extractors(Section):
+    """Networks for FID and KID, from weights that you have; without them others stand in, and the tables name which."""
+
+    inception: PathText | None = Field(
+        None,
+        description="StyleGAN's inception-2015-12-05.pt, the TorchScript Inception of published FIDs; null: "
+        "EfficientNet-Lite0 with the ImageNet weights of its package",
+    )
+    xrv_densenet121_all: PathText | None = Field(
+        None,
+        description="weights file of torchxrayvision's densenet121-res224-all (the package must be installed), for "
+        "X-ray features and label consistency; null: a findings classifier",
+    )
+    findings_classifier: PathText | None = Field(
+        None,
+        description="folder of a findings classifier that an earlier run trained, or that ships with the demo's base, "
+        "where there is no X-ray network; null: one is trained on the run's own images, so that its FID and label "
+        "AUC compare within the run only",
+    )
+
+
+class Evaluation(Section):
+    """Scores."""
+
+    protocol: Literal["corrected", "published"] = Field(
+        "corrected", description="protocol of the tables; published computes what the original code computes"
+    )
+    bootstrap: Count = Field(1000, description="draws of the bootstrap behind the 95 % intervals")
+    permutations: Count = Field(2000, description="permutations behind the p values of differences")
+    max_excluded: Share = Field(0.5, description="share of the rows that may be excluded before a rule fails")
+    ms_ssim: MsSsim = Field(MsSsim(), description="diversity")
+    extractors: Extractors = Field(Extractors(), description="feature extractors")
+    real_images: Count = Field(5000, description="at most so many real images for FID and KID")
+    kid_subset: Annotated[Whole, Ge(2)] = Field(1000, description="images in each subset of KID")
+    batch_size: Count = Field(32, description="images in one pass of a feature extractor")
+
+    @field_validator("kid_subset")
+    @classmethod
+    def _within_the_real_images(cls, size: int, info: ValidationInfo) -> int:
+        return at_most(size, info, "real_images", "evaluation.real_images")
+
+
+class Classifier(Section):
+    """The findings classifier: domain features and label consistency."""
+
+    epochs: Count = Field(5, description="passes over the training images")
+    batch_size: Count = Field(32, description="images a step")
+    learning_rate: Positive = Field(1e-4, description="learning rate")
