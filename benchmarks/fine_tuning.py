@@ -13,7 +13,8 @@ from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.latents import Latents, save_latents
 from tradeoffs.model.text import TextEncoder
-from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.model.trainer import TrainingSettings
+from tradeoffs.model.training import Pairs, fine_tune
 from tradeoffs.randomness import normal
 
 PRESETS = Path(__file__).resolve().parents[1] / "config" / "presets"

@@ -5,7 +5,8 @@ from itertools import count
 import torch
 
 from tradeoffs.model import training
-from tradeoffs.model.training import TrainingSettings, diffusion_loss
+from tradeoffs.model.trainer import TrainingSettings
+from tradeoffs.model.training import diffusion_loss
 
 SETTINGS = TrainingSettings(
     steps=5,

@@ -7,7 +7,7 @@ import torch
 
 from tradeoffs.errors import InputError
 from tradeoffs.jobs.devices import default_device, gpus_asked, held_cards
-from tradeoffs.model import training
+from tradeoffs.model import trainer
 
 # a job that says which card it got and ends when its input does
 JOB = """
@@ -120,8 +120,8 @@ def test_training_and_inference_take_the_same_device(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     made = []
-    monkeypatch.setattr(training, "Accelerator", lambda **settings: made.append(settings))
-    training.accelerator_for("fp32", learnable=False)
+    monkeypatch.setattr(trainer, "Accelerator", lambda **settings: made.append(settings))
+    trainer.accelerator_for("fp32", learnable=False)
     assert made[0]["cpu"] and default_device() == "cpu"
     with pytest.raises(InputError, match="training.precision: fp16 needs a GPU"):
-        training.accelerator_for("fp16", learnable=False)
+        trainer.accelerator_for("fp16", learnable=False)

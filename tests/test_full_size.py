@@ -23,7 +23,8 @@ from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model import ldm
 from tradeoffs.model.checkpoints import load, save_with
 from tradeoffs.model.latents import Latents, encode_images, save_latents
-from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.model.trainer import TrainingSettings
+from tradeoffs.model.training import Pairs, fine_tune
 from tradeoffs.randomness import normal
 from tradeoffs.sampling import draw_samples
 

@@ -20,19 +20,18 @@ from transformers.models.clip.modeling_clip import CLIPMLP
 from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError, Stopped
 from tradeoffs.jobs.resuming import RunFolder
-from tradeoffs.model import training
+from tradeoffs.model import trainer, training
 from tradeoffs.model.checkpoints import load, noise_schedule
 from tradeoffs.model.schedule import schedule_of
+from tradeoffs.model.trainer import TrainingSettings, passes_of
 from tradeoffs.model.training import (
     Batch,
     Pairs,
-    TrainingSettings,
     diffusion_loss,
     draw_batch,
     fine_tune,
     learning_rate,
     loss_weights,
-    passes_of,
     rows_of_step,
     texts_of_batch,
 )
@@ -307,7 +306,7 @@ def scale_gradients(monkeypatch):
             made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**exponent)
             return made
 
-        monkeypatch.setattr(training, "accelerator_for", accelerator)
+        monkeypatch.setattr(trainer, "accelerator_for", accelerator)
 
     return scale
 

@@ -23,7 +23,8 @@ from tradeoffs.evaluation.statistics import MACRO, summarise
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.latents import Latents, encode_images, save_latents
-from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.model.trainer import TrainingSettings
+from tradeoffs.model.training import Pairs, fine_tune
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import normal
 from tradeoffs.sampling import draw_samples

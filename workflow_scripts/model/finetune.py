@@ -14,7 +14,8 @@ from tradeoffs.jobs.job import identity, job, launched
 from tradeoffs.jobs.resuming import RunFolder, retire
 from tradeoffs.model.latents import Latents
 from tradeoffs.model.text import count_too_long
-from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.model.trainer import TrainingSettings
+from tradeoffs.model.training import Pairs, fine_tune
 from tradeoffs.model.variants import model_of_variant, save_variant
 from tradeoffs.randomness import numpy_rng
 

@@ -11,7 +11,8 @@ from tradeoffs.jobs.resuming import RunFolder, retire
 from tradeoffs.model.checkpoints import LatentDiffusion, noise_schedule
 from tradeoffs.model.latents import Latents
 from tradeoffs.model.schedule import schedule_of
-from tradeoffs.model.training import Pairs, TrainingSettings, fine_tune
+from tradeoffs.model.trainer import TrainingSettings
+from tradeoffs.model.training import Pairs, fine_tune
 
 with job(snakemake):
     inputs, params, output, seed = snakemake.input, snakemake.params, snakemake.output, int(snakemake.wildcards.seed)

@@ -10,7 +10,7 @@ from tradeoffs.demo.selection import draw_selection, fine_tune_on, localisation
 from tradeoffs.jobs.job import job
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import load
-from tradeoffs.model.training import TrainingSettings
+from tradeoffs.model.trainer import TrainingSettings
 
 with job(snakemake), tempfile.TemporaryDirectory() as folder:
     params = snakemake.params

@@ -11,7 +11,7 @@ from tradeoffs.demo.selection import draw_selection, fidelity, fine_tune_on, loc
 from tradeoffs.jobs.job import job
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import load, save_with
-from tradeoffs.model.training import TrainingSettings
+from tradeoffs.model.trainer import TrainingSettings
 
 with job(snakemake), tempfile.TemporaryDirectory() as folder:
     inputs, params, rate = snakemake.input, snakemake.params, snakemake.wildcards.rate
