@@ -19,6 +19,7 @@ include: "rules/check.smk"
 include: "rules/upkeep/demo_base.smk"
 include: "rules/upkeep/effects.smk"
 include: "rules/upkeep/demo_docs.smk"
+include: "rules/environment.smk"
 
 
 report: "report/workflow.rst"

@@ -14,20 +14,14 @@ rule heat_maps:
         f"{LOGS}/attention/{CHECKPOINT}/heat_maps_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/attention/{CHECKPOINT}/heat_maps_{{shard}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,
     params:
+        **CONFIG.heat_maps.model_dump(exclude={"profile_samples"}),
         model=model_folder,
         texts=texts_of_checkpoint,
         wrong_prompts=lambda wildcards: wildcards.checkpoint == "final",
-        steps=CONFIG.heat_maps.steps,
-        keep=CONFIG.heat_maps.keep,
-        batch_size=CONFIG.heat_maps.batch_size,
-        precision=CONFIG.heat_maps.precision,
-        shards=CONFIG.heat_maps.shards,
         unfinished=f"{HEAT_MAPS}/unfinished_{{shard}}",
         code=code_digest("attention/heat_maps.py"),
     script:
@@ -47,19 +41,15 @@ rule attention_profile:
         f"{LOGS}/attention/{CHECKPOINT}/attention_profile.log",
     benchmark:
         f"{BENCHMARKS}/attention/{CHECKPOINT}/attention_profile.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,
     params:
+        **CONFIG.heat_maps.model_dump(include={"steps", "batch_size", "precision"}),
         model=model_folder,
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
         samples=CONFIG.heat_maps.profile_samples,
         resolution=CONFIG.image.resolution,
-        steps=CONFIG.heat_maps.steps,
-        batch_size=CONFIG.heat_maps.batch_size,
-        precision=CONFIG.heat_maps.precision,
         code=code_digest("attention/attention_profile.py"),
     script:
         "../workflow_scripts/attention/attention_profile.py"

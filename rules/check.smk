@@ -8,14 +8,9 @@ rule check:
     log:
         f"{LOGS}/check.log",
     localrule: True
-    conda:
-        ENVIRONMENT
     params:
         run=RUN,
         config=CONFIG.dump(),
         code=code_digest("check/check.py"),
     script:
         "../workflow_scripts/check/check.py"
-
-
-check_targets(sys.argv[1:], made=TABLES + FIGURES)

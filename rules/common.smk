@@ -6,7 +6,6 @@
 # so that a change of config or code runs again exactly the rules that read it.
 import os
 import sys
-from functools import cache
 from pathlib import Path
 
 # Where the workflow lies; workflow.basedir is the folder of the workflow that takes this one in as a module.
@@ -17,23 +16,27 @@ if HOME not in sys.path:
 
 from snakemake.exceptions import WorkflowError
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.paths import base_kind, check_paths, encoder_kind, missing_paths, raw_tables
+from tradeoffs.config.paths import base_kind, check_paths, content_of, encoder_kind, missing_paths, raw_tables
+from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
+from tradeoffs.config.targets import check_targets, figures_of, tables_of
 from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.files import sha256
+from tradeoffs.jobs.limits import LIMITS
 from tradeoffs.packages import known_to_jobs, package_folder
 from tradeoffs.provenance.code import code_digest
 
 known_to_jobs(HOME)
 try:
     CONFIG = resolve(config, Path(HOME, "config", "presets"))
+    check_targets(sys.argv[1:], CONFIG)
     if "check" not in sys.argv:  # the target that tells what is missing; targets are not known yet
         check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
-# Jobs record it whole; since it is no param, it has no job run again. Scripts take limits and paces from it, which
-# change no result (data.max_missing, evaluation.max_excluded, training.log_every).
+# Jobs record it whole, and take limits and paces from it (see tradeoffs/jobs/limits.py); since it is no param, it has no
+# job run again.
 config = CONFIG.dump()
 
 if (workflow.resource_settings.cores or 0) > CONFIG.resources.threads:
@@ -57,9 +60,6 @@ DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
 EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
-# In full, as are the scripts that rules/upkeep/ takes over by `use rule`: Snakemake would look for a relative path from
-# there.
-ENVIRONMENT = f"{HOME}/envs/environment.yaml"
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
@@ -117,24 +117,15 @@ def sentences(wildcards):
 
 
 def training_of(wildcards):
-    """The settings of a fine-tuning but for those that change nothing of its model: scripts look these up in `config`,
-    so that a change of them runs nothing again."""
+    """The settings of a fine-tuning, without limits and paces."""
     settings = CONFIG.training_of(wildcards.dataset)
-    return {key: value for key, value in settings.items() if key not in ("checkpoint_every", "log_every")}
+    return {key: value for key, value in settings.items() if f"training.{key}" not in LIMITS}
 
 
 def encoder_of(wildcards):
     """The folder of the text encoder of a variant that does without the base's own."""
     encoder = CONFIG.variants[wildcards.variant].encoder
     return f"{RUN}/model/encoders/{encoder}" if encoder else []
-
-
-@cache
-def content_of_encoder(name):
-    """Digest of a text encoder's files, where they are on this machine."""
-    source = CONFIG.encoders[name].source
-    kind = encoder_kind(source)
-    return None if kind == "hub" else sha256(source if kind == "folder" else package_folder(source))
 
 
 def model_folder(wildcards):
@@ -191,11 +182,8 @@ def texts_of_checkpoint(wildcards):
 
 
 def step_of(wildcards):
-    """The step of fine-tuning at which a model is scored; the base is at step 0."""
-    if not CONFIG.variants[wildcards.variant].finetune:
-        return 0
-    name = wildcards.get("checkpoint", "final")  # a model for a row of docs/differences.md has no other
-    return CONFIG.training_of(wildcards.dataset)["steps"] if name == "final" else int(name.removeprefix("step"))
+    """The step of a model's fine-tuning; one for a row of docs/differences.md has no checkpoint but the last."""
+    return CONFIG.step_of(wildcards.dataset, wildcards.variant, wildcards.get("checkpoint", "final"))
 
 
 def scores_over_seeds(dataset, variant):
@@ -225,43 +213,6 @@ def of_real_images(variants):
     return [f"{EVALUATION}/{REAL_IMAGES}/fidelity.csv".format(dataset=dataset) for dataset in variants]
 
 
-def repeats(variants):
-    """Labels of the fine-tuned models of some variants, given by data set: one a seed."""
-    return [
-        {"dataset": dataset, "variant": variant, "seed": seed, "checkpoint": "final"}
-        for dataset, names in variants.items()
-        for variant in names
-        for seed in CONFIG.seeds_of(variant)
-    ]
-
-
-def first_repeats(variants):
-    """As `repeats`, the first seed of each variant only."""
-    return [label for label in repeats(variants) if label["seed"] == CONFIG.seeds_of(label["variant"])[0]]
-
-
-def entries(variants):
-    """The config's entries of some variants, given by data set, each with the data sets that it is given for."""
-    shown = {name for names in variants.values() for name in names}
-    return {
-        name: variant.model_dump(include={"finetune", "text_encoder", "text"})
-        | {"sets": [dataset for dataset, names in variants.items() if name in names]}
-        for name, variant in CONFIG.variants.items()
-        if name in shown
-    }
-
-
-def checkpoints(variants):
-    """As `repeats`, with the intermediate checkpoints (raw weights) before each."""
-    labels = []
-    for label in repeats(variants):
-        if CONFIG.has_training(label["variant"]):
-            milestones = CONFIG.training_of(label["dataset"])["milestones"]
-            labels += [label | {"checkpoint": f"step{step}"} for step in milestones]
-        labels.append(label)
-    return labels
-
-
 def paths(pattern, labels, shards=1):
     """The path of each label, shard after shard."""
     return [pattern.format(**label, shard=shard) for label in labels for shard in range(shards)]
@@ -289,21 +240,6 @@ def figure_files(name):
 def of_pictures(wildcards):
     """What every figure that is made of images is told."""
     return {"resolution": CONFIG.image.resolution, "note": IMAGE_NOTES[wildcards.dataset]}
-
-
-def check_targets(targets, made):
-    """Raises WorkflowError where a table or figure is asked for that this configuration cannot make, dry runs included.
-
-    made: the names of those that it can
-    """
-    needs = {"table2": "cxr", "table3": "cxr", "table7": "cxr", "table1_coco_categories": "coco"}
-    for target in targets:
-        name = {"category_table": "table1_coco_categories"}.get(target, Path(target).stem)
-        dataset = needs.get(name) or ("figures/" in target and name.rpartition("_")[2])
-        if dataset in ("cxr", "coco") and dataset not in DATASETS and name not in made:
-            raise WorkflowError(
-                f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another"
-            )
 
 
 def last_words():

@@ -7,8 +7,6 @@ rule phantoms:
         f"{LOGS}/data/cxr/phantoms.log",
     benchmark:
         f"{BENCHMARKS}/data/cxr/phantoms.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         **LIGHT_JOB,
@@ -31,8 +29,6 @@ rule prepare_images:
         f"{LOGS}/data/cxr/prepare_images.log",
     benchmark:
         f"{BENCHMARKS}/data/cxr/prepare_images.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -58,8 +54,6 @@ rule prepare_grounding:
     benchmark:
         f"{BENCHMARKS}/data/cxr/prepare_grounding.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -82,8 +76,6 @@ rule prepare_prompts:
     benchmark:
         f"{BENCHMARKS}/data/cxr/prepare_prompts.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -102,8 +94,6 @@ rule phantom_scenes:
         f"{LOGS}/data/coco/phantom_scenes.log",
     benchmark:
         f"{BENCHMARKS}/data/coco/phantom_scenes.tsv"
-    conda:
-        ENVIRONMENT
     threads: 2
     resources:
         **LIGHT_JOB,
@@ -133,8 +123,6 @@ rule prepare_coco:
         f"{LOGS}/data/coco/prepare_coco.log",
     benchmark:
         f"{BENCHMARKS}/data/coco/prepare_coco.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=growing(8000),
         runtime=growing(120),
@@ -157,8 +145,6 @@ rule prepare_coco_prompts:
     benchmark:
         f"{BENCHMARKS}/data/coco/prepare_prompts.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -181,8 +167,6 @@ rule prepare_wrong_prompts:
     benchmark:
         f"{BENCHMARKS}/data/{{dataset}}/prepare_wrong_prompts.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:

@@ -1,4 +1,5 @@
 # Scores: localisation with its controls, fidelity, intervals and differences.
+LOCALISATION = {"protocols": PROTOCOLS, "resolution": CONFIG.image.resolution}
 KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}
 
 
@@ -14,15 +15,12 @@ rule localise:
         f"{LOGS}/evaluation/{CHECKPOINT}/localise.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{CHECKPOINT}/localise.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
+        **LOCALISATION,
         step=step_of,
         texts=texts_of_checkpoint,
-        protocols=PROTOCOLS,
-        resolution=CONFIG.image.resolution,
         code=code_digest("evaluation/localise.py"),
     script:
         f"{HOME}/workflow_scripts/evaluation/localise.py"
@@ -38,14 +36,11 @@ rule location_prior:
         f"{LOGS}/evaluation/{{dataset}}/location_prior.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/location_prior.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
+        **LOCALISATION,
         texts=lambda wildcards: TEXTS[wildcards.dataset],
-        protocols=PROTOCOLS,
-        resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
         code=code_digest("evaluation/location_prior.py"),
     script:
@@ -63,14 +58,11 @@ rule external_method:
         f"{LOGS}/evaluation/cxr/{{method}}.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/cxr/{{method}}.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
+        **LOCALISATION,
         texts=TEXTS["cxr"],
-        protocols=PROTOCOLS,
-        resolution=CONFIG.image.resolution,
         code=code_digest("evaluation/score_external.py"),
     script:
         "../workflow_scripts/evaluation/score_external.py"
@@ -87,8 +79,6 @@ rule localisation_summary:
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/localisation_summary.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -110,8 +100,6 @@ rule differences:
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/differences/{{frozen}}-{{learnable}}.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -134,16 +122,12 @@ rule classifier:
         f"{LOGS}/evaluation/cxr/classifier.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/cxr/classifier.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,
     params:
+        **CONFIG.classifier.model_dump(),
         resolution=CONFIG.image.resolution,
-        epochs=CONFIG.classifier.epochs,
-        batch_size=CONFIG.classifier.batch_size,
-        learning_rate=CONFIG.classifier.learning_rate,
         seed=0,
         code=code_digest("evaluation/train_classifier.py"),
     script:
@@ -163,8 +147,6 @@ rule real_features:
         f"{LOGS}/evaluation/{{dataset}}/real_features.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/real_features.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,
@@ -192,8 +174,6 @@ rule real_images_fidelity:
         f"{LOGS}/evaluation/{{dataset}}/real_images_fidelity.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/real_images_fidelity.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -219,8 +199,6 @@ rule fidelity:
         f"{LOGS}/evaluation/{CHECKPOINT}/fidelity.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{CHECKPOINT}/fidelity.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,

@@ -13,8 +13,6 @@ rule base_model:
     benchmark:
         f"{BENCHMARKS}/model/base_model.tsv"
     localrule: BASE_KIND == "hub"  # the login node has a way out, compute nodes often have none
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory,
         runtime=growing(120),
@@ -23,7 +21,7 @@ rule base_model:
         source=CONFIG.base.source,
         revision=CONFIG.base.revision,
         prediction_type=CONFIG.base.prediction_type,
-        content=sha256(CONFIG.base.source) if Path(CONFIG.base.source).is_dir() else None,
+        content=content_of(CONFIG.base.source),
         code=code_digest("model/base_model.py"),
     script:
         "../workflow_scripts/model/base_model.py"
@@ -38,8 +36,6 @@ rule encoder:
     benchmark:
         f"{BENCHMARKS}/model/encoders/{{encoder}}.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=memory,
         runtime=growing(120),
@@ -48,7 +44,7 @@ rule encoder:
         kind=lambda wildcards: encoder_kind(CONFIG.encoders[wildcards.encoder].source),
         source=lambda wildcards: CONFIG.encoders[wildcards.encoder].source,
         revision=lambda wildcards: CONFIG.encoders[wildcards.encoder].revision,
-        content=lambda wildcards: content_of_encoder(wildcards.encoder),
+        content=lambda wildcards: content_of(CONFIG.encoders[wildcards.encoder].source),
         code=code_digest("model/encoder.py"),
     script:
         "../workflow_scripts/model/encoder.py"
@@ -65,15 +61,12 @@ rule latents:
         f"{LOGS}/model/{{dataset}}/latents/{{subset}}_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/model/{{dataset}}/latents/{{subset}}_{{shard}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,
     params:
+        **CONFIG.latents.model_dump(),
         resolution=CONFIG.image.resolution,
-        batch_size=CONFIG.latents.batch_size,
-        shards=CONFIG.latents.shards,
         code=code_digest("model/latents.py"),
     script:
         "../workflow_scripts/model/latents.py"
@@ -104,8 +97,6 @@ rule finetune:
         f"{BENCHMARKS}/model/{REPEAT}/finetune.tsv"
     # everything waits for the fine-tuned models, so they go first
     priority: 10
-    conda:
-        ENVIRONMENT
     threads: THREADS * TRAINING_PROCESSES
     resources:
         gpu=CONFIG.training_gpus,

@@ -1,47 +1,24 @@
-# Tables, figures, report.
+# Tables, figures, report. On a cluster all but `overlays`, which reads all heat maps, run beside snakemake itself
+# (localrule), since each takes seconds.
 MAIN = {dataset: CONFIG.main_variants_of(dataset) for dataset in DATASETS}
 ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
-PAIRS = [
-    {"dataset": dataset, "frozen": frozen, "learnable": learnable}
-    for dataset in DATASETS
-    for frozen, learnable in CONFIG.pairs_of(dataset)
-]
-FINE_TUNED = [label for label in repeats(ALL) if CONFIG.has_training(label["variant"])]
-FIRST_MAIN, FIRST_ALL = (
-    {dataset: first_repeats(only(dataset, names)) for dataset in DATASETS} for names in (MAIN, ALL)
-)
+FIRST_MAIN = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in MAIN.items()}
+FIRST_ALL = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in ALL.items()}
+PAIRS, FINE_TUNED = pairs(CONFIG), fine_tunings(CONFIG, ALL)
+TABLES, FIGURES = tables_of(CONFIG), figures_of(CONFIG)
 COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding")]
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
 
 
-# On a cluster these run beside snakemake itself: each takes seconds. (`overlays` reads all heat maps.)
-localrules:
-    table1,
-    category_table,
-    table2,
-    table3,
-    table7,
-    differences_table,
-    tradeoff,
-    training_curves,
-    findings,
-    differences_figure,
-    samples_figure,
-    attention_profile_figure,
-    losses,
-    data_sheet,
-    report,
-
-
 rule table1:
     """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:
         summaries=summaries(MAIN),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)) + of_real_images(MAIN),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)) + of_real_images(MAIN),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table1"),
@@ -49,14 +26,13 @@ rule table1:
         f"{LOGS}/paper/table1.log",
     benchmark:
         f"{BENCHMARKS}/paper/table1.tsv"
-    conda:
-        ENVIRONMENT
+    localrule: True
     resources:
         **LIGHT_JOB,
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        arguments={"variants": entries(MAIN), "extractors": EXTRACTORS["cxr"]},
+        arguments={"variants": entries(CONFIG, MAIN), "extractors": EXTRACTORS["cxr"]},
         datasets=TABLE_TITLES,
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
@@ -83,7 +59,7 @@ use rule table1 as category_table with:
     params:
         table="grounding_table",
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
-        arguments={"variants": entries(COCO_MAIN), "external": []},
+        arguments={"variants": entries(CONFIG, COCO_MAIN), "external": []},
         datasets=only("coco", TABLE_TITLES),
 
 
@@ -101,7 +77,7 @@ use rule table1 as table2 with:
     params:
         table="grounding_table",
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
-        arguments={"variants": entries(CXR_MAIN), "external": list(CONFIG.external)},
+        arguments={"variants": entries(CONFIG, CXR_MAIN), "external": list(CONFIG.external)},
         datasets=only("cxr", TABLE_TITLES),
 
 
@@ -109,7 +85,7 @@ use rule table1 as table3 with:
     """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
     input:
         summaries=summaries(CXR_ALL),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CXR_ALL)) + of_real_images(CXR_ALL),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + of_real_images(CXR_ALL),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table3"),
@@ -120,7 +96,7 @@ use rule table1 as table3 with:
     params:
         table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
-        arguments={"variants": entries(CXR_ALL), "extractors": EXTRACTORS["cxr"]},
+        arguments={"variants": entries(CONFIG, CXR_ALL), "extractors": EXTRACTORS["cxr"]},
         datasets=only("cxr", TABLE_TITLES),
 
 
@@ -158,16 +134,15 @@ rule tradeoff:
     """Figure: FID against AUC-ROC with seeds, intervals and the location prior."""
     input:
         summaries=summaries(MAIN),
-        localisation=paths(f"{SCORES}/localisation.csv", repeats(MAIN)),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
+        localisation=paths(f"{SCORES}/localisation.csv", repeats(CONFIG, MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)),
     output:
         **figure_files("tradeoff"),
     log:
         f"{LOGS}/paper/tradeoff.log",
     benchmark:
         f"{BENCHMARKS}/paper/tradeoff.tsv"
-    conda:
-        ENVIRONMENT
+    localrule: True
     resources:
         **LIGHT_JOB,
     params:
@@ -184,8 +159,8 @@ rule tradeoff:
 use rule tradeoff as training_curves with:
     """Figure: AUC-ROC and FID over the steps of fine-tuning."""
     input:
-        localisation=paths(f"{SCORES}/localisation.csv", checkpoints(MAIN)),
-        fidelity=paths(f"{SCORES}/fidelity.csv", checkpoints(MAIN)),
+        localisation=paths(f"{SCORES}/localisation.csv", checkpoints(CONFIG, MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", checkpoints(CONFIG, MAIN)),
         location_prior=paths(SUMMARY, PRIORS),
     output:
         **figure_files("training_curves"),
@@ -262,7 +237,9 @@ rule overlays:
     input:
         grounding=f"{DATA}/grounding.csv",
         heat_maps=lambda wildcards: paths(
-            f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", FIRST_MAIN[wildcards.dataset], CONFIG.heat_maps.shards
+            f"{HEAT_MAPS}/heat_maps_{{shard}}.npz",
+            FIRST_MAIN[wildcards.dataset],
+            CONFIG.heat_maps.shards,
         ),
     output:
         **figure_files("overlays_{dataset}"),
@@ -270,8 +247,6 @@ rule overlays:
         f"{LOGS}/paper/overlays_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/overlays_{{dataset}}.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -295,6 +270,7 @@ use rule overlays as samples_figure with:
         f"{LOGS}/paper/samples_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/samples_{{dataset}}.tsv"
+    localrule: True
     params:
         picture="sample_grid",
         arguments=lambda wildcards: of_pictures(wildcards)
@@ -311,23 +287,11 @@ use rule overlays as data_sheet with:
         f"{LOGS}/paper/data_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/data_{{dataset}}.tsv"
+    localrule: True
     params:
         picture="data_sheet",
         arguments=lambda wildcards: of_pictures(wildcards)
         | {"text": TEXTS[wildcards.dataset][0], "most": {"cxr": 8, "coco": 5}[wildcards.dataset]},
-
-
-TABLES = ["table1"] + (["table2", "table3", "table7"] if "cxr" in DATASETS else [])
-TABLES += ["table1_coco_categories"] if "coco" in DATASETS else []
-TABLES += ["differences"]
-FIGURES = ["tradeoff", "training_curves"]
-FIGURES += ["differences"] if PAIRS else []
-FIGURES += ["losses"] if FINE_TUNED else []
-FIGURES += [
-    f"{figure}_{dataset}"
-    for figure in ("overlays", "samples", "findings", "attention_profile", "data")
-    for dataset in DATASETS
-]
 
 
 rule figures:
@@ -345,9 +309,9 @@ rule report:
             {f"{SHIPPED}report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}
         ),
         summaries=summaries(MAIN),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(MAIN)),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)),
         differences=paths(DIFFERENCES, PAIRS),
-        scores=paths(f"{SCORES}/localisation.csv", repeats(ALL))
+        scores=paths(f"{SCORES}/localisation.csv", repeats(CONFIG, ALL))
         + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
         counts=COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
     output:
@@ -356,8 +320,7 @@ rule report:
         f"{LOGS}/paper/report.log",
     benchmark:
         f"{BENCHMARKS}/paper/report.tsv"
-    conda:
-        ENVIRONMENT
+    localrule: True
     resources:
         **LIGHT_JOB,
     params:

@@ -12,8 +12,6 @@ rule provenance:
     benchmark:
         f"{BENCHMARKS}/paper/provenance.tsv"
     localrule: True
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -31,8 +29,6 @@ rule verify:
     log:
         f"{LOGS}/paper/verify.log",
     localrule: True
-    conda:
-        ENVIRONMENT
     params:
         code=code_digest("provenance/verify.py"),
     script:

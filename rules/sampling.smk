@@ -14,8 +14,6 @@ rule samples:
         f"{LOGS}/sampling/{CHECKPOINT}/samples_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/sampling/{CHECKPOINT}/samples_{{shard}}.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **MODEL_JOB,

@@ -57,14 +57,12 @@ def test_check_counts_the_work_of_every_rule_that_runs_a_model(resources, tmp_pa
 def test_rules_that_stay_on_the_login_node_run_no_model(resources):
     local = set()
     for file in (PROJECT / "rules").rglob("*.smk"):
-        rules = re.split(r"^rule ", file.read_text(), flags=re.M)
-        local |= {rule.partition(":")[0] for rule in rules if "\n    localrule: True\n" in rule}
-        local |= set(
-            re.findall(
-                r"^    (\w+),$", "".join(re.findall(r"^localrules:\n(?:    \w+,\n)+", file.read_text(), re.M)), re.M
-            )
-        )
-    assert {"table1", "prepare_prompts", "encoder", "check"} <= local
+        for rule in re.split(r"^(?=(?:use )?rule )", file.read_text(), flags=re.M)[1:]:
+            *heir_of, name = re.match(r"(?:use rule (\w+) as|rule) (\w+)", rule).groups()
+            if "\n    localrule: True\n" in rule or local & set(heir_of):
+                local.add(name)
+    assert {"table7", "losses", "data_sheet", "prepare_prompts", "encoder", "check"} <= local
+    assert "overlays" not in local
     assert not with_a_gpu(resources) & local
 
 

@@ -14,6 +14,7 @@ from project import EXECUTED, PROJECT, rules_of, rules_to_run, snakemake
 
 from tradeoffs.config.faults import _leaves
 from tradeoffs.config.layers import _merge
+from tradeoffs.jobs.limits import LIMITS
 from tradeoffs.provenance.code import PACKAGE, ROOT, SCRIPTS, files_of
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -223,6 +224,10 @@ def test_a_changed_key_runs_exactly_the_rules_that_read_it(changed_keys, key):
     code, output = changed_keys[key]
     assert code == 0, output
     assert rules_of(output) == KEYS[key][1]
+
+
+def test_a_limit_or_pace_is_written_into_the_tables_sidecars_only():
+    assert all(KEYS[key][1] == TABLES for key in LIMITS)
 
 
 # --- code ------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,13 @@ CANDIDATES = "results/demo_base"
 CANDIDATE = f"{CANDIDATES}/seed{{seed}}"
 BASE = yaml.safe_load(Path(workflow.current_basedir, "demo_base.yaml").read_text())
 BASE_SEEDS = BASE["unet"]["seeds"]
+# a fine-tuning on selection phantoms and how its heat maps are made
+SELECTION = {
+    "selection": BASE["selection"],
+    "resolution": CONFIG.image.resolution,
+    "training": CONFIG.training_of("cxr"),
+    "heat_maps": CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
+}
 
 
 rule demo_base_pictures:
@@ -19,8 +26,6 @@ rule demo_base_pictures:
         "logs/demo_base/pictures.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/pictures.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=growing(10000),
         runtime=growing(120),
@@ -46,8 +51,6 @@ rule demo_base_text_encoder:
         "logs/demo_base/text_encoder.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/text_encoder.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -74,8 +77,6 @@ rule demo_base_candidate:
         "logs/demo_base/seed{seed}.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         mem_mb=growing(4000),
         runtime=growing(300),
@@ -99,8 +100,6 @@ rule demo_base_learning_curve:
         "logs/demo_base/seed{seed}_learning_curve.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}_learning_curve.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -121,15 +120,10 @@ rule demo_base_scores:
         "logs/demo_base/seed{seed}_scores.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}_scores.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
-        selection=BASE["selection"],
-        resolution=CONFIG.image.resolution,
-        training=CONFIG.training_of("cxr"),
-        heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
+        **SELECTION,
         code=code_digest("upkeep/demo_base_scores.py"),
     script:
         "../../workflow_scripts/upkeep/demo_base_scores.py"
@@ -143,8 +137,6 @@ rule demo_base_classifier:
         "logs/demo_base/classifier.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/classifier.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -170,8 +162,6 @@ rule demo_base:
         "logs/demo_base/choose.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/choose.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -198,17 +188,12 @@ rule text_encoder_rate:
         "logs/demo_base/rates/{rate}.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/rates/{{rate}}.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
-        selection=BASE["selection"],
+        **SELECTION,
         milestones=BASE["text_encoder_rates"]["milestones"],
         images=BASE["text_encoder_rates"]["images"],
-        resolution=CONFIG.image.resolution,
-        training=CONFIG.training_of("cxr"),
-        heat_maps=CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
         sampling=CONFIG.sampling.model_dump(exclude={"images", "shards"}),
         code=code_digest("upkeep/text_encoder_rate.py"),
     script:
@@ -226,8 +211,6 @@ rule text_encoder_rates:
         "logs/demo_base/text_encoder_rates.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/text_encoder_rates.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:

@@ -12,8 +12,6 @@ if DEMO:  # figures of credentialed data must not get among the documents
             f"{LOGS}/paper/demo_docs.log",
         benchmark:
             f"{BENCHMARKS}/paper/demo_docs.tsv"
-        conda:
-            ENVIRONMENT
         resources:
             **LIGHT_JOB,
         params:

@@ -1,5 +1,5 @@
 # What each row of docs/differences.md does on the demo, on its own; for those who change the project.
-TUNED = [label for label in first_repeats(MAIN) if label["variant"] in ("frozen", "learnable")]
+TUNED = [label for label in first_repeats(CONFIG, MAIN) if label["variant"] in ("frozen", "learnable")]
 CXR_TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
 NOISE_SEEDS = range(1000, 1003)  # row 1: further dumps of one model
 TRAINING_CHANGES = {
@@ -78,8 +78,6 @@ rule scoring_effects:
         f"{LOGS}/effects/{CHECKPOINT}/scoring.log",
     benchmark:
         f"{BENCHMARKS}/effects/{CHECKPOINT}/scoring.tsv"
-    conda:
-        ENVIRONMENT
     resources:
         **LIGHT_JOB,
     params:
@@ -104,8 +102,6 @@ rule fidelity_effects:
         f"{LOGS}/effects/{CHECKPOINT}/fidelity.log",
     benchmark:
         f"{BENCHMARKS}/effects/{CHECKPOINT}/fidelity.tsv"
-    conda:
-        ENVIRONMENT
     threads: THREADS
     resources:
         **LIGHT_JOB,
@@ -137,8 +133,6 @@ if DEMO and CXR_TUNED:
             f"{LOGS}/effects/effects.log",
         benchmark:
             f"{BENCHMARKS}/effects/effects.tsv"
-        conda:
-            ENVIRONMENT
         resources:
             **LIGHT_JOB,
         params:

@@ -11,6 +11,7 @@ from tradeoffs.config.sections.data import Data
 from tradeoffs.config.sections.model import Base, Encoder
 from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
 from tradeoffs.errors import InputError
+from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
 
 CLASSIFIER = "evaluation.extractors.findings_classifier"
@@ -148,6 +149,13 @@ def encoder_kind(source: str) -> Literal["folder", "package", "hub"]:
     if _is_hub_id(source):
         return "hub"
     raise InputError(f"{source} is neither a folder, nor a hub id owner/name, nor package:name; correct it")
+
+
+def content_of(source: str) -> str | None:
+    """Digest of the files of a base or encoder that is a folder or in a package; None for a hub id or single file."""
+    if source.startswith("package:"):
+        return sha256(package_folder(source))
+    return sha256(source) if Path(source).is_dir() else None
 
 
 def _is_hub_id(source: str) -> bool:

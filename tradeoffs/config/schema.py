@@ -163,6 +163,13 @@ class Config(Section):
             names["domain"] = next((name for name in networks if getattr(given, name)), "own_classifier")
         return names
 
+    def step_of(self, dataset: str, variant: str, checkpoint: str = "final") -> int:
+        """The step of fine-tuning at which a model is scored; the base is at step 0."""
+        if not self.variants[variant].finetune:
+            return 0
+        steps = self.training_of(dataset)["steps"]
+        return steps if checkpoint == "final" else int(checkpoint.removeprefix("step"))
+
     def training_of(self, dataset: str) -> dict[str, Any]:
         """The section `training` with the steps and milestones of one data set."""
         settings = self.training.model_dump()

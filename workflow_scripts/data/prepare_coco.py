@@ -3,11 +3,12 @@
 from tradeoffs.data.coco import prepare_grounding, prepare_images
 from tradeoffs.data.tables import write_counts, write_table
 from tradeoffs.jobs.job import job
+from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
     prepared = snakemake.input.prepared or None
-    images, captions, images_counts = prepare_images(params.coco, snakemake.config["data"]["max_missing"], prepared)
+    images, captions, images_counts = prepare_images(params.coco, limit(snakemake, "data.max_missing"), prepared)
     grounding, grounding_counts = prepare_grounding(params.coco, images)
     write_table(images, output.images)
     write_table(captions, output.captions)

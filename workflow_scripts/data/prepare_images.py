@@ -3,6 +3,7 @@
 from tradeoffs.data.mimic import prepare_images
 from tradeoffs.data.tables import write_counts, write_table
 from tradeoffs.jobs.job import job
+from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     params = snakemake.params
@@ -11,7 +12,7 @@ with job(snakemake):
         params.mimic_cxr_reports,
         params.ms_cxr,
         params.views,
-        snakemake.config["data"]["max_missing"],
+        limit(snakemake, "data.max_missing"),
         snakemake.input.prepared or None,
     )
     write_table(images, snakemake.output.images)

@@ -6,6 +6,7 @@ from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.data.tables import keyed, read_csv, read_grounding, write_table
 from tradeoffs.evaluation.localisation import score_dump, score_texts
 from tradeoffs.jobs.job import job
+from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
@@ -25,7 +26,7 @@ with job(snakemake):
         maps, wrong_prompts = maps_of(text)
         return score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts)
 
-    limit = snakemake.config["evaluation"]["max_excluded"]
-    table = score_texts(params.texts, params.protocols, scored, limit, inputs.grounding)
+    max_excluded = limit(snakemake, "evaluation.max_excluded")
+    table = score_texts(params.texts, params.protocols, scored, max_excluded, inputs.grounding)
     keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed, "step": params.step}
     write_table(keyed(table, **keys), snakemake.output.scores)

@@ -4,6 +4,7 @@ from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.external import external_maps, read_external
 from tradeoffs.evaluation.localisation import samples, score_samples, score_texts
 from tradeoffs.jobs.job import job, logger
+from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
@@ -15,7 +16,7 @@ with job(snakemake):
     def scored(text, protocol):
         return score_samples(samples(grounding, text, protocol, params.resolution), map_of, text, protocol)
 
-    limit = snakemake.config["evaluation"]["max_excluded"]
-    table = score_texts(params.texts, params.protocols, scored, limit, inputs.heat_maps)
+    max_excluded = limit(snakemake, "evaluation.max_excluded")
+    table = score_texts(params.texts, params.protocols, scored, max_excluded, inputs.heat_maps)
     keys = {"dataset": "cxr", "variant": snakemake.wildcards.method, "seed": "", "step": ""}
     write_table(keyed(table, **keys), snakemake.output.scores)

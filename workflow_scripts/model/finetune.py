@@ -11,6 +11,7 @@ from tradeoffs.files import atomic_path
 from tradeoffs.jobs.devices import gpus_asked
 from tradeoffs.jobs.distributed import launch
 from tradeoffs.jobs.job import identity, job, launched
+from tradeoffs.jobs.limits import limit
 from tradeoffs.jobs.resuming import RunFolder, retire
 from tradeoffs.model.latents import Latents
 from tradeoffs.model.text import count_too_long
@@ -34,7 +35,7 @@ def main() -> None:
         captions=read_captions(inputs.captions) if inputs.captions else None,
         sentences=read_sentences(inputs.sentences) if inputs.sentences else None,
     )
-    paces = {key: snakemake.config["training"][key] for key in ("checkpoint_every", "log_every")}
+    paces = {key: limit(snakemake, f"training.{key}") for key in ("checkpoint_every", "log_every")}
     run = RunFolder(params.checkpoints, identity(snakemake))
 
     def save(folder: str) -> None:

@@ -1,0 +1,38 @@
+"""The tables and figures that a run makes, by name, and what is said of one that it cannot make."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tradeoffs.config.repeats import fine_tunings, pairs
+from tradeoffs.config.schema import Config
+from tradeoffs.errors import InputError
+
+PER_DATA_SET = ("overlays", "samples", "findings", "attention_profile", "data")  # figures
+NEEDS = {"table2": "cxr", "table3": "cxr", "table7": "cxr", "table1_coco_categories": "coco"}
+
+
+def tables_of(config: Config) -> list[str]:
+    """Names of the tables of a run, in the order of the report."""
+    names = ["table1", *NEEDS, "differences"]
+    return [name for name in names if NEEDS.get(name, config.data.sets[0]) in config.data.sets]
+
+
+def figures_of(config: Config) -> list[str]:
+    """Names of the figures of a run, in the order of the report."""
+    names = ["tradeoff", "training_curves"]
+    names += ["differences"] if pairs(config) else []
+    names += ["losses"] if fine_tunings(config, {name: config.variants_of(name) for name in config.data.sets}) else []
+    return names + [f"{figure}_{dataset}" for figure in PER_DATA_SET for dataset in config.data.sets]
+
+
+def check_targets(targets: Sequence[str], config: Config) -> None:
+    """Raises InputError where a table or figure is asked for that this configuration cannot make, dry runs included.
+
+    targets: words of Snakemake's command line: rules, files and options
+    """
+    made = tables_of(config) + figures_of(config)
+    for target in targets:
+        name = {"category_table": "table1_coco_categories"}.get(target, Path(target).stem)
+        dataset = NEEDS.get(name) or ("figures/" in target and name.rpartition("_")[2])
+        if dataset in ("cxr", "coco") and dataset not in config.data.sets and name not in made:
+            raise InputError(f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another")

@@ -1,0 +1,18 @@
+"""Limits and paces: keys of the configuration that decide when a job gives up, or how often it saves and reports, but
+nothing of what it makes.
+
+They are no params of any rule, so that a change of one runs nothing again. A job takes them from the whole
+configuration, which Snakemake hands to every script.
+"""
+
+from typing import Any
+
+LIMITS = ("data.max_missing", "evaluation.max_excluded", "training.checkpoint_every", "training.log_every")
+
+
+def limit(snakemake, key: str) -> Any:
+    """The value of one of LIMITS; ValueError for another key, which has to be a param, or results would outlive it."""
+    if key not in LIMITS:
+        raise ValueError(f"{key} changes results; give it to the script as a param of its rule")
+    section, name = key.split(".")
+    return snakemake.config[section][name]
