@@ -7,7 +7,7 @@ from sklearn.mixture import GaussianMixture
 from torch.nn import functional
 
 from benchmarks.measuring import Row, alone, at_least, at_most_value, cost
-from tradeoffs.evaluation.localisation import score
+from tradeoffs.evaluation.map_scores import score
 from tradeoffs.metrics import SCORES
 from tradeoffs.protocols import PUBLISHED
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
 from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.errors import InputError
-from tradeoffs.paper import figures, pictures
+from tradeoffs.paper import figure_parts, figure_rows, figures, pictures
 from tradeoffs.paper.style import looks, save, wrapped
 from tradeoffs.protocols import CORRECTED
 
@@ -41,7 +41,7 @@ def summary(*rows, metric="auc_roc"):
 
 
 def scores(models):
-    """Rows of localisation.csv and of fidelity.csv from those of `figures.models`."""
+    """Rows of localisation.csv and of fidelity.csv from those of `figure_rows.models`."""
     localisation = of_default_text(models).assign(category="Edema", excluded=np.nan).dropna(subset="auc_roc")
     fidelity = models.rename(columns={"fid_general": "value"}).assign(metric="fid_general")
     return localisation, fidelity.dropna(subset="value")
@@ -102,7 +102,7 @@ def test_models_have_macro_means_without_excluded_samples_beside_their_fid():
     ).assign(dataset="cxr", variant="frozen", seed=0, step=6)
     fidelity = pd.DataFrame({"metric": ["fid_general", "ms_ssim"], "value": [30.0, 0.2]})
     fidelity = pd.concat([fidelity.assign(dataset="cxr", variant=v, seed=0, step=6) for v in ("frozen", "learnable")])
-    models = figures.models(of_default_text(samples), fidelity, PROTOCOL).set_index("variant")
+    models = figure_rows.models(of_default_text(samples), fidelity, PROTOCOL).set_index("variant")
     assert models["auc_roc"].tolist() == pytest.approx([((0.9 + 0.5) / 2 + 0.3) / 2, np.nan], nan_ok=True)
     assert models["fid_general"].tolist() == [30, 30]
 
@@ -118,7 +118,7 @@ def test_main_rows_are_those_of_the_default_text_and_protocol():
         ],
         columns=["dataset", "text", "protocol", "pairs", "row"],
     )
-    assert figures.main_rows(table, "corrected")["row"].tolist() == [1, 5]
+    assert figure_rows.main_rows(table, "corrected")["row"].tolist() == [1, 5]
 
 
 # --- FID against AUC-ROC ------------------------------------------------------------------------------------------
@@ -169,8 +169,8 @@ def test_tradeoff_names_each_variant_beside_its_panel_and_says_who_is_absent():
 
 
 def test_margin_labels_keep_their_distance_within_the_panel():
-    assert figures._spread([0.1, 0.12, 0.5], 0.1) == pytest.approx([0.1, 0.2, 0.5])
-    assert figures._spread([0.9, 0.98, 1.0], 0.1) == pytest.approx([0.8, 0.9, 1.0])
+    assert figure_parts._spread([0.1, 0.12, 0.5], 0.1) == pytest.approx([0.1, 0.2, 0.5])
+    assert figure_parts._spread([0.9, 0.98, 1.0], 0.1) == pytest.approx([0.8, 0.9, 1.0])
 
 
 # --- training curves ----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ LAYERS = {
 
 def test_layers_are_named_in_the_order_of_the_unet():
     table = pd.DataFrame({"layer": LAYERS.keys(), "resolution": LAYERS.values()})
-    names = figures.layer_names(table)
+    names = figure_rows.layer_names(table)
     assert list(names.values()) == ["down 16×16", "mid 4×4", "up 16×16 #1", "up 16×16 #2"]
     assert list(names)[2:] == list(LAYERS)[1::-1]  # the second attention before the tenth
 

@@ -27,7 +27,7 @@ from ldm_checkpoints import (
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
-from tradeoffs.model import ldm
+from tradeoffs.model import ldm, ldm_weights
 from tradeoffs.model.checkpoints import load, noise_schedule
 
 
@@ -225,7 +225,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     file = tmp_path / "model.ckpt"
     torch.save({"state_dict": {"betas": torch.zeros(1)}, "callbacks": Malicious()}, file)
     with pytest.raises(InputError, match=starting_with(file, ": would run code when read (posix.mkdir); take the")):
-        ldm.read(file)
+        ldm_weights.read(file)
     assert not (tmp_path / "ran").exists()
 
 
@@ -238,7 +238,7 @@ def test_the_lightning_class_of_published_checkpoints_is_no_obstacle(tmp_path, m
             installed.setitem(sys.modules, package, types.ModuleType(package))
         sys.modules[name].ModelCheckpoint = callback
         torch.save({"state_dict": {"betas": torch.ones(1)}, "callbacks": {callback: {"best": None}}}, file)
-    assert ldm.read(file) == {"betas": torch.ones(1)}
+    assert ldm_weights.read(file) == {"betas": torch.ones(1)}
 
 
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
@@ -247,7 +247,7 @@ def test_a_damaged_file_is_an_error(tmp_path, suffix, content):
     file = tmp_path / f"model.{suffix}"
     file.write_bytes(content)
     with pytest.raises(InputError, match=starting_with(file, ": is damaged or no file of weights")):
-        ldm.read(file)
+        ldm_weights.read(file)
 
 
 @pytest.mark.parametrize("content", [[1], {}, {"state_dict": {"global_step": 3}}])
@@ -255,7 +255,7 @@ def test_a_file_without_weights_is_an_error(tmp_path, content):
     file = tmp_path / "model.ckpt"
     torch.save(content, file)
     with pytest.raises(InputError, match=starting_with(file, ": holds no weights by name")):
-        ldm.read(file)
+        ldm_weights.read(file)
 
 
 @pytest.fixture(scope="module")
@@ -504,7 +504,7 @@ def test_whole_training_checkpoints_are_read(tmp_path, monkeypatch):
         "other": attributes(a=1),
     }
     saved_with(monkeypatch, tmp_path / "last.ckpt", content, attributes, loops)
-    assert ldm.read(tmp_path / "last.ckpt") == {"betas": torch.ones(1)}
+    assert ldm_weights.read(tmp_path / "last.ckpt") == {"betas": torch.ones(1)}
 
 
 @pytest.mark.parametrize("kind", ["namespace", "attributes", "omegaconf"])
@@ -528,7 +528,7 @@ def test_classes_that_are_not_on_the_list_are_named(tmp_path, monkeypatch):
     strange = of_package("some_trainer.State")
     saved_with(monkeypatch, tmp_path / "last.ckpt", {"state_dict": {"betas": torch.ones(1)}, "s": strange()}, strange)
     with pytest.raises(InputError, match=r"would run code when read \(some_trainer.State\)"):
-        ldm.read(tmp_path / "last.ckpt")
+        ldm_weights.read(tmp_path / "last.ckpt")
 
 
 @torch.no_grad()
@@ -543,8 +543,8 @@ def test_older_and_later_names_of_the_same_parts(tmp_path, family):
             name = name.replace(f"mid.attn_1.{old}.", f"mid.attn_1.{new}.")
         renamed[name] = weight
     torch.save(renamed, tmp_path / "model.ckpt")
-    assert_same_outputs(ldm.build(ldm.read(tmp_path / "model.ckpt")), *originals)
+    assert_same_outputs(ldm.build(ldm_weights.read(tmp_path / "model.ckpt")), *originals)
     twice = {"cond_stage_model.transformer.encoder.a": torch.zeros(1)}
     torch.save(twice | {"cond_stage_model.transformer.text_model.encoder.a": torch.zeros(1)}, tmp_path / "twice.ckpt")
     with pytest.raises(InputError, match="is there twice"):
-        ldm.read(tmp_path / "twice.ckpt")
+        ldm_weights.read(tmp_path / "twice.ckpt")

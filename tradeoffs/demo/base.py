@@ -24,7 +24,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from tradeoffs.attention.capture import Query, token_heat_maps
 from tradeoffs.demo.pictures import RESOLUTION
 from tradeoffs.demo.scenes import draw_scene
-from tradeoffs.evaluation.localisation import auc_roc, resized
+from tradeoffs.evaluation.map_scores import auc_roc, resized
 from tradeoffs.evaluation.queries import query_map, token_weights
 from tradeoffs.model.checkpoints import LatentDiffusion, noise_schedule
 from tradeoffs.model.text import CachedTextEncoder

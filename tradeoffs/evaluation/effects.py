@@ -14,7 +14,8 @@ from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.evaluation.classifier import FindingsClassifier, label_matrix
 from tradeoffs.evaluation.features import EfficientNetLite0, extract
 from tradeoffs.evaluation.fidelity import diversity, frechet_distance
-from tradeoffs.evaluation.localisation import binary_map, samples, score_dump, words_of_samples
+from tradeoffs.evaluation.localisation import samples, score_dump, words_of_samples
+from tradeoffs.evaluation.map_scores import binary_map
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
 from tradeoffs.protocols import CORRECTED, Protocol
 from tradeoffs.randomness import numpy_rng

@@ -1,11 +1,6 @@
-"""How well a heat map points at a finding: scores of one map against one mask, and of a whole dump.
-
-The scores are those of Dombrowski et al. (AAAI 2024), in two protocols (`tradeoffs.protocols`): published computes what
-the original code computes, corrected mends it (docs/differences.md, rows 2 to 10).
-"""
+"""How well a model's heat maps point at findings: the scores (`map_scores`) of all samples of a grounding table."""
 
 import logging
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_published, resized_mask
 from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation.map_scores import auc_roc, resized, score
 from tradeoffs.evaluation.queries import ALL_TOKENS, IMAGE_MAP, Excluded, query_map, token_weights
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import PROTOCOLS, Protocol
@@ -35,169 +28,6 @@ COLUMNS = (
 )
 
 logger = logging.getLogger(__name__)
-
-
-# --- one heat map, one mask ---------------------------------------------------------------------------------------
-
-
-def score(heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bool) -> dict[str, float | bool]:
-    """All scores of a heat map (h, w) against a ground-truth mask, bool (r, r).
-
-    single_box: whether the mask is one box; only then `distance` (pixels of the r x r image) is defined
-    `mixture_converged` tells whether the Gaussian mixture behind the binary map converged.
-    An empty binary map has IoU and box IoU 0, hence mIoU and box mIoU of half the background's share, and no distance
-    (row 6; the original crashes).
-
-    Raises Excluded if the map is constant or not finite, and in corrected if the mask is empty or full. In published
-    such masks are scored: IoU by its definition, AUC-ROC and CNR NaN (row 5).
-    """
-    if not protocol.empty_masks and not mask.any():
-        raise Excluded("finding outside the crop")
-    if not protocol.empty_masks and mask.all():
-        raise Excluded("finding fills the crop")
-    large = resized(heat, mask.shape[0])
-    binary, converged = binary_map(heat, mask.shape[0], protocol)
-    box = box_map(binary, protocol)
-    return {
-        "auc_roc": auc_roc(large, mask),
-        "top1": top1(large, mask),
-        "cnr": cnr(large, mask),
-        "iou": iou(binary, mask),
-        "miou": miou(binary, mask),
-        "box_iou": iou(box, mask),
-        "box_miou": miou(box, mask),
-        "distance": distance(binary, mask) if single_box else np.nan,
-        "mixture_converged": converged,
-    }
-
-
-def resized(heat: np.ndarray, resolution: int) -> np.ndarray:
-    """The heat map (h, w) scaled to 0..1 and brought to (resolution, resolution) bilinearly, float32.
-
-    Raises Excluded if the map is constant or not finite.
-    """
-    # Interpolated in double and kept in single precision, so that values that should tie do tie.
-    return _bilinear(_min_max(heat), resolution).astype(np.float32)
-
-
-def auc_roc(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Probability that a pixel inside the mask is hotter than one outside, ties counting half (Mann-Whitney U).
-
-    Both (r, r); NaN for an empty or full mask.
-    """
-    inside, outside = np.sort(heat[mask]), np.sort(heat[~mask])
-    if not inside.size or not outside.size:
-        return np.nan
-    colder = np.searchsorted(outside, inside, "left")
-    not_hotter = np.searchsorted(outside, inside, "right")
-    return float((colder + not_hotter).mean() / (2 * outside.size))
-
-
-def top1(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Pointing game: 1 if the hottest pixel (the first in row-major order) is inside the mask, else 0."""
-    return float(mask.flat[heat.argmax()])
-
-
-def cnr(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Contrast-to-noise ratio (mean_in - mean_out) / sqrt(var_in + var_out), signed, with unbiased variances.
-
-    NaN with fewer than two pixels on a side, or without any noise.
-    """
-    inside, outside = heat[mask].astype(np.float64), heat[~mask].astype(np.float64)
-    if min(inside.size, outside.size) < 2:
-        return np.nan
-    noise = np.sqrt(inside.var(ddof=1) + outside.var(ddof=1))
-    return float((inside.mean() - outside.mean()) / noise) if noise > 0 else np.nan
-
-
-def binary_map(heat: np.ndarray, resolution: int, protocol: Protocol) -> tuple[np.ndarray, bool]:
-    """The hot part of a heat map (h, w), bool (resolution, resolution), and whether the mixture converged.
-
-    Hot is what exceeds the mixture's threshold; a 3 x 3 majority filter removes lone pixels; bilinear resizing and
-    rounding follow. corrected fits the mixture to the scaled map; published to the raw attention values, which are so
-    small (1e-3) that its `reg_covar` of 1e-6 matters (row 2).
-    """
-    values = heat.astype(np.float64) if protocol.raw_mixture else _min_max(heat)
-    threshold, converged = mixture_threshold(values)
-    hot = majority_filter(values > threshold)
-    return _bilinear(hot.astype(np.float64), resolution) > 0.5, converged
-
-
-def mixture_threshold(values: np.ndarray) -> tuple[float, bool]:
-    """Midpoint of the means of a two-component Gaussian mixture of the values, and whether its fit converged.
-
-    Seeded in both protocols: the original is not (row 2), so its own runs differ in which optimum they find.
-    """
-    mixture = GaussianMixture(n_components=2, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        mixture.fit(values.reshape(-1, 1))
-    return float(mixture.means_.mean()), bool(mixture.converged_)
-
-
-def majority_filter(mask: np.ndarray) -> np.ndarray:
-    """Each inner pixel of a bool (h, w) becomes what at least 5 of the 9 around it are; the borders stay."""
-    filtered = mask.copy()
-    filtered[1:-1, 1:-1] = np.lib.stride_tricks.sliding_window_view(mask, (3, 3)).sum(axis=(2, 3)) >= 5
-    return filtered
-
-
-def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """First and last column and row (x1, x2, y1, y2) of the True pixels, both ends included; None if there are none."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return (int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])) if columns.size else None
-
-
-def box_map(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """The filled bounding box of a bool (h, w); empty for an empty mask.
-
-    published loses the box's last row and column (row 3).
-    """
-    filled = np.zeros_like(mask)
-    box = bounding_box(mask)
-    if box is not None:
-        x1, x2, y1, y2 = box
-        last = 0 if protocol.short_boxes else 1
-        filled[y1 : y2 + last, x1 : x2 + last] = True
-    return filled
-
-
-def iou(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Intersection over union of two bool arrays; 0 if both are empty."""
-    union = np.count_nonzero(prediction | mask)
-    return np.count_nonzero(prediction & mask) / union if union else 0.0
-
-
-def miou(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Mean of the IoU of the foregrounds and of the backgrounds (fg/bg mIoU)."""
-    return (iou(prediction, mask) + iou(~prediction, ~mask)) / 2
-
-
-def distance(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Distance in pixels between the centres of the two bounding boxes; NaN if one array is empty."""
-    predicted, true = bounding_box(prediction), bounding_box(mask)
-    if predicted is None or true is None:
-        return np.nan
-    across = (predicted[0] + predicted[1] - true[0] - true[1]) / 2
-    down = (predicted[2] + predicted[3] - true[2] - true[3]) / 2
-    return float(np.hypot(across, down))
-
-
-def _min_max(heat: np.ndarray) -> np.ndarray:
-    if not np.isfinite(heat).all():
-        raise Excluded("heat map not finite")
-    low, high = float(heat.min()), float(heat.max())
-    if low == high:
-        raise Excluded("constant heat map")
-    return (heat.astype(np.float64) - low) / (high - low)
-
-
-def _bilinear(values: np.ndarray, resolution: int) -> np.ndarray:
-    size = (resolution, resolution)
-    return torch.nn.functional.interpolate(torch.from_numpy(values)[None, None], size, mode="bilinear")[0, 0].numpy()
-
-
-# --- all samples of a grounding table -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ latents) is taken from what the file declares (`ldm_declared`), else it is Stabl
 exponential moving average besides, the raw weights are taken (docs/differences.md, row 13).
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_open_clip_checkpoint,
 )
-from safetensors import SafetensorError, safe_open
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -30,10 +28,9 @@ from tradeoffs.model import ldm_declared
 from tradeoffs.model.checkpoints import noise_schedule
 from tradeoffs.model.declared import CLASSES, WHOLE, check_channels
 from tradeoffs.model.ldm_declared import Statement
-from tradeoffs.model.pickles import read_pickle
+from tradeoffs.model.ldm_weights import UNET, VAE, Weights, count_blocks, filled, read_content, size_of, with_prefix
 
 MERGES = Path(__file__).resolve().parents[2] / "resources" / "ldm" / "merges.txt"
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
 HEAD_WIDTH = 64  # of CLIP's text encoders, and of the U-Net in Stable Diffusion 2
 SCALING_FACTOR = 0.18215
 TEXT_PROJECTION = "cond_stage_model.model.text_projection"
@@ -58,19 +55,7 @@ EXTRAS = {
     TEXT_PROJECTION,
     *ldm_declared.FLAGS,
 }
-# Beginning of a name, pattern, and what stands in its place
-OTHER_NAMES = (
-    # a text encoder that does not stand in a model of text and images (transformers before 4.2)
-    ("cond_stage_model.transformer.", r"(transformer\.)(embeddings|encoder|final_layer_norm)\.", r"\1text_model.\2."),
-    # Stable Diffusion 1.x and 2.x as Stability AI's later code saves it
-    ("conditioner.embedders.0.", r"^conditioner\.embedders\.0\.", "cond_stage_model."),
-    # attention of the autoencoder as diffusers calls it
-    (VAE, r"(\.attn_1\.)to_([qkv])\.", r"\1\2."),
-    (VAE, r"(\.attn_1\.)to_out\.0\.", r"\1proj_out."),
-)
 VIT_H = (1024, 24)  # width and layers of Stable Diffusion 2's text encoder; the U-Net's context leaves out the last
-
-Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -155,7 +140,7 @@ def read_model(file: Path, prediction_type: str | None = None) -> tuple[Networks
     """
     configuration, others = ldm_declared.beside(file)
     statements = ldm_declared.of_configuration(configuration) if configuration else []
-    weights, more = _content(file)
+    weights, more = read_content(file)
     statements += more
     if prediction_type:
         statements.append(Statement("base.prediction_type", "prediction_type", prediction_type))
@@ -189,42 +174,6 @@ def _undeclared_prediction(networks: "Networks", others: Sequence[Path]) -> str:
     return "epsilon"
 
 
-def read(file: Path) -> Weights:
-    """The weights of a .ckpt or .safetensors file by their LDM names; no code of the file is run."""
-    return _content(file)[0]
-
-
-def _content(file: Path) -> tuple[Weights, list[Statement]]:
-    """The weights in a file, and what it says of its model beside them."""
-    remedy = "take the model's .safetensors file, or download it again"
-    if file.suffix == ".safetensors":
-        try:
-            with safe_open(file, "pt") as stored:
-                weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118, it is no dict
-                metadata = stored.metadata() or {}
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{file}: is damaged or no file of weights; {remedy}") from error
-        return _renamed(weights), ldm_declared.of_metadata(file, metadata)
-    content = read_pickle(file)
-    weights = content.get("state_dict", content) if isinstance(content, dict) else {}
-    if not weights or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
-        raise InputError(f"{file}: holds no weights by name; {remedy}")
-    return _renamed(weights), ldm_declared.of_hyperparameters(file, content.get("hyper_parameters", {}))
-
-
-def _renamed(weights: Weights) -> Weights:
-    """The weights with today's names for parts that older or later programs call otherwise."""
-    renamed = {}
-    for name, weight in weights.items():
-        for place, pattern, today in OTHER_NAMES:
-            if name.startswith(place):
-                name = re.sub(pattern, today, name)
-        if name in renamed:
-            raise InputError(f"weight {name} is there twice, by an older name too")
-        renamed[name] = weight
-    return renamed
-
-
 def check_schedule(weights: Weights, schedule: DDIMScheduler) -> None:
     """Raises InputError if the checkpoint holds another noise schedule than the one that it is taken to have."""
     for name, expected, tolerance in (
@@ -252,7 +201,7 @@ def build(weights: Weights, statements: Sequence[Statement] = ()) -> Networks:
     if len(families) != 1:
         raise InputError("not one text encoder of Stable Diffusion 1.x (CLIP) or 2.x (OpenCLIP) is in it")
     family = families[0]
-    unet, vae, text = (_with_prefix(weights, prefix) for prefix in (UNET, VAE, family.text))
+    unet, vae, text = (with_prefix(weights, prefix) for prefix in (UNET, VAE, family.text))
     unknown = sorted(weights.keys() - unet.keys() - vae.keys() - text.keys())
     if unknown:
         raise InputError(f"weight {unknown[0]} is unknown")
@@ -286,43 +235,27 @@ def _check_fit(networks: Networks, said: Mapping[str, Any]) -> None:
         )
 
 
-def _with_prefix(weights: Weights, prefix: str) -> Weights:
-    return {name: weight for name, weight in weights.items() if name.startswith(prefix)}
-
-
-def _count(weights: Weights, prefix: str) -> int:
-    """How many numbered blocks stand under the prefix."""
-    numbers = (re.match(r"(\d+)\.", name.removeprefix(prefix)) for name in _with_prefix(weights, prefix))
-    return 1 + max((int(number[1]) for number in numbers if number), default=-1)
-
-
-def _size(weights: Weights, name: str, axis: int = 0) -> int:
-    if weights[name].ndim <= axis:
-        raise InputError(f"weight {name} has the shape {tuple(weights[name].shape)}")
-    return weights[name].shape[axis]
-
-
 def _unet(weights: Weights, family: Family, said: Mapping[str, Any]) -> UNet2DConditionModel:
     levels = 1 + sum(name.startswith(f"{UNET}input_blocks.") and name.endswith(".0.op.weight") for name in weights)
-    layers = _count(weights, f"{UNET}input_blocks.") // levels - 1
+    layers = count_blocks(weights, f"{UNET}input_blocks.") // levels - 1
     firsts = [f"{UNET}input_blocks.{1 + level * (layers + 1)}" for level in range(levels)]
-    channels = [_size(weights, f"{first}.0.out_layers.3.weight") for first in firsts]
+    channels = [size_of(weights, f"{first}.0.out_layers.3.weight") for first in firsts]
     attended = [f"{first}.1.norm.weight" in weights for first in firsts]
     context = f"{UNET}middle_block.1.transformer_blocks.0.attn2.to_k.weight"
     config = {
-        "in_channels": _size(weights, f"{UNET}input_blocks.0.0.weight", 1),
-        "out_channels": _size(weights, f"{UNET}out.2.weight"),
+        "in_channels": size_of(weights, f"{UNET}input_blocks.0.0.weight", 1),
+        "out_channels": size_of(weights, f"{UNET}out.2.weight"),
         "block_out_channels": channels,
         "layers_per_block": layers,
         "down_block_types": ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attended],
         "up_block_types": ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attended)],
-        "cross_attention_dim": _size(weights, context, 1),
+        "cross_attention_dim": size_of(weights, context, 1),
         "attention_head_dim": [_heads(c, family, said) for c in channels],  # diffusers' name for the number of heads
         "use_linear_projection": weights[f"{UNET}middle_block.1.proj_in.weight"].ndim == 2,
     }
     with init_empty_weights():
         model = UNet2DConditionModel.from_config(config)
-    return _filled(model, weights, lambda part: convert_ldm_unet_checkpoint(part, config))
+    return filled(model, weights, lambda part: convert_ldm_unet_checkpoint(part, config))
 
 
 def _heads(channels: int, family: Family, said: Mapping[str, Any]) -> int:
@@ -337,20 +270,20 @@ def _heads(channels: int, family: Family, said: Mapping[str, Any]) -> int:
 
 
 def _vae(weights: Weights, said: Mapping[str, Any]) -> AutoencoderKL:
-    levels = range(_count(weights, f"{VAE}encoder.down."))
+    levels = range(count_blocks(weights, f"{VAE}encoder.down."))
     config = {
-        "in_channels": _size(weights, f"{VAE}encoder.conv_in.weight", 1),
-        "out_channels": _size(weights, f"{VAE}decoder.conv_out.weight"),
-        "latent_channels": _size(weights, f"{VAE}post_quant_conv.weight"),
-        "block_out_channels": [_size(weights, f"{VAE}encoder.down.{level}.block.0.conv1.weight") for level in levels],
-        "layers_per_block": _count(weights, f"{VAE}encoder.down.0.block."),
+        "in_channels": size_of(weights, f"{VAE}encoder.conv_in.weight", 1),
+        "out_channels": size_of(weights, f"{VAE}decoder.conv_out.weight"),
+        "latent_channels": size_of(weights, f"{VAE}post_quant_conv.weight"),
+        "block_out_channels": [size_of(weights, f"{VAE}encoder.down.{level}.block.0.conv1.weight") for level in levels],
+        "layers_per_block": count_blocks(weights, f"{VAE}encoder.down.0.block."),
         "down_block_types": ["DownEncoderBlock2D" for _ in levels],
         "up_block_types": ["UpDecoderBlock2D" for _ in levels],
         "scaling_factor": said.get("scaling_factor", SCALING_FACTOR),
     }
     with init_empty_weights():
         model = AutoencoderKL.from_config(config)
-    return _filled(model, weights, lambda part: convert_ldm_vae_checkpoint(part, config))
+    return filled(model, weights, lambda part: convert_ldm_vae_checkpoint(part, config))
 
 
 def _layers_taken(family: Family, layers: int, width: int, said: Mapping[str, Any], whole_tower: bool) -> int:
@@ -382,16 +315,16 @@ def _layers_taken(family: Family, layers: int, width: int, said: Mapping[str, An
 
 
 def _text_encoder(weights: Weights, family: Family, said: Mapping[str, Any], whole_tower: bool) -> CLIPTextModel:
-    prefix, found = family.text, _count(weights, family.text + family.layers)
-    vocabulary, width = (_size(weights, prefix + family.tokens, axis) for axis in (0, 1))
+    prefix, found = family.text, count_blocks(weights, family.text + family.layers)
+    vocabulary, width = (size_of(weights, prefix + family.tokens, axis) for axis in (0, 1))
     layers = _layers_taken(family, found, width, said, whole_tower)
     config = CLIPTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        intermediate_size=_size(weights, f"{prefix}{family.layers}0.{family.inner}"),
+        intermediate_size=size_of(weights, f"{prefix}{family.layers}0.{family.inner}"),
         num_hidden_layers=layers,
         num_attention_heads=width // HEAD_WIDTH,
-        max_position_embeddings=_size(weights, prefix + family.positions),
+        max_position_embeddings=size_of(weights, prefix + family.positions),
         hidden_act=family.activation,
         bos_token_id=vocabulary - 2,
         eos_token_id=vocabulary - 1,
@@ -408,36 +341,7 @@ def _text_encoder(weights: Weights, family: Family, said: Mapping[str, Any], who
         return {name.removeprefix("text_model."): weight for name, weight in converted.items()}
 
     unused = tuple(f"{prefix}{family.layers}{layer}." for layer in range(layers, found))
-    return _filled(model, {name: weight for name, weight in weights.items() if not name.startswith(unused)}, renamed)
-
-
-def _filled(model: torch.nn.Module, weights: Weights, renamed: Callable[[Weights], Weights]) -> torch.nn.Module:
-    """The model, built without weights, with those that `renamed` gives diffusers' names to, each used and checked."""
-    expected = {name: weight.shape for name, weight in model.state_dict().items()}
-    converted = renamed(weights)
-    original = _original_names(weights, renamed)
-    kind = type(model).__name__
-    missing = sorted(name for name in expected if converted.get(name) is None)
-    unknown = sorted(original.get(name, name) for name in converted.keys() - expected.keys())
-    unknown += sorted(weights.keys() - set(original.values()))
-    if missing:
-        raise InputError(f"weight {missing[0]} of {kind} (its name in diffusers) is missing")
-    if unknown:
-        raise InputError(f"weight {unknown[0]} is unknown")
-    for name, shape in expected.items():
-        if converted[name].shape != shape:
-            found = tuple(converted[name].shape)
-            raise InputError(f"weight {original.get(name, name)} fills {found} where {kind} has {tuple(shape)}")
-    model.load_state_dict({name: weight.float().contiguous() for name, weight in converted.items()}, assign=True)
-    return model.eval()
-
-
-def _original_names(weights: Weights, renamed: Callable[[Weights], Weights]) -> dict[str, str]:
-    """The LDM name behind each of diffusers' names: `renamed` applied to tensors that hold their name's number."""
-    names = list(weights)
-    numbers = {name: torch.tensor(i, dtype=torch.int32).expand(weights[name].shape) for i, name in enumerate(names)}
-    converted = {name: number for name, number in renamed(numbers).items() if number is not None and number.numel()}
-    return {name: names[number[(0,) * number.ndim]] for name, number in converted.items()}
+    return filled(model, {name: weight for name, weight in weights.items() if not name.startswith(unused)}, renamed)
 
 
 def build_tokenizer(networks: Networks) -> CLIPTokenizer:

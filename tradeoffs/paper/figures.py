@@ -6,72 +6,43 @@ these names (docs/outputs.md); `variants` are all names of the config, whose ord
 small print.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from tradeoffs.data.sets import TEXTS
 from tradeoffs.evaluation.statistics import MACRO, MICRO
 from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
+from tradeoffs.paper.figure_parts import (
+    BAND,
+    legend_above,
+    line_handles,
+    margin_labels,
+    panels_of,
+    prior_handle,
+    prior_line,
+    say_empty,
+)
+from tradeoffs.paper.figure_rows import layer_names, macro_auc, main_rows, models
 from tradeoffs.paper.formatting import p_clause, readable
 from tradeoffs.paper.style import (
-    COLUMN,
     FAINT,
     INK,
     MAPS,
-    NORMAL,
     PAGE,
     PAGE_HEIGHT,
     PRIOR_LOOK,
-    SMALL,
-    Look,
     footer,
     looks,
 )
 
 CHANCE = 0.5  # AUC-ROC of a map that knows nothing
-BAND = 0.25  # opacity of an interval's band
 PAIRED_SCORES = ("auc_roc", "specificity", "top1", "cnr", "iou", "miou")
-
-
-# --- tables -------------------------------------------------------------------------------------------------------
-
-
-def main_rows(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Rows of one protocol, of all pairs, conditioned on each data set's default text (phrase, caption)."""
-    defaults = {dataset: texts[0] for dataset, texts in TEXTS.items()}
-    kept = (table["protocol"] == protocol) & (table["text"] == table["dataset"].map(defaults))
-    if "pairs" in table:
-        kept &= table["pairs"] == "all"
-    return table[kept]
-
-
-def macro_auc(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """The rows of the macro AUC-ROC among `main_rows`."""
-    rows = main_rows(summaries, protocol)
-    return rows[(rows["group"] == MACRO) & (rows["metric"] == "auc_roc")]
-
-
-def models(localisation: pd.DataFrame, fidelity: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """One row a model (dataset, variant, seed, step): macro AUC-ROC beside FID, NaN for one that is not there.
-
-    auc_roc: mean over categories of the mean over samples; excluded samples do not count
-    """
-    keys = ["dataset", "variant", "seed", "step"]
-    scores = main_rows(localisation, protocol)
-    kept = scores[scores["excluded"].isna()]
-    means = kept.groupby([*keys, "category"])["auc_roc"].mean().groupby(level=keys).mean().reset_index()
-    fid = fidelity[fidelity["metric"] == "fid_general"].rename(columns={"value": "fid_general"})
-    return means.merge(fid[[*keys, "fid_general"]], on=keys, how="outer")
 
 
 # --- FID against AUC-ROC ------------------------------------------------------------------------------------------
@@ -92,7 +63,7 @@ def tradeoff(
     """
     summary, repeats = macro_auc(summaries, protocol), models(localisation, fidelity, protocol)
     look = looks(variants)
-    figure, panels = _panels(titles, height=2.9)
+    figure, panels = panels_of(titles, height=2.9)
     absent, labels_of_panels = [], []
     for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
         means = summary[summary["dataset"] == dataset].set_index("variant")
@@ -114,7 +85,7 @@ def tradeoff(
             axes.plot(fid.mean(), mean, color=mark.colour, marker=mark.marker, ms=7, mec="white", mew=0.5, zorder=4)
             labels.append((mean, readable(variant), mark))
         if LOCATION_PRIOR in means.index:
-            _prior_line(axes, means.loc[LOCATION_PRIOR])
+            prior_line(axes, means.loc[LOCATION_PRIOR])
             labels.append((means.loc[LOCATION_PRIOR, "mean"], readable(LOCATION_PRIOR), PRIOR_LOOK))
         axes.margins(0.12)
         axes.set(title=title, xlabel=FIDELITY["fid_general"].heading)
@@ -132,37 +103,10 @@ def tradeoff(
     figure.draw_without_rendering()  # gives the panels their heights, which decide how close labels may stand
     for axes, labels in labels_of_panels:
         if labels:
-            _margin_labels(axes, labels)
+            margin_labels(axes, labels)
         else:
-            _say_empty(axes)
+            say_empty(axes)
     return figure
-
-
-def _margin_labels(axes: Axes, labels: Sequence[tuple[float, str, Look]]) -> None:
-    """Names at the right of a panel, at the height of their values as far as they do not touch each other."""
-    height = axes.get_position().height * axes.figure.get_figheight() * 72
-    bottom, top = axes.get_ylim()
-    ordered = sorted((value, name, look) for value, name, look in labels if np.isfinite(value))
-    places = _spread([(value - bottom) / (top - bottom) for value, _, _ in ordered], 1.5 * SMALL / height)
-    for (value, name, look), place in zip(ordered, places, strict=True):
-        start = (value - bottom) / (top - bottom)
-        axes.plot([1.0, 1.04], [start, place], color=FAINT, lw=0.5, transform=axes.transAxes, clip_on=False)
-        axes.plot(
-            [1.075], [place], color=look.colour, marker=look.marker, ms=5, transform=axes.transAxes, clip_on=False
-        )
-        axes.text(1.115, place, name, va="center", transform=axes.transAxes)
-
-
-def _spread(places: Sequence[float], gap: float) -> list[float]:
-    """Ascending places moved up so that neighbours are `gap` apart, then down where they would pass 1."""
-    result = list(places)
-    for i in range(1, len(result)):
-        result[i] = max(result[i], result[i - 1] + gap)
-    ceiling = 1.0
-    for i in reversed(range(len(result))):
-        result[i] = min(result[i], ceiling)
-        ceiling = result[i] - gap
-    return result
 
 
 # --- over training steps ------------------------------------------------------------------------------------------
@@ -184,7 +128,7 @@ def training_curves(
     """
     repeats, prior = models(localisation, fidelity, protocol), macro_auc(location_prior, protocol)
     look = looks(variants)
-    figure, panels = _panels(titles, height=4.0, rows=2)
+    figure, panels = panels_of(titles, height=4.0, rows=2)
     rows = {"auc_roc": METRICS["auc_roc"].heading, "fid_general": FIDELITY["fid_general"].heading}
     for (metric, label), line in zip(rows.items(), panels, strict=True):
         line[0].set_ylabel(label)
@@ -202,21 +146,21 @@ def training_curves(
                 axes.scatter(later["step"], later[metric], s=7, color=mark.colour, marker=mark.marker, alpha=0.5, lw=0)
             axes.scatter(start["step"], start[metric], s=28, color=INK, marker="o", zorder=4)
             if metric == "auc_roc" and dataset in set(prior["dataset"]):
-                _prior_line(axes, prior.set_index("dataset").loc[dataset])
+                prior_line(axes, prior.set_index("dataset").loc[dataset])
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axes.margins(0.05, 0.12)
             if own.empty:
-                _say_empty(axes)
+                say_empty(axes)
     for axes, title in zip(panels[0], titles.values(), strict=True):
         axes.set_title(title)
     for axes in panels[-1]:
         axes.set_xlabel("fine-tuning step")
     trained = [v for v in variants if ((repeats["variant"] == v) & (repeats["step"] > 0)).any()]
-    handles = _line_handles(trained, look) + [_prior_handle()] * (not prior.empty)
+    handles = line_handles(trained, look) + [prior_handle()] * (not prior.empty)
     if (repeats["step"] == 0).any():
         handles.insert(0, Line2D([], [], color=INK, marker="o", ms=5, ls="", label="pretrained (step 0)"))
-    _legend(figure, handles)
+    legend_above(figure, handles)
     footer(
         figure,
         "Lines: means over seeds; small points: one seed each. AUC-ROC: macro mean over categories; grey band: 95 % "
@@ -285,8 +229,8 @@ def findings(
     panels[0].tick_params(axis="y", length=0)
     panels[1].tick_params(axis="y", length=0)
     handles = [Patch(fc=look[v].colour, hatch=look[v].hatch, ec="white", lw=0.3, label=readable(v)) for v in shown]
-    handles += [_prior_handle("-")] * (LOCATION_PRIOR in set(summary["variant"]))
-    _legend(figure, handles, *titles.values())
+    handles += [prior_handle("-")] * (LOCATION_PRIOR in set(summary["variant"]))
+    legend_above(figure, handles, *titles.values())
     footer(
         figure,
         "Thin lines and grey bands: 95 % intervals. In brackets: samples of one seed. Macro: mean over all categories. "
@@ -297,29 +241,6 @@ def findings(
 
 
 # --- by layer and time step ---------------------------------------------------------------------------------------
-
-
-def layer_names(layers: pd.DataFrame) -> dict[str, str]:
-    """Readable names of cross-attention layers in the U-Net's order: "down 16×16 #1".
-
-    layers: layer (the processor's name), resolution
-    """
-    sizes = layers.drop_duplicates("layer").set_index("layer")["resolution"]
-    ordered = sorted(sizes.index, key=_place_in_unet)
-    stages = [f"{_stage(layer)} {sizes[layer]}×{sizes[layer]}" for layer in ordered]
-    numbers = [stages[: i + 1].count(stage) for i, stage in enumerate(stages)]
-    return {
-        layer: f"{stage} #{number}" if stages.count(stage) > 1 else stage
-        for layer, stage, number in zip(ordered, stages, numbers, strict=True)
-    }
-
-
-def _stage(layer: str) -> str:
-    return layer.split("_")[0]
-
-
-def _place_in_unet(layer: str) -> tuple[int, list[int]]:
-    return ("down", "mid", "up").index(_stage(layer)), [int(number) for number in re.findall(r"\.(\d+)\.", layer)]
 
 
 def attention_profile(profiles: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
@@ -366,7 +287,7 @@ def attention_profile(profiles: pd.DataFrame, variants: Sequence[str], titles: M
     by_time.set(xlabel="diffusion time t (noisier →)", ylabel="AUC-ROC, mean over layers")
     for axis in (by_layer.xaxis, by_time.xaxis, by_time.yaxis):
         axis.set_major_locator(MaxNLocator(5))
-    _legend(figure, _line_handles(shown, look), *titles.values())
+    legend_above(figure, line_handles(shown, look), *titles.values())
     footer(
         figure,
         "Above: across, diffusion time t; down, the cross-attention layers in the order of the U-Net with the size of "
@@ -383,7 +304,7 @@ def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[s
     """Training loss of each fine-tuning: the logged values faint, their running mean over 10 % of the training."""
     look = looks(variants)
     trained = [variant for variant in variants if variant in set(losses["variant"])]
-    figure, panels = _panels(titles, height=2.6)
+    figure, panels = panels_of(titles, height=2.6)
     for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
         own = losses[losses["dataset"] == dataset].sort_values("step")
         for place, variant in enumerate(trained):
@@ -398,12 +319,12 @@ def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[s
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if own.empty:
-            _say_empty(axes)
+            say_empty(axes)
         elif len(own) > 20:  # a few outliers must not squeeze the curves
             low, high = own["loss"].quantile([0.002, 0.998])
             axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     panels[0][0].set_ylabel("training loss")
-    _legend(figure, _line_handles(trained, look, markers=False))
+    legend_above(figure, line_handles(trained, look, markers=False))
     explanation = (
         "Faint: as logged; lines: running means over 10 % of the training, one line a seed. Runs of one seed see the "
         "same images, noise and times, so their curves nearly coincide; the first are drawn wider."
@@ -427,7 +348,7 @@ def paired_differences(
     table = table[(table["group"] == MACRO) & table["metric"].isin(PAIRED_SCORES)].dropna(subset="difference")
     pairs = list(dict.fromkeys(zip(table["frozen"], table["learnable"], strict=True)))
     metrics = [metric for metric in PAIRED_SCORES if metric in set(table["metric"])]
-    figure, panels = _panels(titles, height=1.1 + len(metrics) * (0.1 + 0.14 * len(pairs)), sharey=True)
+    figure, panels = panels_of(titles, height=1.1 + len(metrics) * (0.1 + 0.14 * len(pairs)), sharey=True)
     for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
         own = table[table["dataset"] == dataset].set_index(["frozen", "learnable", "metric"])
         here = [pair for pair in pairs if pair in set(own.index.droplevel("metric"))]
@@ -446,7 +367,7 @@ def paired_differences(
         axes.set(title=title, xlabel="frozen − learnable (right: frozen is better)")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if own.empty:
-            _say_empty(axes)
+            say_empty(axes)
         axes.tick_params(axis="y", length=0)
     panels[0][0].set_yticks(range(len(metrics)), [METRICS[metric].name for metric in metrics])
     panels[0][0].set_ylim(len(metrics) - 0.5, -0.5)
@@ -460,63 +381,10 @@ def paired_differences(
         )
         for frozen, other in pairs
     ]
-    _legend(figure, handles)
+    legend_above(figure, handles)
     footer(
         figure,
         "Macro means over categories; bars: 95 % intervals; p: two-sided sign-flip permutation test over subjects.",
         note,
     )
     return figure
-
-
-# --- parts --------------------------------------------------------------------------------------------------------
-
-
-def _panels(titles: Mapping[str, str], height: float, rows: int = 1, sharey: bool = False) -> tuple[Figure, np.ndarray]:
-    """A figure with a column of panels for each data set, as wide as a page, or as a column for a single one."""
-    figure = Figure(figsize=(COLUMN if len(titles) == 1 else PAGE, height), layout="constrained")
-    return figure, figure.subplots(rows, len(titles), squeeze=False, sharey=sharey)
-
-
-def _say_empty(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "no values", ha="center", va="center", color=FAINT, transform=axes.transAxes)
-    axes.set(xticks=[], yticks=[])
-
-
-def _prior_line(axes: Axes, prior: pd.Series) -> None:
-    axes.axhspan(prior["low"], prior["high"], color=PRIOR_LOOK.colour, alpha=BAND, lw=0, zorder=0)
-    axes.axhline(prior["mean"], color=PRIOR_LOOK.colour, ls=PRIOR_LOOK.line, lw=1.2, zorder=1)
-
-
-def _prior_handle(line: str | tuple = PRIOR_LOOK.line) -> Line2D:
-    return Line2D([], [], color=PRIOR_LOOK.colour, ls=line, label=readable(LOCATION_PRIOR))
-
-
-def _line_handles(variants: Sequence[str], look: Mapping[str, Look], markers: bool = True) -> list[Line2D]:
-    return [
-        Line2D(
-            [],
-            [],
-            color=look[v].colour,
-            ls=look[v].line,
-            marker=look[v].marker if markers else "",
-            label=readable(v),
-        )
-        for v in variants
-    ]
-
-
-def _legend(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """One legend for all panels, above them and read row by row, in as many columns as the figure's width holds."""
-    widths = [SMALL * (0.56 * len(handle.get_label()) + 5.5) for handle in handles]  # points: text, handle and gaps
-    room = figure.get_figwidth() * 72
-    columns = len(handles) if sum(widths) < room else max(1, int(room / max(widths)))
-    by_columns = [handle for first in range(columns) for handle in handles[first::columns]]  # as Matplotlib fills them
-    figure.legend(
-        handles=by_columns,
-        loc="outside upper center",
-        ncols=columns,
-        handlelength=2.6,
-        title=title,
-        title_fontsize=NORMAL,
-    )

@@ -14,7 +14,8 @@ from tradeoffs.attention.heat_maps import TokenHeatMaps, load_heat_maps
 from tradeoffs.data.images import load_image
 from tradeoffs.data.tables import read_samples
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.localisation import Sample, auc_roc, resized, samples, words_of_samples
+from tradeoffs.evaluation.localisation import Sample, samples, words_of_samples
+from tradeoffs.evaluation.map_scores import auc_roc, resized
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
 from tradeoffs.paper.formatting import readable
 from tradeoffs.paper.style import FAINT, HEAT, NORMAL, OUTLINE, PAGE, PAGE_HEIGHT, SMALL, wrapped
