@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from project import copy_project, snakemake, watched
 from pycocotools import mask as coco_mask
 from small_training import IDS
@@ -17,8 +17,8 @@ from snakemake.iocontainers import Namedlist
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.config.schema import Config
-from tradeoffs.demo.base import build_tokenizer
-from tradeoffs.model.checkpoints import LatentDiffusion, load, noise_schedule
+from tradeoffs.demo.base import build_tokenizer, save_base
+from tradeoffs.model.checkpoints import LatentDiffusion, load
 from tradeoffs.model.latents import Latents, save_latents
 from tradeoffs.randomness import normal
 
@@ -131,16 +131,7 @@ def tiny_base(tmp_path_factory) -> Path:
         )
     )
     folder = tmp_path_factory.mktemp("tiny_base")
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=noise_schedule(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
+    save_base(folder, vae, text_encoder, tokenizer, unet)
     return folder
 
 

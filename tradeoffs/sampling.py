@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler
 from PIL import Image
 
 from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.jobs.devices import autocast, default_device
 from tradeoffs.model.checkpoints import load
 from tradeoffs.model.latents import latent_size
+from tradeoffs.model.pipelines import stable_diffusion
 from tradeoffs.model.schedule import in_double, obeyed
 from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.model.timesteps import evenly_spaced_steps
@@ -106,16 +107,8 @@ def draw_samples(
     """
     model = load(folder).to(default_device())
     encoder = CachedTextEncoder(*model.text_side)
-    pipeline = StableDiffusionPipeline(
-        vae=model.vae,
-        text_encoder=None,  # which may be of any family, so texts are given as embeddings
-        tokenizer=None,
-        unet=model.unet,
-        scheduler=sampler(scheduler, model.schedule.config),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    # the text encoder may be of any family, so texts are given as embeddings
+    pipeline = stable_diffusion(model.vae, None, None, model.unet, sampler(scheduler, model.schedule.config))
     pipeline.set_progress_bar_config(disable=True)
     size = latent_size(model.vae, resolution)
     shape = (pipeline.unet.config.in_channels, size, size)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 from tokenizers.trainers import BpeTrainer
 from torch.nn import functional
@@ -27,6 +27,7 @@ from tradeoffs.demo.scenes import draw_scene
 from tradeoffs.evaluation.map_scores import auc_roc, resized
 from tradeoffs.evaluation.queries import query_map, token_weights
 from tradeoffs.model.checkpoints import LatentDiffusion, noise_schedule
+from tradeoffs.model.pipelines import stable_diffusion
 from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import torch_rng
@@ -311,13 +312,4 @@ def sample_sheet(folder: str | Path, prompts: list[str], seed: int) -> Image.Ima
 
 def save_base(folder, vae, text_encoder, tokenizer, unet) -> None:
     """Writes the parts as a Stable Diffusion folder, weights in single precision, in which a CPU can run them."""
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=noise_schedule(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
+    stable_diffusion(vae, text_encoder, tokenizer, unet, noise_schedule()).save_pretrained(folder)

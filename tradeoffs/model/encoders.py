@@ -1,7 +1,7 @@
 """Text encoders of several families: which there are, and reading them strictly."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +56,22 @@ _BERT = Family(
     heads=("pooler.", "cls.", "cls_projection_head."),
     options=_NO_POOLER,
 )
+_ROBERTA = Family(
+    network="RobertaModel",
+    tokenizer="RobertaTokenizer",
+    pad_token="<pad>",
+    config=_NO_DROPOUT,
+    adapted=("query", "value"),
+    heads=("pooler.", "lm_head."),
+    options=_NO_POOLER,
+    positions_after_padding=True,
+)
 FAMILIES = {  # by model_type in config.json
     "clip_text_model": _CLIP,
     "clip": _CLIP,  # with its image encoder
     "bert": _BERT,
     "cxr-bert": _BERT,  # a BERT with a projection head
-    "roberta": Family(
-        network="RobertaModel",
-        tokenizer="RobertaTokenizer",
-        pad_token="<pad>",
-        config=_NO_DROPOUT,
-        adapted=("query", "value"),
-        heads=("pooler.", "lm_head."),
-        options=_NO_POOLER,
-        positions_after_padding=True,
-    ),
+    "roberta": _ROBERTA,
     "distilbert": Family(
         network="DistilBertModel",
         tokenizer="DistilBertTokenizer",
@@ -79,16 +80,7 @@ FAMILIES = {  # by model_type in config.json
         adapted=("q_lin", "v_lin"),
         heads=("vocab_transform.", "vocab_layer_norm.", "vocab_projector."),
     ),
-    "mpnet": Family(
-        network="MPNetModel",
-        tokenizer="MPNetTokenizer",
-        pad_token="<pad>",
-        config=_NO_DROPOUT,
-        adapted=("q", "v"),
-        heads=("pooler.", "lm_head."),
-        options=_NO_POOLER,
-        positions_after_padding=True,
-    ),
+    "mpnet": replace(_ROBERTA, network="MPNetModel", tokenizer="MPNetTokenizer", adapted=("q", "v")),
     "t5": Family(
         network="T5EncoderModel",
         tokenizer="T5Tokenizer",

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.loaders.single_file_utils import (
     convert_ldm_clip_checkpoint,
     convert_ldm_unet_checkpoint,
@@ -29,6 +29,7 @@ from tradeoffs.model.checkpoints import noise_schedule
 from tradeoffs.model.declared import CLASSES, WHOLE, check_channels
 from tradeoffs.model.ldm_declared import Statement
 from tradeoffs.model.ldm_weights import UNET, VAE, Weights, count_blocks, filled, read_content, size_of, with_prefix
+from tradeoffs.model.pipelines import stable_diffusion
 
 MERGES = Path(__file__).resolve().parents[2] / "resources" / "ldm" / "merges.txt"
 HEAD_WIDTH = 64  # of CLIP's text encoders, and of the U-Net in Stable Diffusion 2
@@ -121,16 +122,8 @@ def convert(file: str | Path, folder: str | Path, prediction_type: str | None = 
     side = 96 if schedule.config.prediction_type == "v_prediction" else 64
     networks.unet.register_to_config(sample_size=side)
     networks.vae.register_to_config(sample_size=side * 2 ** (len(networks.vae.config.block_out_channels) - 1))
-    StableDiffusionPipeline(
-        vae=networks.vae,
-        text_encoder=networks.text_encoder,
-        tokenizer=tokenizer,
-        unet=networks.unet,
-        scheduler=schedule,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
+    parts = networks.vae, networks.text_encoder, tokenizer, networks.unet, schedule
+    stable_diffusion(*parts).save_pretrained(folder)
 
 
 def read_model(file: Path, prediction_type: str | None = None) -> tuple[Networks, CLIPTokenizer, DDIMScheduler]:
