@@ -26,11 +26,11 @@ report: "report/workflow.rst"
 
 
 onsuccess:
-    print(last_words())
+    print(last_words(sys.argv, LOGS, BENCHMARKS))
 
 
 onerror:
-    print(last_words())
+    print(last_words(sys.argv, LOGS, BENCHMARKS))
 
 
 rule all:

@@ -21,10 +21,11 @@ from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_r
 from tradeoffs.config.targets import check_targets, figures_of, tables_of
 from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
-from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.files import sha256
 from tradeoffs.jobs.limits import LIMITS
-from tradeoffs.packages import known_to_jobs, package_folder
+from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
+from tradeoffs.packages import known_to_jobs
+from tradeoffs.paper.last_words import last_words
 from tradeoffs.provenance.code import code_digest
 
 known_to_jobs(HOME)
@@ -57,7 +58,6 @@ EVALUATION = f"{RUN}/evaluation/{{dataset}}"
 SCORES = f"{RUN}/evaluation/{CHECKPOINT}"
 SUMMARY = f"{EVALUATION}/{{variant}}/localisation_summary.csv"
 DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
-EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
 
@@ -92,13 +92,9 @@ wildcard_constraints:
 
 def raw_folder(key):
     """A raw data folder: the config's, or the phantoms'."""
-    phantoms = {
-        "mimic_cxr_jpg": f"{CXR}/raw/mimic-cxr-jpg",
-        "mimic_cxr_reports": f"{CXR}/raw/mimic-cxr",
-        "ms_cxr": f"{CXR}/raw/ms-cxr",
-        "coco": f"{COCO}/raw",
-    }
-    return phantoms[key] if DEMO else getattr(CONFIG.data, key)
+    phantoms = {"mimic_cxr_jpg": "cxr/raw/mimic-cxr-jpg", "mimic_cxr_reports": "cxr/raw/mimic-cxr"}
+    phantoms |= {"ms_cxr": "cxr/raw/ms-cxr", "coco": "coco/raw"}
+    return f"{RUN}/data/{phantoms[key]}" if DEMO else getattr(CONFIG.data, key)
 
 
 def prepared(key):
@@ -143,13 +139,6 @@ def model_output(wildcards):
     """The output of a rule that holds the model's folder."""
     folder = model_folder(wildcards)
     return folder if wildcards.checkpoint == "final" else str(Path(folder).parent)
-
-
-def model_for_effect(wildcards):
-    """The folder of the run's own model for rows 1 and 14, which are about the dump; else of one trained for the row."""
-    if wildcards.row in ("1", "14"):
-        return f"{MODEL}/final".format(**{**wildcards, "seed": CONFIG.seeds_of(wildcards.variant)[0]})
-    return f"{EFFECT}/{'ema' if wildcards.row == '13' else 'final'}".format(**wildcards)
 
 
 def domain_extractor(wildcards):
@@ -240,16 +229,6 @@ def figure_files(name):
 def of_pictures(wildcards):
     """What every figure that is made of images is told."""
     return {"resolution": CONFIG.image.resolution, "note": IMAGE_NOTES[wildcards.dataset]}
-
-
-def last_words():
-    """What Snakemake ends with: the answer of check or verify, else what the jobs of the run have taken until now."""
-    for target, log in {"check": f"{LOGS}/check.log", "verify": f"{LOGS}/paper/verify.log"}.items():
-        if target in sys.argv and Path(log).is_file():
-            return Path(log).read_text().splitlines()[-1]
-    from tradeoffs.paper.report import times_block  # here, since it would slow down the start of every job
-
-    return times_block(BENCHMARKS).cells.to_markdown(index=False)
 
 
 def growing(amount):

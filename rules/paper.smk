@@ -294,7 +294,7 @@ use rule overlays as data_sheet with:
         | {"text": TEXTS[wildcards.dataset][0], "most": {"cxr": 8, "coco": 5}[wildcards.dataset]},
 
 
-rule figures:
+rule figures:  # a target without a job, so without log and benchmark
     """Every figure, as PDF and PNG in results/figures."""
     input:
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=["pdf", "png"]),

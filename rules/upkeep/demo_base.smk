@@ -64,10 +64,7 @@ rule demo_base_text_encoder:
 rule demo_base_candidate:
     """Trains one candidate for the base: a U-Net of its own seed. Stopped anywhere, it goes on from its checkpoint."""
     input:
-        vae=rules.demo_base_pictures.output.vae,
-        tokenizer=rules.demo_base_pictures.output.tokenizer,
-        latents=rules.demo_base_pictures.output.latents,
-        captions=rules.demo_base_pictures.output.captions,
+        **dict(rules.demo_base_pictures.output.items()),
         text_encoder=rules.demo_base_text_encoder.output.text_encoder,
     output:
         base=directory(f"{CANDIDATE}/base"),

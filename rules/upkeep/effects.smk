@@ -1,6 +1,8 @@
 # What each row of docs/differences.md does on the demo, on its own; for those who change the project.
+EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 TUNED = [label for label in first_repeats(CONFIG, MAIN) if label["variant"] in ("frozen", "learnable")]
-CXR_TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
+CXR_EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
+TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
 NOISE_SEEDS = range(1000, 1003)  # row 1: further dumps of one model
 TRAINING_CHANGES = {
     12: {"text_dropout": 0.0},  # the original's, where no text is literally "No Finding"
@@ -10,6 +12,13 @@ TRAINING_CHANGES = {
 EMA_DECAY = 0.9999  # the original's; the average changes nothing about the weights themselves
 EFFECT_REPEATS = [label | {"row": 1, "seed": seed} for label in CXR_TUNED[:1] for seed in NOISE_SEEDS]
 EFFECT_REPEATS += [label | {"row": row} for label in CXR_TUNED[:1] for row in [14, *TRAINING_CHANGES]]
+
+
+def model_for_effect(wildcards):
+    """The folder of the run's own model for rows 1 and 14, which are about the dump; else of one trained for the row."""
+    if wildcards.row in ("1", "14"):
+        return f"{MODEL}/final".format(**{**wildcards, "seed": CONFIG.seeds_of(wildcards.variant)[0]})
+    return f"{EFFECT}/{'ema' if wildcards.row == '13' else 'final'}".format(**wildcards)
 
 
 use rule finetune as finetune_for_effect with:
