@@ -60,6 +60,7 @@ SUMMARY = f"{EVALUATION}/{{variant}}/localisation_summary.csv"
 DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
 LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
+ENVIRONMENT = f"{HOME}/envs/environment.yaml"  # of all rules, see environment.smk
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads

@@ -2,4 +2,4 @@
 # keep theirs.
 for each in workflow.rules:
     if each.is_script and each.conda_env is None and Path(each.snakefile).is_relative_to(HOME):
-        each.conda_env = f"{HOME}/envs/environment.yaml"
+        each.conda_env = ENVIRONMENT

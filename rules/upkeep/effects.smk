@@ -1,8 +1,7 @@
 # What each row of docs/differences.md does on the demo, on its own; for those who change the project.
 EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 TUNED = [label for label in first_repeats(CONFIG, MAIN) if label["variant"] in ("frozen", "learnable")]
-CXR_EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
-TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
+CXR_TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
 NOISE_SEEDS = range(1000, 1003)  # row 1: further dumps of one model
 TRAINING_CHANGES = {
     12: {"text_dropout": 0.0},  # the original's, where no text is literally "No Finding"
