@@ -199,7 +199,7 @@ def test_mixture_is_seeded():
 
 
 def test_mixture_that_does_not_converge_is_flagged_without_a_warning(monkeypatch, recwarn):
-    monkeypatch.setattr(loc, "GaussianMixture", partial(GaussianMixture, max_iter=1, tol=0.0))
+    monkeypatch.setattr(map_scores, "GaussianMixture", partial(GaussianMixture, max_iter=1, tol=0.0))
     assert map_scores.mixture_threshold(RNG.random(64))[1] is False
     assert not recwarn.list
 
