@@ -184,6 +184,14 @@ def scores_over_seeds(dataset, variant):
     return [f"{folder}/seed{seed}/final/localisation.csv" for seed in CONFIG.seeds_of(variant)]
 
 
+def beside_the_prior(wildcards):
+    """The scores of the models that the location prior is compared with, on whose samples its means are taken."""
+    if wildcards.variant != LOCATION_PRIOR:
+        return []
+    variants = CONFIG.main_variants_of(wildcards.dataset)
+    return [scores_over_seeds(wildcards.dataset, variant)[0] for variant in variants]
+
+
 def only(dataset, values):
     """Of values by data set, such as variants, that of one data set; nothing if the run does without it."""
     return {dataset: values[dataset]} if dataset in values else {}
@@ -212,6 +220,7 @@ def table_files(name):
     """The outputs of a table's rule."""
     return {
         "csv": report(f"results/{name}.csv", caption=f"../report/{name}.rst", category="Tables"),
+        "columns": f"results/{name}_columns.csv",
         "markdown": f"results/{name}.md",
         "latex": f"results/{name}.tex",
         "sidecar": f"results/{name}.json",

@@ -69,9 +69,11 @@ rule external_method:
 
 
 rule localisation_summary:
-    """Means over findings and samples of one variant's seeds, with bootstrap intervals."""
+    """Means over findings and samples of one variant's seeds, with bootstrap intervals; the location prior's are of the
+    samples that the variants have scores of."""
     input:
         scores=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.variant),
+        models=beside_the_prior,
     output:
         summary=SUMMARY,
     log:

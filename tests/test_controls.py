@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from small_maps import LEFT_HALF, dump, grounding
 
-from tradeoffs.evaluation.controls import area_average, location_prior
+from tradeoffs.evaluation.controls import NOT_COMMON, area_average, location_prior, on_common_samples
 from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_dump
+from tradeoffs.evaluation.statistics import summarise
+from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 LAST_COLUMN = [[3, 0, 1, 4]]
@@ -273,6 +275,26 @@ def test_location_prior_needs_another_subject():
     alone = grounding({"category": "Edema", "boxes": columns(0), "phrase": "edema"})
     scores = location_prior(alone, "phrase", CORRECTED, 4, map_size=4)
     assert list(scores["excluded"]) == ["no other subject with this finding"]
+
+
+def score_table(auc, specificity, excluded=("", "", "")):
+    """Scores of three samples of three subjects."""
+    table = pd.DataFrame({"id": ["a", "b", "c"], "subject_id": [1, 2, 3], "category": "Edema", "excluded": excluded})
+    table = table.assign(protocol="corrected", text="impression", named=True, **dict.fromkeys(METRICS, np.nan))
+    return table.assign(auc_roc=auc, specificity=specificity)
+
+
+def test_the_location_prior_is_compared_on_the_samples_that_the_models_have():
+    prior = score_table([0.6, 0.7, 0.9], [0.1, 0.2, 0.3])
+    frozen = score_table([0.8, 0.8, np.nan], [0.4, 0.4, np.nan], ["", "", "no text"])
+    learnable = score_table([0.8, 0.8, 0.8], [np.nan, 0.4, 0.4])  # of sample a no other finding's word
+    common = on_common_samples(prior, [frozen, learnable])
+    assert common["auc_roc"].tolist() == pytest.approx([0.6, 0.7, np.nan], nan_ok=True)
+    assert common["specificity"].tolist() == pytest.approx([np.nan, 0.2, np.nan], nan_ok=True)
+    assert common["excluded"].tolist() == ["", "", NOT_COMMON]
+    rows = summarise([common], draws=2).query("pairs == 'all' and group == 'macro'").set_index("metric")
+    assert rows.loc["auc_roc", ["mean", "n", "excluded"]].tolist() == pytest.approx([0.65, 2, 1])
+    assert rows.loc["specificity", ["mean", "n"]].tolist() == pytest.approx([0.2, 1])
 
 
 def test_area_average_is_the_share_of_each_cell():

@@ -4,6 +4,7 @@ The other controls (bare map, wrong word, wrong prompt) need the model's own dum
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,10 @@ import torch
 
 from tradeoffs.evaluation.localisation import Sample, SampleMap, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
+from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, Protocol
+
+NOT_COMMON = "not scored by every model"
 
 
 def location_prior(
@@ -36,6 +40,21 @@ def location_prior(
         return SampleMap(np.mean(others, axis=0))
 
     return score_samples(rows, map_of, text, protocol)
+
+
+def on_common_samples(prior: pd.DataFrame, models: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The location prior's scores where each model has the score too, so that their means are of the same samples.
+
+    prior, models: columns `localisation.COLUMNS`; a sample that is left without AUC-ROC is excluded, with its reason
+    """
+    keys, metrics = ["protocol", "text", "id", "category"], list(METRICS)
+    scores = prior.set_index(keys)
+    for model in models:
+        kept = model[model["excluded"].fillna("") == ""]
+        there = kept.set_index(keys).reindex(columns=metrics).notna()
+        scores[metrics] = scores[metrics].where(there.reindex(scores.index, fill_value=False))
+    lost = scores["auc_roc"].isna() & (scores["excluded"].fillna("") == "")
+    return scores.assign(excluded=scores["excluded"].mask(lost, NOT_COMMON)).reset_index()
 
 
 def area_average(mask: np.ndarray, size: int) -> np.ndarray:

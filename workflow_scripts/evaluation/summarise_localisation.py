@@ -3,10 +3,14 @@
 import pandas as pd
 
 from tradeoffs.data.tables import keyed, write_table
+from tradeoffs.evaluation.controls import on_common_samples
 from tradeoffs.evaluation.statistics import summarise
 from tradeoffs.jobs.job import job
 
 with job(snakemake):
-    wildcards = snakemake.wildcards
-    summary = summarise([pd.read_csv(path) for path in snakemake.input.scores], snakemake.params.draws)
+    inputs, wildcards = snakemake.input, snakemake.wildcards
+    scores, models = ([pd.read_csv(path) for path in paths] for paths in (inputs.scores, inputs.models))
+    if models:
+        scores = [on_common_samples(table, models) for table in scores]
+    summary = summarise(scores, snakemake.params.draws)
     write_table(keyed(summary, dataset=wildcards.dataset, variant=wildcards.variant), snakemake.output.summary)
