@@ -1,11 +1,17 @@
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.metrics import METRICS
+from tradeoffs.paper.blocks import Block, PaperTable
+from tradeoffs.paper.dictionary import dictionary
 from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_value, signed, significant
-from tradeoffs.paper.rendering import Block, PaperTable, to_latex, to_markdown, write
+from tradeoffs.paper.latex import to_latex
+from tradeoffs.paper.rendering import to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.tables import (
     differences_table,
@@ -183,7 +189,7 @@ def test_real_images_have_fidelity_alone():
     shown = cells(table, heading, ("real images",))
     assert (shown["FID ↓"], shown["MS-SSIM ↓"], shown["AUC-ROC ↑"], shown["images"]) == ("20.0", "–", "–", "6")
     assert cells(table, f"{heading}: controls", ("real images",))["Specificity ↑"] == "–"
-    assert "biased upwards" in table.notes[-1]
+    assert "biased upwards" in table.notes[-2] and "FID of this size" in table.notes[-1]
 
 
 def test_the_published_protocol_shows_its_own_rows():
@@ -223,6 +229,26 @@ def test_notes_of_table_1():
         "phantom scenes: FID and KID of 12 samples against 24 real images, with inception (general) features" in notes
     )
     assert "at 176 px" in notes and "no interval" in notes and "counts only above it" in notes
+
+
+def far_off(auc, **entry):
+    """Notes of table 3 about sentences_frozen, which has this AUC-ROC and entry; the others have 0.70 to 0.80."""
+    summaries = SUMMARIES.copy()
+    row = (summaries["variant"] == "sentences_frozen") & (summaries["metric"] == "auc_roc")
+    summaries.loc[row, ["mean", "low", "high"]] = auc, auc - 0.01, auc + 0.01
+    variants = VARIANTS | {"sentences_frozen": VARIANTS["sentences_frozen"] | entry}
+    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", EXTRACTORS)
+    return [note for note in table.notes if "far off" in note]
+
+
+def test_a_row_far_off_the_others_is_explained():
+    (note,) = far_off(0.36, encoder="minilm")
+    assert note.startswith(
+        "sentences frozen lies far off the others (AUC-ROC 0.360 on Demo: phantom radiographs, phrase;"
+    )
+    assert "another text encoder (minilm)" in note and "below 0.5 means" in note
+    assert "the configuration gives no reason" in far_off(0.6)[0] and "below 0.5" not in far_off(0.6)[0]
+    assert far_off(0.7) == []
 
 
 # --- grounding ----------------------------------------------------------------------------------------------------
@@ -340,7 +366,8 @@ def test_differences_stand_by_data_pair_and_text_with_interval_and_p():
     assert (shown["p (micro)"], shown["n"], shown["subjects"]) == ("0.040", "9", "5")
     assert cells(table, heading, ("CNR ↑",))["Difference (macro)"] == "–"
     assert any("sign-flip permutation test" in note and "not corrected" in note for note in table.notes)
-    assert r"$<$ 0.001" in to_latex(table) and r"$-$0.050 [$-$0.150, 0.150]" in to_latex(table)
+    text = to_latex(table, "differences")
+    assert r"$<$ 0.001" in text and r"$-$0.050 [$-$0.150, 0.150]" in text
 
 
 # --- rendering ----------------------------------------------------------------------------------------------------
@@ -373,12 +400,37 @@ def test_markdown_has_headings_aligned_cells_and_notes():
     assert lines[-2:] == ["- first ± note", "- second_note"]
 
 
-def test_latex_is_escaped():
-    text = to_latex(small_table())
-    assert r"\textbf{Table 9. A\_b \& \{c\}}" in text and r"\multicolumn{2}{l}{Block \#1} \\" in text
-    assert r"\begin{longtable}{lr}" in text and r"Variant & FID $\downarrow$ \\" in text
+def test_latex_is_escaped_and_has_a_caption_and_a_label_for_each_block():
+    table = small_table()
+    text = to_latex(PaperTable(table.title, table.rows, [*table.blocks] * 2, table.notes), "table9")
+    assert r"\caption{A\_b \& \{c\} Block \#1.}\label{tab:table9} \\" in text and r"\label{tab:table9:2}" in text
+    assert r"\begin{longtable}{lr}" in text and r"Variant & FID~$\downarrow$ \\" in text
     assert "\na\\_b & 1.0 $\\pm$ 0.1 \\\\\n50 \\% \\& more & -- \\\\\n" in text
     assert r"first $\pm$ note" in text and r"second\_note" in text and text.isascii()
+
+
+def test_latex_that_would_be_too_wide_has_intervals_below_their_means():
+    score = "0.853 ± 0.004 [0.831, 0.870]"
+    narrow, wide = (
+        to_latex(
+            PaperTable("T", pd.DataFrame(), [Block("B", pd.DataFrame({f"S{i}": [score] for i in range(n)}), 0)], []),
+            "t",
+        )
+        for n in (3, 9)
+    )
+    assert r"0.853 $\pm$ 0.004 [0.831, 0.870] &" in narrow
+    assert r"\shortstack[r]{{0.853 $\pm$ 0.004}\\{[0.831, 0.870]}} &" in wide
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_latex_fits_on_its_page(tmp_path):
+    write(first_table(), *(tmp_path / f"table1.{suffix}" for suffix in ("csv", "md", "tex")))
+    packages = r"\usepackage{booktabs,longtable,pdflscape}"
+    document = rf"\documentclass{{article}}{packages}\begin{{document}}\input{{table1}}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(document)
+    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    log = [subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout for _ in range(2)][1]
+    assert "Overfull" not in log and "Warning" not in log
 
 
 def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path):
@@ -389,6 +441,21 @@ def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path)
     content = [path.read_bytes() for path in paths]
     write(first_table(), *paths)
     assert [path.read_bytes() for path in paths] == content
+
+
+def test_the_dictionary_tells_what_each_column_of_each_table_means():
+    arguments = SUMMARIES, VARIANTS, [], CXR, "corrected"
+    tables = [first_table(), grounding_table("T", *arguments), table7("T", *arguments)]
+    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS))
+    for table in tables:
+        words = dictionary(table.rows.columns).set_index("column")
+        assert words.index.tolist() == table.rows.columns.tolist() and (words["meaning"] != "").all()
+    words = dictionary(["auc_roc_micro_low", "fid_general_sd", "n", "label_auc"]).set_index("column")
+    assert words.loc["auc_roc_micro_low", "meaning"].endswith("micro mean")
+    assert "lower end of the 95 % interval" in words.loc["auc_roc_micro_low", "statistic"]
+    assert words["better"].tolist() == ["higher", "lower", "", "higher"]
+    with pytest.raises(KeyError):
+        dictionary(["unheard_of"])
 
 
 def test_csv_has_six_digits_and_empty_cells(tmp_path):

@@ -5,11 +5,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from browser import measured, needs_chromium
 from PIL import Image
 
 from tradeoffs.errors import InputError
+from tradeoffs.paper.blocks import Block, PaperTable, to_json
 from tradeoffs.paper.conclusion import conclusions, headline
-from tradeoffs.paper.rendering import Block, PaperTable, to_json
 from tradeoffs.paper.report import (
     Making,
     counts_block,
@@ -319,8 +320,8 @@ def test_the_page_is_well_formed_and_leads_with_the_conclusion(make):
     assert targets <= set(page.ids)
     assert {"conclusion", "tables", "table-table2", "figures", "figure-losses", "making"} <= targets
     places = [
-        page.text.index(words) for words in ("On phantom radiographs the", "Eight findings.", "Over steps", "c0ffee")
-    ]
+        page.text.index(words) for words in ("On phantom radiographs the", "Over steps", "Eight findings.", "c0ffee")
+    ]  # the main figure stands below the conclusion, before the tables
     assert places == sorted(places)
 
 
@@ -334,7 +335,7 @@ def test_the_page_needs_no_network_and_no_script(make):
     assert page.of("link") == page.of("script") == []
     assert "url(" not in html and "@import" not in html
     external = {a["href"] for a in page.of("a") if not a["href"].startswith("#")}
-    assert external == {"https://doi.org/10.1609/aaai.v38i19.30095", "../table2.csv"}
+    assert external == {"https://doi.org/10.1609/aaai.v38i19.30095", "../table2.csv", "../table2_columns.csv"}
 
 
 def test_tables_figures_and_making_are_there(make):
@@ -350,6 +351,40 @@ def test_tables_figures_and_making_are_there(make):
     assert "Python 3.11.7; torch 2.13.0, numpy 2.4.6." in page.text
     assert "Seeds: frozen 0, 1; labels frozen 5." in page.text
     assert "run: demo" in page.text  # the configuration
+
+
+def widest_page(make, files):
+    """The page with the columns of Table 3, all with several seeds."""
+    labels = {"Trained on": "language-model sentences", "Text encoder": "learnable", "Variant": "sentences learnable"}
+    scores = ["FID ↓", "FID (X-ray) ↓", "MS-SSIM ↓", "Label AUC ↑", "AUC-ROC (micro) ↑", "Top-1 ↑", "CNR ↑", "IoU ↑"]
+    cells = labels | dict.fromkeys([*scores, "fg/bg mIoU ↑"], "0.853 ± 0.004")
+    cells |= {"AUC-ROC ↑": "0.853 ± 0.004 [0.831, 0.870]", "images": "5000", "n": "1162", "excluded": "12"}
+    rows = pd.DataFrame([cells] * 9)
+    table = PaperTable("Table 2. Grounding", rows, [Block("radiographs, phrase", rows, labels=3)], ["a note"])
+    (files / "table2.json").write_text(json.dumps(SIDECAR | {"table": to_json(table)}))
+    (files / "report.html").write_text(make())
+    return files / "report.html"
+
+
+@needs_chromium
+def test_no_column_is_cut_at_1280_pixels_and_the_main_figure_is_on_the_first_screen(make, files):
+    Image.new("RGB", (1400, 960)).save(files / "losses.png")
+    seen = measured(
+        widest_page(make, files),
+        """
+const cut = [...document.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth).length;
+const box = document.querySelector("figure img").getBoundingClientRect();
+return {cut, page: document.documentElement.scrollWidth, bottom: box.bottom, shown: box.height};""",
+        height=900,
+    )
+    assert seen["cut"] == 0 and seen["page"] <= 1280
+    assert seen["bottom"] <= 900 and seen["shown"] >= 300
+
+
+@needs_chromium
+def test_the_page_does_not_scroll_sideways_on_a_phone(make, files):
+    width = measured(widest_page(make, files), "return document.documentElement.scrollWidth;", width=500)
+    assert width <= 500
 
 
 def test_texts_are_escaped(make):

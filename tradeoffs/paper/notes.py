@@ -1,6 +1,7 @@
 """What a reader must know beside the numbers of a table: how they were made and what may not be compared."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -9,8 +10,9 @@ from tradeoffs.paper.formatting import readable
 
 NOTE_MEANS = "Macro: mean over categories of their means. Micro: mean over samples."
 NOTE_PRIOR = (
-    "The location prior is the mean mask of the same category in the other patients (COCO: images). It needs no model; "
-    "a localisation score counts only above it."
+    "The location prior is the mean mask of the same category in the other patients (COCO: images), scored on the "
+    "samples that all variants of Table 1 have the score of. It needs no model; a localisation score counts only above "
+    "it."
 )
 NOTE_CONTROLS = (
     "Specificity: AUC-ROC of the category's own words minus that of the other categories' words (wrong word) on the "
@@ -30,6 +32,12 @@ NOTE_REAL = (
     "(images: those of a half), and FID at half the n is biased upwards."
 )
 NOTE_NAMED = "Named: the pairs whose impression names the finding literally (kept); all: these and the dropped ones."
+NOTE_FID_SIZE = (
+    "What a FID of this size means: it depends on the features and on the number of images, so it compares within this "
+    "column only, never with a published one. Read it between two rows: real images, the ceiling, "
+    "and the base before fine-tuning."
+)
+FAR_OFF = 0.1  # in AUC-ROC, from the median of the other variants
 DIFFERENCE_NOTES = (
     "Differences are paired: samples that have the score in every seed of both variants, each with its mean over the "
     "variant's seeds.",
@@ -83,7 +91,48 @@ def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extracto
         )
     if extractors.get("domain") == "own_classifier":
         notes.append(NOTE_OWN_CLASSIFIER)
-    return [*notes, NOTE_REAL]
+    return [*notes, NOTE_REAL, NOTE_FID_SIZE]
+
+
+def far_off_notes(rows: pd.DataFrame, variants: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why a variant's AUC-ROC lies far off all others, as far as the configuration tells: one note a variant.
+
+    rows: of the table, one per data set, text and variant; variants: entries of the config
+    """
+    found: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
+    models = rows[rows["variant"].isin(list(variants))].dropna(subset="auc_roc")
+    for (data, text), part in models.groupby(["data", "text"], sort=False):
+        for row in _far_off(part):
+            found.setdefault(row["variant"], []).append(f"{row['auc_roc']:.3f} on {data}, {text}")
+            reasons[row["variant"]] = " ".join(_reasons(row, variants[row["variant"]]))
+    return [
+        f"{readable(name)} lies far off the others (AUC-ROC {'; '.join(found[name])}): {reasons[name]}"
+        for name in found
+    ]
+
+
+def _far_off(part: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
+    """Rows at least FAR_OFF from the median of the others, with an interval that touches none of theirs."""
+    for place, row in part.iterrows():
+        others = part.drop(index=place)
+        apart = (others["auc_roc_low"] > row["auc_roc_high"]) | (others["auc_roc_high"] < row["auc_roc_low"])
+        if len(others) > 1 and apart.all() and abs(row["auc_roc"] - others["auc_roc"].median()) >= FAR_OFF:
+            yield row
+
+
+def _reasons(row: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    if not entry["finetune"]:
+        yield "it is the base as it is, which was not fine-tuned on these images and texts."
+    elif entry.get("encoder"):
+        yield (
+            f"its texts are read by another text encoder ({entry['encoder']}) than the base was trained with, so the "
+            "cross-attention had the steps of the fine-tuning alone to learn what its embeddings mean."
+        )
+    else:
+        yield "the configuration gives no reason; look at its heat maps in the figures."
+    if row["auc_roc_high"] < 0.5:
+        yield "An AUC-ROC below 0.5 means that the maps are colder inside the boxes or masks than outside."
 
 
 def external_notes(external: Sequence[str]) -> list[str]:

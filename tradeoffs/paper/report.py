@@ -17,16 +17,16 @@ from PIL import Image
 
 from tradeoffs.errors import InputError
 from tradeoffs.jobs.devices import gpus_asked
+from tradeoffs.paper.blocks import Block, blocks_of
 from tradeoffs.paper.conclusion import Conclusion, headline
 from tradeoffs.paper.formatting import count
-from tradeoffs.paper.rendering import Block, blocks_of
 
 TEMPLATE = "report.html.j2"
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the report; csv: link to its numbers, relative to the report."""
+    """One table of the report; csv, columns: links to its numbers and to what they mean, relative to the report."""
 
     name: str
     title: str
@@ -34,6 +34,7 @@ class Table:
     blocks: Sequence[Block]
     notes: Sequence[str]
     csv: str
+    columns: str
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def render(
 ) -> str:
     """The report as HTML that needs nothing beside it: images embedded, no script, no network.
 
+    figures: the first one, which is the main one, stands at the top
     demo: whether the data are phantoms; else the page says that it was made from credentialed data
     """
     environment = Environment(
@@ -72,6 +74,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = _unbroken
     return environment.get_template(TEMPLATE).render(
         demo=demo,
         headline=headline(conclusions),
@@ -93,15 +96,17 @@ def read_captions(paths: Iterable[str | Path]) -> dict[str, tuple[str, str]]:
 
 
 def read_table(path: str | Path, captions: Mapping[str, tuple[str, str]], report: str | Path) -> Table:
-    """A table from the JSON beside it; its CSV has the same name.
+    """A table from the JSON beside it; its CSV has the same name, and the dictionary of its columns that with _columns.
 
     report: the file that will link to the CSV
     """
     path = Path(path)
     content = json.loads(path.read_text())["table"]
     caption = captions.get(path.stem, ("", ""))[1]
-    csv = Path(os.path.relpath(path.with_suffix(".csv"), Path(report).parent)).as_posix()
-    return Table(path.stem, content["title"], caption, blocks_of(content), content["notes"], csv)
+    csv = Path(os.path.relpath(path.with_suffix(".csv"), Path(report).parent))
+    columns = csv.with_stem(f"{csv.stem}_columns")
+    blocks = blocks_of(content)
+    return Table(path.stem, content["title"], caption, blocks, content["notes"], csv.as_posix(), columns.as_posix())
 
 
 def read_figure(path: str | Path, captions: Mapping[str, tuple[str, str]], titles: Mapping[str, str]) -> Figure:
@@ -191,6 +196,11 @@ def _job(path: Path) -> dict[str, Any]:
         "gpu": (numbers["s"] * gpus).sum(),
         "memory": numbers["max_rss"].max(),
     }
+
+
+def _unbroken(cell: str) -> str:
+    """A cell that breaks only before its deviation and its interval."""
+    return cell.replace(" ", "\u00a0").replace("\u00a0[", " [").replace("\u00a0±", " ±")
 
 
 def _range(numbers: pd.Series) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
 from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
+from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
@@ -20,10 +21,10 @@ from tradeoffs.paper.notes import (
     NOTE_TRAINING_TEXT,
     NOTES_NO_PAIR,
     external_notes,
+    far_off_notes,
     fidelity_notes,
     score_notes,
 )
-from tradeoffs.paper.rendering import Block, PaperTable
 from tradeoffs.paper.results import DIFFERENCES
 from tradeoffs.paper.rows import (
     MICRO_AUC,
@@ -85,7 +86,11 @@ def table1(
     names = {dataset: [*variants_of(variants, dataset), REAL_IMAGES, LOCATION_PRIOR] for dataset in datasets}
     rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
     rows = ordered(rows, datasets, protocol, ["variant"])
-    notes = [*score_notes(rows, variants), *fidelity_notes(fidelity, datasets, extractors)]
+    notes = [
+        *far_off_notes(rows, variants),
+        *score_notes(rows, variants),
+        *fidelity_notes(fidelity, datasets, extractors),
+    ]
     return PaperTable(title, rows, _trade_off_blocks(rows, ["variant"]), notes)
 
 
@@ -144,6 +149,7 @@ def table3(
     labels = ["training_text", "text_encoder", "variant"]
     rows = ordered(rows, datasets, protocol, labels)
     notes = [
+        *far_off_notes(rows, variants),
         NOTE_TRAINING_TEXT,
         *score_notes(rows, variants),
         *fidelity_notes(fidelity, datasets, extractors),

@@ -66,7 +66,7 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 def write_sidecar(
     path: str | Path, table: dict[str, Any], config: dict[str, Any], seeds: dict[str, list[int]], counts: dict[str, Any]
 ) -> None:
-    """Writes the JSON beside a table: what a page shows of it (see `tradeoffs.paper.rendering.to_json`), resolved
+    """Writes the JSON beside a table: what a page shows of it (see `tradeoffs.paper.blocks.to_json`), resolved
     config, seeds, commit, versions, counts (see `record_job` too)."""
     content = {
         "table": table,

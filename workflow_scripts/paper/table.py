@@ -1,8 +1,11 @@
-"""One of the paper's tables, as CSV, Markdown and LaTeX, with its sidecar."""
+"""One of the paper's tables, as CSV, Markdown and LaTeX, with the dictionary of its columns and its sidecar."""
 
+from tradeoffs.data.tables import write_table
 from tradeoffs.jobs.job import job
 from tradeoffs.paper import tables
-from tradeoffs.paper.rendering import to_json, write
+from tradeoffs.paper.blocks import to_json
+from tradeoffs.paper.dictionary import dictionary
+from tradeoffs.paper.rendering import write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.provenance.code import write_sidecar
 
@@ -14,4 +17,5 @@ with job(snakemake):
     function = getattr(tables, params.table)
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
     write(table, output.csv, output.markdown, output.latex)
+    write_table(dictionary(table.rows.columns), output.columns)
     write_sidecar(output.sidecar, to_json(table), params.config, params.seeds, read_counts(inputs.counts))
