@@ -241,6 +241,7 @@ rule overlays:
             FIRST_MAIN[wildcards.dataset],
             CONFIG.heat_maps.shards,
         ),
+        scores=lambda wildcards: paths(f"{SCORES}/localisation.csv", FIRST_MAIN[wildcards.dataset]),
     output:
         **figure_files("overlays_{dataset}"),
     log:
@@ -290,8 +291,7 @@ use rule overlays as data_sheet with:
     localrule: True
     params:
         picture="data_sheet",
-        arguments=lambda wildcards: of_pictures(wildcards)
-        | {"text": TEXTS[wildcards.dataset][0], "most": {"cxr": 8, "coco": 5}[wildcards.dataset]},
+        arguments=lambda wildcards: of_pictures(wildcards) | {"text": TEXTS[wildcards.dataset][0], "most": 8},
 
 
 rule figures:  # a target without a job, so without log and benchmark

@@ -11,6 +11,7 @@ from PIL import Image
 from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
 from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation.localisation import score_dump
 from tradeoffs.paper import figure_parts, figure_rows, figures, pictures
 from tradeoffs.paper.style import looks, save, wrapped
 from tradeoffs.protocols import CORRECTED
@@ -148,7 +149,7 @@ def tradeoff(summaries=MACRO, models=REPEATS) -> Figure:
 
 def test_tradeoff_draws_means_seeds_intervals_and_the_location_prior():
     figure = tradeoff()
-    cxr, coco = figure.axes
+    cxr, coco, *_ = figure.axes
     assert line_of(cxr, "frozen") == [([35.0], [0.80])]
     assert sorted(spans_of(cxr, "frozen")) == [[[30.0, 0.80], [40.0, 0.80]], [[35.0, 0.75], [35.0, 0.83]]]
     assert spans_of(cxr, "learnable") == [[[20.0, 0.65], [20.0, 0.78]], [[20.0, 0.70], [20.0, 0.70]]]
@@ -166,6 +167,18 @@ def test_tradeoff_names_each_variant_beside_its_panel_and_says_who_is_absent():
     assert labels == ["location prior", "learnable", "frozen"]  # from below
     assert "Not shown, without FID: labels frozen on Radiographs." in texts_of(figure)
     assert NOTE in texts_of(figure)
+
+
+def test_tradeoff_shows_frozen_and_learnable_closer_where_there_are_both():
+    figure = tradeoff()
+    _, _, cxr, coco = figure.axes
+    assert [text.get_text() for text in cxr.texts] == ["frozen", "learnable"] and cxr.axison and not coco.axison
+    assert line_of(cxr, "frozen") == [([35.0], [0.80])] and line_of(cxr, "learnable") == [([20.0], [0.70])]
+    # intervals from 0.65 to 0.83, and no location prior at 0.60 or labels frozen, which set the axes above
+    low, high = cxr.get_ylim()
+    assert 0.60 < low < 0.65 and 0.83 < high < 0.90
+    alone = tradeoff(MACRO[MACRO["variant"] != "learnable"], REPEATS[REPEATS["variant"] != "learnable"])
+    assert len(alone.axes) == 2
 
 
 def test_margin_labels_keep_their_distance_within_the_panel():
@@ -354,10 +367,18 @@ def dumps() -> dict[str, TokenHeatMaps]:
     return {maps.id: maps for maps in (dump("s1-1", "Edema"), dump("s2-1", "Pneumonia"))}
 
 
+def scores_of(table, variant, maps):
+    """Rows of localisation.csv."""
+    return keyed(score_dump(table, maps, "phrase", CORRECTED, SIZE), variant=variant)
+
+
 def test_overlays_show_the_first_sample_with_one_box_and_the_map_of_its_words(tmp_path):
     table = grounding_table(tmp_path)
     assert pictures.overlay_ids(table, "phrase", CORRECTED, SIZE) == {"s1-1", "s2-1"}
-    edema, pneumonia = pictures.overlay_rows(table, {"frozen": dumps(), "learnable": {}}, "phrase", CORRECTED, SIZE)
+    maps = {"frozen": dumps(), "learnable": {}}
+    scores = pd.concat([scores_of(table, variant, own) for variant, own in maps.items()])
+    scores.loc[(scores["variant"] == "frozen") & (scores["id"] == "s1-1"), "specificity"] = -0.123
+    edema, pneumonia = pictures.overlay_rows(table, maps, scores, "phrase", CORRECTED, SIZE)
     image, frozen, learnable = pneumonia.cells
     assert (edema.title, pneumonia.title, pneumonia.text) == ("Edema", "Pneumonia", "some Pneumonia")
     assert edema.cells[0].image[0, 0] == pytest.approx(80 / 255)  # the second image: the first has two boxes
@@ -365,8 +386,20 @@ def test_overlays_show_the_first_sample_with_one_box_and_the_map_of_its_words(tm
     assert frozen.heat[8, 0] == 0 and frozen.heat[8, 15] == 1
     # of the 192 pixels outside, the 128 of the left half are colder than any inside; the 64 of the lower right quarter
     # are a copy of the inside, where half of all comparisons are won: (128 + 64 / 2) / 192 = 0.833
-    assert frozen.caption == "AUC 0.83"
+    assert frozen.caption == "AUC 0.83"  # without another finding in the image there is no specificity
+    assert edema.cells[1].caption.endswith(", spec.\u00a0−0.12")
     assert learnable.heat is None and learnable.caption == "no heat map"
+
+
+@pytest.mark.parametrize("rows", [2, 5, 8])
+def test_a_sheet_fills_the_width_of_its_page(rows):
+    columns = pictures.columns_that_fill(rows, 0.85, caption_lines=2)
+    row = pictures.Row("Edema", [pictures.Cell(np.zeros((4, 4, 3)), "two lines of caption")] * columns)
+    figure = pictures.image_grid([row] * rows, [], label_width=0.85, largest=7.0, notes=["note"])
+    width, height = figure.get_size_inches()
+    cells = [axes.get_position().width * width for axes in figure.axes]
+    assert width == pytest.approx(7, abs=0.01) and height <= 9.41
+    assert sum(cells[:columns]) >= 0.85 * (width - 0.85)
 
 
 def test_files_stand_variant_after_variant():
@@ -394,7 +427,7 @@ def sample_tables(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
 
 
 def test_samples_stand_below_the_real_image_of_their_prompt(tmp_path):
-    real, pretrained, labels = pictures.sample_rows(*sample_tables(tmp_path), SIZE)
+    real, pretrained, labels = pictures.sample_rows(*sample_tables(tmp_path), SIZE, columns=6)
 
     def grey(cell):
         return round(float(cell.image[0, 0, 0]) * 255)
@@ -410,7 +443,7 @@ def test_a_missing_sample_is_an_error(tmp_path):
     real, generated = sample_tables(tmp_path)
     generated["labels_frozen"] = generated["labels_frozen"].query("prompt_id == 'a'")
     with pytest.raises(InputError, match="samples of labels_frozen: there is none of prompt 'b'"):
-        pictures.sample_rows(real, generated, SIZE)
+        pictures.sample_rows(real, generated, SIZE, columns=6)
 
 
 def test_outlines_follow_the_edge_of_the_mask_also_at_the_border():
@@ -504,7 +537,10 @@ def test_charts_are_the_same_bytes_twice_from_one_seed(tmp_path, draw, name):
 
 
 PICTURES = {
-    "overlays": (("grounding", "heat_maps"), {"variants": ["frozen"], "text": "phrase", "protocol": PROTOCOL}),
+    "overlays": (
+        ("grounding", "heat_maps", "scores"),
+        {"variants": ["frozen"], "text": "phrase", "protocol": PROTOCOL},
+    ),
     "data_sheet": (("grounding",), {"text": "phrase", "most": 8}),
     "sample_grid": (("images", "samples"), {"variants": ["frozen"], "split": "test"}),
 }
@@ -514,6 +550,7 @@ PICTURES = {
 def test_pictures_are_the_same_bytes_twice(tmp_path, draw, name):
     write_table(grounding_table(tmp_path), tmp_path / "grounding.csv")
     save_heat_maps(tmp_path / "maps.npz", {"phrase": list(dumps().values())})
+    scores_of(grounding_table(tmp_path), "frozen", dumps()).to_csv(tmp_path / "localisation.csv", index=False)
     images = pd.DataFrame({"sample_id": ["s0", "s1"], "subject_id": "p", "study_id": "", "split": ["test", "train"]})
     images = images.assign(path=str(tmp_path / "1.png"), text="first prompt")
     images.assign(**{"Finding Labels": ""}).to_csv(tmp_path / "images.csv", index=False)
@@ -522,6 +559,7 @@ def test_pictures_are_the_same_bytes_twice(tmp_path, draw, name):
     files = {
         "grounding": str(tmp_path / "grounding.csv"),
         "heat_maps": [str(tmp_path / "maps.npz")],
+        "scores": [str(tmp_path / "localisation.csv")],
         "images": str(tmp_path / "images.csv"),
         "samples": [str(tmp_path / "samples.csv")],
     }

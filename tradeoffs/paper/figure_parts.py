@@ -52,11 +52,18 @@ def _spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def panels_of(
-    titles: Mapping[str, str], height: float, rows: int = 1, sharey: bool = False
+    titles: Mapping[str, str],
+    height: float,
+    rows: int = 1,
+    sharey: bool = False,
+    heights: Sequence[float] | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with a column of panels for each data set, as wide as a page, or as a column for a single one."""
+    """A figure with a column of panels for each data set, as wide as a page, or as a column for a single one.
+
+    height: of the figure, inches; heights: of the rows, in proportion to each other
+    """
     figure = Figure(figsize=(COLUMN if len(titles) == 1 else PAGE, height), layout="constrained")
-    return figure, figure.subplots(rows, len(titles), squeeze=False, sharey=sharey)
+    return figure, figure.subplots(rows, len(titles), squeeze=False, sharey=sharey, height_ratios=heights)
 
 
 def say_empty(axes: Axes) -> None:

@@ -22,7 +22,6 @@ from tradeoffs.paper.figure_parts import (
     BAND,
     legend_above,
     line_handles,
-    margin_labels,
     panels_of,
     prior_handle,
     prior_line,
@@ -40,73 +39,10 @@ from tradeoffs.paper.style import (
     footer,
     looks,
 )
+from tradeoffs.paper.tradeoff import tradeoff as tradeoff
 
 CHANCE = 0.5  # AUC-ROC of a map that knows nothing
 PAIRED_SCORES = ("auc_roc", "specificity", "top1", "cnr", "iou", "miou")
-
-
-# --- FID against AUC-ROC ------------------------------------------------------------------------------------------
-
-
-def tradeoff(
-    summaries: pd.DataFrame,
-    localisation: pd.DataFrame,
-    fidelity: pd.DataFrame,
-    variants: Sequence[str],
-    titles: Mapping[str, str],
-    protocol: str,
-    note: str,
-) -> Figure:
-    """FID against macro AUC-ROC, one panel a data set; the location prior is a line with its band.
-
-    A variant without both scores is not drawn, which the small print says.
-    """
-    summary, repeats = macro_auc(summaries, protocol), models(localisation, fidelity, protocol)
-    look = looks(variants)
-    figure, panels = panels_of(titles, height=2.9)
-    absent, labels_of_panels = [], []
-    for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
-        means = summary[summary["dataset"] == dataset].set_index("variant")
-        labels = []
-        for variant in variants:
-            seeds = repeats[(repeats["dataset"] == dataset) & (repeats["variant"] == variant)]
-            seeds = seeds.dropna(subset=["auc_roc", "fid_general"])
-            if variant not in means.index:
-                continue  # the variant does not exist on this data set
-            if seeds.empty:
-                absent.append(f"{readable(variant)} on {title}")
-                continue
-            mean, low, high = means.loc[variant, ["mean", "low", "high"]]
-            fid = seeds["fid_general"]
-            mark = look[variant]
-            axes.scatter(fid, seeds["auc_roc"], s=9, color=mark.colour, marker=mark.marker, alpha=0.6, lw=0, zorder=3)
-            axes.vlines(fid.mean(), low, high, color=mark.colour, lw=1, zorder=3)
-            axes.hlines(mean, fid.min(), fid.max(), color=mark.colour, lw=1, zorder=3)
-            axes.plot(fid.mean(), mean, color=mark.colour, marker=mark.marker, ms=7, mec="white", mew=0.5, zorder=4)
-            labels.append((mean, readable(variant), mark))
-        if LOCATION_PRIOR in means.index:
-            prior_line(axes, means.loc[LOCATION_PRIOR])
-            labels.append((means.loc[LOCATION_PRIOR, "mean"], readable(LOCATION_PRIOR), PRIOR_LOOK))
-        axes.margins(0.12)
-        axes.set(title=title, xlabel=FIDELITY["fid_general"].heading)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        labels_of_panels.append((axes, labels))
-    panels[0][0].set_ylabel(METRICS["auc_roc"].heading)
-    footer(
-        figure,
-        "Large: mean over seeds, vertical bar: 95 % interval of AUC-ROC, horizontal bar: range of FID over seeds. "
-        "Small: one seed each. Dashed: location prior with its 95 % interval, which needs no model. AUC-ROC: macro "
-        "mean over categories. Arrows: the better direction.",
-        f"Not shown, without FID: {', '.join(absent)}." if absent else "",
-        note,
-    )
-    figure.draw_without_rendering()  # gives the panels their heights, which decide how close labels may stand
-    for axes, labels in labels_of_panels:
-        if labels:
-            margin_labels(axes, labels)
-        else:
-            say_empty(axes)
-    return figure
 
 
 # --- over training steps ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Figures made of images: heat maps over test images, samples beside real images, sheets of the data."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from tradeoffs.data.images import load_image
 from tradeoffs.data.tables import read_samples
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.localisation import Sample, samples, words_of_samples
-from tradeoffs.evaluation.map_scores import auc_roc, resized
-from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
+from tradeoffs.evaluation.map_scores import resized
+from tradeoffs.evaluation.queries import query_map, token_weights
 from tradeoffs.paper.formatting import readable
 from tradeoffs.paper.style import FAINT, HEAT, NORMAL, OUTLINE, PAGE, PAGE_HEIGHT, SMALL, wrapped
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, Protocol
@@ -25,6 +26,8 @@ GAP = 0.05  # inches between cells
 LINE = 0.125  # inches a line of small print takes
 CAPTION_LINES = 5
 MOST_ROWS = 8  # of heat maps
+FEWEST_COLUMNS, MOST_COLUMNS = 5, 8  # of the sheet of samples
+SHEET_LABEL = 0.85  # inches for the titles of a sheet's rows
 HEAT_OPACITY = 0.25, 0.8  # of the lowest and the highest value, so that the image is seen where the map is cold
 
 
@@ -93,39 +96,49 @@ def overlay_ids(
 def overlay_rows(
     grounding: pd.DataFrame,
     dumps: Mapping[str, Mapping[str, TokenHeatMaps]],
+    scores: pd.DataFrame,
     text: str,
     protocol: Protocol,
     resolution: int,
     most: int = MOST_ROWS,
 ) -> list[Row]:
-    """One row a category: the image with its ground truth, then each variant's heat map with its AUC-ROC.
+    """One row a category: the image with its ground truth, then each variant's heat map with its scores.
 
-    dumps: per variant its token heat maps by id, made with the text; maps and scores are those of the tables
-    Where a sample cannot be scored, the reason stands in the score's place.
+    dumps: per variant its token heat maps by id, made with the text
+    scores: rows of localisation.csv of these variants; where a sample has no score, the reason stands in its place
     """
     listed = samples(grounding, text, protocol, resolution)
     words = words_of_samples(listed, text, protocol)
     paths = grounding.drop_duplicates("sample_id").set_index("sample_id")["path"]
+    scores = scores[(scores["protocol"] == protocol.name) & (scores["text"] == text)]
+    scores = scores.set_index(["variant", "id", "category"])
     rows = []
     for sample in first_samples(listed, most):
         image, mask = picture(paths[sample.sample_id], resolution), sample.mask(protocol)
         cells = [Cell(image, outline=mask)]
-        for maps in dumps.values():
-            try:
-                if sample.id not in maps:
-                    raise Excluded("no heat map")
-                weights, _ = token_weights(maps[sample.id], words[sample.id, sample.category], protocol)
-                heat = resized(query_map(maps[sample.id], weights), resolution)
-                cells.append(Cell(image, f"AUC {auc_roc(heat, mask):.2f}", mask, heat))
-            except Excluded as reason:
-                cells.append(Cell(image, str(reason), mask))
+        for variant, maps in dumps.items():
+            score = scores.loc[(variant, sample.id, sample.category)]
+            if score["excluded"]:
+                cells.append(Cell(image, score["excluded"], mask))
+                continue
+            weights, _ = token_weights(maps[sample.id], words[sample.id, sample.category], protocol)
+            heat = resized(query_map(maps[sample.id], weights), resolution)
+            cells.append(Cell(image, _scores_caption(score), mask, heat))
         rows.append(Row(sample.category, cells, sample.text))
     return rows
+
+
+def _scores_caption(score: pd.Series) -> str:
+    caption = f"AUC {score['auc_roc']:.2f}"
+    if np.isnan(score["specificity"]):
+        return caption
+    return f"{caption}, spec.\u00a0{score['specificity']:+.2f}".replace("-", "−")
 
 
 def overlays(
     grounding: pd.DataFrame,
     heat_maps: Sequence[str],
+    scores: pd.DataFrame,
     variants: Sequence[str],
     text: str,
     protocol: str,
@@ -134,16 +147,18 @@ def overlays(
 ) -> Figure:
     """Heat maps over test images: categories down, the image and one heat map per variant across.
 
-    heat_maps: files of heat maps, see `by_variant`
+    heat_maps: files of heat maps, see `by_variant`; scores: rows of their localisation.csv
     """
     ids = overlay_ids(grounding, text, PROTOCOLS[protocol], resolution)
     dumps = {variant: load_heat_maps(files, text, ids) for variant, files in by_variant(variants, heat_maps)}
     explanation = (
         f"Each row: the first {text} of its category in the test set's order that has a single box, or else the first "
         "of all, chosen without looking at scores. Outline: ground truth. Colour: the heat map of the category's "
-        "words, from its lowest (dark) to its highest value (bright), with its AUC-ROC."
+        "words, from its lowest (dark) to its highest value (bright), with its AUC-ROC. Spec.: its specificity, where "
+        "the image has another category: AUC-ROC minus that of the other's words on the same outline; at 0 the words "
+        "do not tell the two apart."
     )
-    rows = overlay_rows(grounding, dumps, text, PROTOCOLS[protocol], resolution)
+    rows = overlay_rows(grounding, dumps, scores.fillna({"excluded": ""}), text, PROTOCOLS[protocol], resolution)
     header = ["image", *map(readable, variants)]
     return image_grid(rows, header, label_width=1.45, largest=0.9, notes=[explanation, note])
 
@@ -151,9 +166,7 @@ def overlays(
 # --- samples beside real images -----------------------------------------------------------------------------------
 
 
-def sample_rows(
-    real: pd.DataFrame, generated: Mapping[str, pd.DataFrame], resolution: int, columns: int = 6
-) -> list[Row]:
+def sample_rows(real: pd.DataFrame, generated: Mapping[str, pd.DataFrame], resolution: int, columns: int) -> list[Row]:
     """Real images, then each variant's samples of the same prompts, the first repeat of each.
 
     real: columns path, text; a prompt's real image is the first one with its text. Prompts that are no real image's
@@ -195,8 +208,9 @@ def sample_grid(
         "Each column: one of the first prompts of the list. Above, the real image that it was written for, if there is "
         "one; below, one sample per model. Where a model was conditioned on another text, that stands above its sample."
     )
-    rows = sample_rows(images[images["split"] == split], generated, resolution)
-    return image_grid(rows, [], label_width=0.85, largest=1.1, notes=[explanation, note])
+    columns = columns_that_fill(len(variants) + 1, SHEET_LABEL, caption_lines=1)
+    rows = sample_rows(images[images["split"] == split], generated, resolution, columns)
+    return image_grid(rows, [], label_width=SHEET_LABEL, largest=PAGE, notes=[explanation, note])
 
 
 # --- sheets of the data -------------------------------------------------------------------------------------------
@@ -221,17 +235,30 @@ def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int,
 def data_sheet(grounding: pd.DataFrame, text: str, most: int, resolution: int, note: str) -> Figure:
     """Test images of the `most` most frequent categories with their texts and outlines, one row a category."""
     explanation = f"The first test images of each category, each with its {text}. Outline: ground truth."
-    rows = data_rows(grounding, text, resolution, columns=4, most=most)
-    return image_grid(rows, [], label_width=0.85, largest=1.5, notes=[explanation, note])
+    rows = data_rows(grounding, text, resolution, columns=3, most=most)
+    return image_grid(rows, [], label_width=SHEET_LABEL, largest=PAGE, notes=[explanation, note], beside=0.95)
 
 
 # --- the grid -----------------------------------------------------------------------------------------------------
 
 
+def columns_that_fill(rows: int, label_width: float, caption_lines: int) -> int:
+    """How many images side by side fill a page's width where so many rows of them fill its height."""
+    height = (PAGE_HEIGHT - 0.6) / rows - 2 * GAP - caption_lines * LINE
+    columns = math.ceil((PAGE - label_width) / (height + GAP))
+    return min(max(columns, FEWEST_COLUMNS), MOST_COLUMNS)
+
+
 def image_grid(
-    rows: Sequence[Row], header: Sequence[str], label_width: float, largest: float, notes: Sequence[str]
+    rows: Sequence[Row],
+    header: Sequence[str],
+    label_width: float,
+    largest: float,
+    notes: Sequence[str],
+    beside: float = 0,
 ) -> Figure:
-    """A page-wide grid of square images that fits on a page, with captions above the cells.
+    """A page-wide grid of square images that fits on a page, with captions above the cells or, `beside` inches wide,
+    at their right.
 
     header: a name above each column, or none; label_width: inches for the rows' titles
     largest: inches of a cell and its caption across at most; notes: sentences for the small print below
@@ -241,11 +268,11 @@ def image_grid(
     width = label_width + columns * pitch
     footnote = wrapped(" ".join(filter(None, notes)), width - 0.1)
     names = [wrapped(name, pitch - GAP, size=NORMAL, weight="bold") for name in header]
-    captions = [[wrapped(cell.caption, pitch - GAP, CAPTION_LINES) for cell in row.cells] for row in rows]
+    captions = [[wrapped(cell.caption, beside or pitch - GAP, CAPTION_LINES) for cell in row.cells] for row in rows]
     head = LINE * 1.15 * max(map(_lines, names), default=0)
-    above = [2 * GAP + LINE * max(map(_lines, row)) for row in captions]
+    above = [2 * GAP + (0 if beside else LINE * max(map(_lines, row))) for row in captions]
     around = head + sum(above) + LINE * _lines(footnote) + 0.12
-    size = min(pitch - GAP, (PAGE_HEIGHT - around) / len(rows))
+    size = min(pitch - GAP - beside, (PAGE_HEIGHT - around) / len(rows))
     height = around + len(rows) * size
 
     figure = Figure(figsize=(width, height))
@@ -258,9 +285,11 @@ def image_grid(
         _write_label(figure, row, label_width, top)
         top -= size
         for column, (cell, caption) in enumerate(zip(row.cells, texts, strict=True)):
-            x = label_width + column * pitch + (pitch - size) / 2
+            x = label_width + column * pitch + (0 if beside else (pitch - size) / 2)
             axes = figure.add_axes((x / width, top / height, size / width, size / height))
-            draw_cell(axes, cell, caption)
+            draw_cell(axes, cell, "" if beside else caption)
+            if beside:
+                figure.text((x + size + GAP) / width, (top + size) / height, caption, va="top")
     figure.text(0.05 / width, 0.05 / height, footnote, va="bottom", color=FAINT)
     return figure
 

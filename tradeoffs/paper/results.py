@@ -12,8 +12,9 @@ DIFFERENCES = (
 
 
 def read_results(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """The rows of several result files of one kind."""
-    return pd.concat(map(pd.read_csv, paths), ignore_index=True)
+    """The rows of several result files of one kind; ids of samples are text."""
+    ids = {"id": str, "sample_id": str, "subject_id": str}
+    return pd.concat([pd.read_csv(path, dtype=ids) for path in paths], ignore_index=True)
 
 
 def read_differences(paths: Sequence[str | Path]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """How every figure looks: sizes, fonts, colours, and how it is written so that its bytes do not change."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -87,7 +88,7 @@ def wrapped(text: str, width: float, lines: int | None = None, size: float = SMA
     """
     font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
     result: list[str] = []
-    for word in text.split():
+    for word in filter(None, re.split(r"[ \n]+", text)):  # not at no-break spaces
         longer = f"{result[-1]} {word}" if result else word
         if result and text_to_path.get_text_width_height_descent(longer, font, ismath=False)[0] > width * 72:
             result.append(word)

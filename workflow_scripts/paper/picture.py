@@ -3,9 +3,14 @@
 from tradeoffs.data.tables import read_grounding, read_images
 from tradeoffs.jobs.job import job
 from tradeoffs.paper import pictures
+from tradeoffs.paper.results import read_results
 from tradeoffs.paper.style import save
 
-READERS = {"grounding": read_grounding, "images": read_images}  # of the other files each figure needs a part
+READERS = {
+    "grounding": read_grounding,
+    "images": read_images,
+    "scores": read_results,
+}  # of the other files each figure needs a part
 
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
