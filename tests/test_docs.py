@@ -107,6 +107,12 @@ def test_every_test_and_benchmark_that_a_document_runs_exists():
     assert parts and all((PROJECT / "benchmarks" / f"{part}.py").exists() for part in parts)
 
 
+def test_the_version_is_the_same_everywhere():
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((PROJECT / "CITATION.cff").read_text())["version"] == version
+    assert re.search(r"^## (.+)$", (PROJECT / "CHANGELOG.md").read_text(), re.M).group(1) == version
+
+
 def test_every_page_and_place_that_a_document_links_to_is_there():
     links = found(r"\]\(([^):]+)\)")
     assert len(links) > 40
