@@ -5,7 +5,9 @@ rule samples:
     """Samples one shard of a model's images from the prompt list by classifier-free guidance."""
     input:
         prompts=f"{DATA}/prompts.csv",
-        sentences=sentences,
+        sentences=lambda wildcards: (
+            CONFIG.data.sentences if CONFIG.sampled_from(wildcards.variant) == "sentences" else []
+        ),
         model=model_output,
     output:
         images=directory(f"{SAMPLES}/images"),
@@ -19,8 +21,9 @@ rule samples:
         **MODEL_JOB,
     params:
         model=model_folder,
-        text=lambda wildcards: CONFIG.variants[wildcards.variant].text,
-        sampling=CONFIG.sampling.model_dump(exclude={"images", "shards"}),
+        text=lambda wildcards: CONFIG.sampled_from(wildcards.variant),
+        unconditional=lambda wildcards: CONFIG.unconditional_text(wildcards.variant),
+        sampling=CONFIG.sampling.model_dump(exclude={"images", "shards", "text", "unconditional"}),
         resolution=CONFIG.image.resolution,
         shards=CONFIG.sampling.shards,
         unfinished=f"{SAMPLES}/unfinished",

@@ -3,7 +3,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from tradeoffs.data.prompts import balanced_prompts, label_counts, repeated_prompts
+from tradeoffs.data.prompts import balanced_prompts, label_counts, mscxr_prompts, repeated_prompts
 from tradeoffs.errors import InputError
 
 
@@ -16,7 +16,7 @@ def image(sample_id, labels, split="p19", text=None):
 def images():
     rows = [image(f"e{i}", "Edema") for i in range(50)]
     rows += [image(f"n{i}", "No Finding") for i in range(3)]
-    rows += [image("both", "Pneumonia|Support Devices")]
+    rows += [image("p", "Pneumonia"), image("both", "Pneumonia|Support Devices")]
     rows += [image("train", "Atelectasis", split="train"), image("silent", "Cardiomegaly", text="")]
     rows += [image("device", "Support Devices"), image("unlabelled", "")]
     return pd.DataFrame(rows)
@@ -26,16 +26,17 @@ def test_labels_take_turns(images):
     prompts, counts = balanced_prompts(images, 30, 0)
     assert prompts.columns.tolist() == ["prompt_id", "text", "Finding Labels"]
     assert prompts["prompt_id"].tolist() == [f"{i:05d}" for i in range(30)]
-    # three labels are there, so each comes up 30 / 3 times although 50 of 54 images show edema
-    assert Counter(prompts["Finding Labels"]) == {"Edema": 10, "No Finding": 10, "Pneumonia|Support Devices": 10}
+    # three labels are there, so each comes up 30 / 3 times although 50 of 54 images with one label show edema
+    assert Counter(prompts["Finding Labels"]) == {"Edema": 10, "No Finding": 10, "Pneumonia": 10}
     assert label_counts(prompts) == dict.fromkeys(
         ["Atelectasis", "Cardiomegaly", "Consolidation", "Lung Opacity", "Pleural Effusion", "Pneumothorax"], 0
     ) | {"Edema": 10, "No Finding": 10, "Pneumonia": 10}
-    # of 58: 1 of another split, 1 silent, 2 without one of the nine labels
+    # of 59: 1 of another split, 1 silent, 1 with two labels, 2 without one of the nine
     assert counts == {
-        "read": 58,
+        "read": 59,
         "not in the p19 split": 1,
         "no impression": 1,
+        "several labels": 1,
         "none of the nine labels": 2,
         "kept": 54,
     }
@@ -64,10 +65,20 @@ def test_the_list_depends_on_the_seed_only(images):
     assert other["text"].tolist() != prompts["text"].tolist()
 
 
-def test_an_image_can_be_drawn_for_each_of_its_labels():
-    prompts, _ = balanced_prompts(pd.DataFrame([image("a", "Edema|Pneumonia")]), 2, 0)
-    assert prompts["text"].tolist() == ["text of a", "text of a"]
-    assert label_counts(prompts)["Edema"] == label_counts(prompts)["Pneumonia"] == 2
+def test_prompts_from_ms_cxr_are_one_phrase_of_each_image_and_finding():
+    rows = [("a-1", "a", "Edema", "mild edema"), ("a-2", "a", "Edema", "left edema"), ("a-3", "a", "Pneumonia", "x")]
+    rows.append(("b-1", "b", "Edema", "y"))
+    grounding = pd.DataFrame(rows, columns=["phrase_id", "sample_id", "category", "phrase"])
+    prompts, counts = mscxr_prompts(grounding, 6, 0)
+    assert counts == {"read": 4, "another of its finding": 1, "kept": 3}
+    assert prompts["prompt_id"].tolist() == [f"{i:05d}" for i in range(6)]
+    first, second = (prompts["text"][part].tolist() for part in (slice(0, 3), slice(3, 6)))
+    assert sorted(first) == sorted(second) and {"x", "y"} < set(first) < {"mild edema", "left edema", "x", "y"}
+    by_text = dict(zip(prompts["text"], prompts["Finding Labels"], strict=True))
+    assert by_text["x"] == "Pneumonia" and by_text["y"] == "Edema"
+    phrases = {mscxr_prompts(grounding, 3, seed)[0]["text"].str.cat(sep="|") for seed in range(20)}
+    assert any("mild" in texts for texts in phrases) and any("left" in texts for texts in phrases)
+    pd.testing.assert_frame_equal(mscxr_prompts(grounding.iloc[::-1], 6, 0)[0], prompts)
 
 
 def test_no_image_to_draw_from_is_an_error(images):

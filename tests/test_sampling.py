@@ -153,3 +153,16 @@ def test_guidance_weighs_the_text(tiny_base):
         rows = sample_list(PROMPTS[:1].assign(text=text), repeated=0, repeats=1)
         weak, strong = (draw(tiny_base, rows, guidance=guidance)["00000-0"] for guidance in (1.5, 20.0))
         assert (np.abs(weak - strong).max() > 2) == changes
+
+
+def test_guidance_leads_away_from_the_unconditional_text(tiny_base):
+    rows = sample_list(PROMPTS.head(1), repeated=0, repeats=1)
+
+    def image(guidance, unconditional):
+        drawn = draw_samples(tiny_base, rows, 0, guidance, 3, "ddim", 1, 64, unconditional=unconditional)
+        return np.asarray(next(drawn)[1]).astype(int)
+
+    own = PROMPTS["text"][0]
+    # away from the text itself there is no direction: eps + g (eps - eps) = eps, as without guidance
+    assert np.abs(image(9.0, own) - image(1.0, "")).max() <= 1
+    assert np.abs(image(9.0, "No Finding") - image(9.0, "")).max() > 1

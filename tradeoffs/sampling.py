@@ -96,13 +96,15 @@ def draw_samples(
     batch_size: int,
     resolution: int,
     precision: str = "fp32",
+    unconditional: str = "",
 ) -> Iterator[tuple[dict, Image.Image]]:
     """Yields each row of the sample list with its image (PIL, RGB).
 
-    folder: diffusers folder of the model. The unconditional text is the empty one. Initial noise depends on
+    folder: diffusers folder of the model. Initial noise depends on
     (seed, image id) only (docs/differences.md, row 1).
     resolution: side of the images in pixels, of which the U-Net's own size in its folder may differ
     precision: of autocast, fp32, fp16 or bf16
+    unconditional: the text that guidance leads away from
     Raises InputError for a resolution that the model, or a precision that the device does not have.
     """
     model = load(folder).to(default_device())
@@ -119,7 +121,7 @@ def draw_samples(
         with autocast("sampling.precision", precision):
             images = pipeline(
                 prompt_embeds=encoder([row["text"] for row in batch]),
-                negative_prompt_embeds=encoder([""] * len(batch)),
+                negative_prompt_embeds=encoder([unconditional] * len(batch)),
                 latents=noise.to(pipeline.device),
                 guidance_scale=guidance,
                 num_inference_steps=steps,

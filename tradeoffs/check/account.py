@@ -46,8 +46,20 @@ def numbers_told(numbers: Mapping[str, Numbers]) -> Iterator[str]:
             yield f"{dataset}: images not counted, they cannot be read; latents and heat maps are missing below"
             continue
         images = ", ".join(f"{split} {n}" for split, n in sorted(of_data.images.items()))
-        phrases = f"; {of_data.phrases} phrases with boxes" if dataset == "cxr" else ""
-        yield f"{dataset}: images {images}{phrases} ({of_data.source})"
+        what = "phrases with boxes" if dataset == "cxr" else "captions of test images, each with a heat map at most"
+        yield f"{dataset}: images {images}; {of_data.texts} {what} ({of_data.source})"
+
+
+def training_told(config: Config, numbers: Mapping[str, Numbers]) -> Iterator[str]:
+    """A line for each data set: how many images one fine-tuning sees."""
+    for dataset, of_data in numbers.items():
+        training, images = config.training_of(dataset), of_data.images.get("train", 0)
+        seen = training["steps"] * training["batch_size"]
+        epochs = f"{seen / images:.2f} epochs of {images:,}" if images else "of an unknown number"
+        yield (
+            f"{dataset}: a fine-tuning sees {seen:,} images ({training['steps']:,} steps of training.batch_size "
+            f"{training['batch_size']}), {epochs}"
+        )
 
 
 def work_told(works: Iterable[Work]) -> Iterator[str]:

@@ -57,6 +57,7 @@ def entries(config: Config, variants: Variants) -> dict[str, dict[str, Any]]:
     shown = {name for names in variants.values() for name in names}
     return {
         name: variant.model_dump(include={"finetune", "encoder", "text_encoder", "text"})
+        | {"sampled_from": config.sampled_from(name)}
         | {"sets": [dataset for dataset, names in variants.items() if name in names]}
         for name, variant in config.variants.items()
         if name in shown

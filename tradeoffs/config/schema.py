@@ -11,12 +11,15 @@ from tradeoffs.config.sections.model import VARIANTS, Base, Encoder, Latents, Tr
 from tradeoffs.config.sections.resources import Resources
 from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.config.values import PathText, Section, Seeds, folder_name, variant_name
+from tradeoffs.data.findings import NO_FINDING
 
 
 class Config(Section):
     """The whole configuration of one run."""
 
-    preset: str = Field("demo", description="numbers to start from: a file in config/presets (demo, paper, smoke)")
+    preset: str = Field(
+        "demo", description="numbers to start from: a file in config/presets (demo, paper, paper_slurm, smoke)"
+    )
     run: Annotated[str, AfterValidator(folder_name)] | None = Field(
         None, description="folder in results/ that holds this run; null: the preset's name"
     )
@@ -99,6 +102,15 @@ class Config(Section):
     def seeds_of(self, variant: str) -> list[int]:
         """The seeds of a variant: its own or the run's."""
         return self.variants[variant].seeds or self.seeds
+
+    def sampled_from(self, variant: str) -> str:
+        """The kind of text that a variant's samples are drawn from."""
+        return self.variants[variant].text if self.sampling.text == "own" else "impression"
+
+    def unconditional_text(self, variant: str) -> str:
+        """The text that guidance leads away from in a variant's samples."""
+        of_labels = self.variants[variant].text == "finding_labels"
+        return NO_FINDING if of_labels and self.sampling.unconditional == "no_finding" else ""
 
     def has_training(self, variant: str) -> bool:
         """Whether a variant has a fine-tuning of its own."""

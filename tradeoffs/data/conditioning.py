@@ -1,7 +1,8 @@
 """The texts that condition fine-tuning and sampling: impressions, captions, finding labels, sentences per finding.
 
 Every text is made of parts, each with one or more wordings: an impression or an image's captions are one part, labels
-and sentences are one part a finding. At each use the parts are shuffled and a wording of each is drawn.
+and sentences are one part a finding. At each use a wording of each part is drawn, as the original does it
+(`MimicCXRDataset.__getitem__`): of labels all in random order, of sentences that of one finding.
 """
 
 import logging
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tradeoffs.data.findings import CHEXPERT_LABELS
+from tradeoffs.data.findings import CHEXPERT_LABELS, NO_FINDING
 from tradeoffs.data.tables import read_csv, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.randomness import numpy_rng
@@ -22,7 +23,6 @@ Texts = Callable[[int, np.random.Generator], str]  # the text of a row at one us
 
 logger = logging.getLogger(__name__)
 
-_SEPARATORS = {"impression": "", "finding_labels": ", ", "sentences": " "}
 _CAPTION_COLUMNS = ["sample_id", "text"]
 
 
@@ -32,26 +32,30 @@ def conditioning(
     """What the images of a table are fine-tuned on (columns sample_id, text, Finding Labels joined by "|").
 
     kind: "impression": the image's text, always the same; with `captions` (see read_captions) one of the image's
-      captions. "finding_labels": its labels in random order, such as "Edema, Pleural Effusion". "sentences": for each
-      of its labels, in random order, a sentence of the label's column (see read_sentences); labels without a column
-      are left unsaid, and logged.
+      captions. "finding_labels": its labels in random order, such as "Edema Pleural Effusion", or the empty text.
+      "sentences": a sentence (see read_sentences) of one of its labels, drawn at random among those that have
+      sentences; without such a label one of "No Finding". Labels without sentences are logged.
     Returns the rows that have a text of this kind, numbered from 0; the texts, where texts(row, rng) is that of
     rows.iloc[row] at one use and takes all randomness from rng; and counts of rows by reason.
     Raises InputError if no row has a text of this kind.
     """
-    parts, missing = _parts(kind, table, captions, sentences)
-    rows = table[np.array([bool(p) for p in parts], dtype=bool)].reset_index(drop=True)
-    counts = {"read": len(table)} | missing | {"kept": len(rows)}
-    if rows.empty:
+    parts, counts = _parts(kind, table, captions, sentences)
+    if kind == "sentences" and sentences and NO_FINDING in sentences:
+        parts = [present or [sentences[NO_FINDING]] for present in parts]
+    kept = np.array([bool(present) or kind == "finding_labels" for present in parts], dtype=bool)
+    rows = table[kept].reset_index(drop=True)
+    counts = {"read": len(table)} | counts | {"kept": len(rows)}
+    if not any(parts):
         raise InputError(f'the image table has no image with a text of the kind "{kind}" ({counts}); check its columns')
-    present = [p for p in parts if p]
-    return rows, lambda row, rng: _compose(kind, present[row], rng), counts
+    chosen = [present for present, is_kept in zip(parts, kept, strict=True) if is_kept]
+    return rows, lambda row, rng: _compose(kind, chosen[row], rng), counts
 
 
 def prompt_texts(kind: str, prompts: pd.DataFrame, sentences: Sentences | None, seed: int) -> list[str]:
-    """The texts from which a model that was fine-tuned on texts of this kind draws the samples of a prompt list.
+    """The texts of a kind from which samples of a prompt list are drawn.
 
-    kind: as in `conditioning`; an impression is the prompt's own text. prompts: columns prompt_id, text, Finding Labels
+    kind: as in `conditioning`, but each prompt needs labels of its own; an impression is the prompt's own text
+    prompts: columns prompt_id, text, Finding Labels
     A prompt's text depends on (seed, prompt_id) only. Raises InputError for a prompt without a text of this kind.
     """
     parts, _ = _parts(kind, prompts, None, sentences)
@@ -119,19 +123,22 @@ def _parts(
         parts = [[of_image[name]] if name in of_image else [] for name in table["sample_id"]]
         return parts, {"no caption": parts.count([])}
     labels = [[label for label in cell.split("|") if label] for cell in table["Finding Labels"]]
-    unlabelled = labels.count([])
     if kind == "finding_labels":
-        return [[[label] for label in row] for row in labels], {"no Finding Labels": unlabelled}
+        return [[[label] for label in row] for row in labels], {
+            "no Finding Labels (kept, empty text)": labels.count([])
+        }
     assert sentences is not None, "texts of the kind sentences need a table of them"
     parts = [[sentences[label] for label in row if label in sentences] for row in labels]
     unsaid = Counter(label for row in labels for label in row if label not in sentences)
     if unsaid:
         listing = ", ".join(f"{label} (rows: {count})" for label, count in sorted(unsaid.items()))
         logger.info("Finding Labels that have no sentences and are left unsaid: %s", listing)
-    return parts, {"no Finding Labels": unlabelled, "no sentences for its Finding Labels": parts.count([]) - unlabelled}
+    fate = f"kept, a sentence of {NO_FINDING}" if NO_FINDING in sentences else f"no sentence of {NO_FINDING}"
+    return parts, {f"no Finding Labels with sentences ({fate})": parts.count([])}
 
 
 def _compose(kind: str, parts: list[list[str]], rng: np.random.Generator) -> str:
-    """One text: the parts in random order, of each a random wording."""
+    """One text: the parts in random order (of sentences only the first), of each a random wording."""
     shuffled = [parts[i] for i in rng.permutation(len(parts))]
-    return _SEPARATORS[kind].join(wordings[rng.integers(len(wordings))] for wordings in shuffled)
+    said = shuffled[:1] if kind == "sentences" else shuffled
+    return " ".join(wordings[rng.integers(len(wordings))] for wordings in said)

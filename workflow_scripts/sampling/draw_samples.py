@@ -1,4 +1,4 @@
-"""One shard of a model's synthetic images from the prompt list, in the kind of text that the model was trained on."""
+"""One shard of a model's synthetic images from the prompt list."""
 
 import os
 
@@ -25,6 +25,7 @@ with job(snakemake):
         rows.iloc[whole_batches:],
         seed=int(wildcards.seed),
         resolution=params.resolution,
+        unconditional=params.unconditional,
         **params.sampling,
     )
     for row, image in samples:

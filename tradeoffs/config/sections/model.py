@@ -59,8 +59,9 @@ class Variant(Section):
     lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; their alpha equals it")
     text: Literal["impression", "finding_labels", "sentences"] = Field(
         "impression",
-        description="text that conditions fine-tuning and samples: the report's impression (in coco a caption), the "
-        "finding labels shuffled at each use, or a language-model sentence for each finding; the last two in cxr only",
+        description="text that conditions fine-tuning (for samples see sampling.text): the report's impression (in "
+        "coco a caption), the finding labels shuffled at each use, or a language-model sentence of one finding; "
+        "the last two in cxr only",
     )
     weights: Literal["raw", "ema"] = Field(
         "raw",
@@ -107,7 +108,11 @@ class Training(Section):
     coco_steps: Count = Field(150_000, description="optimiser steps on coco")
     milestones: Milestones = Field([], description="steps on cxr whose models are kept and scored too, for the curves")
     coco_milestones: Milestones = Field([], description="the same on coco")
-    batch_size: Count = Field(8, description="images an optimiser step, over all devices and accumulated passes")
+    batch_size: Count = Field(
+        8,
+        description="images an optimiser step, over all devices and accumulated passes; 8 in the original's README "
+        "configuration, 64 or 256 in its SLURM scripts (preset paper_slurm)",
+    )
     micro_batch_size: Count = Field(
         8, description="at most so many images a device in one pass; accumulated passes fill batch_size"
     )

@@ -15,6 +15,16 @@ class Sampling(Section):
     guidance: Annotated[Number, Ge(1)] = Field(4.0, description="classifier-free guidance scale; 1 means no guidance")
     steps: Annotated[Count, Le(1000)] = Field(75, description="steps of the scheduler")
     scheduler: Literal["plms", "ddim", "dpm"] = Field("plms", description="sampler; dpm is DPM-Solver++")
+    text: Literal["impression", "own"] = Field(
+        "impression",
+        description="what samples of variants with another text than impressions are drawn from: the prompts' "
+        "impressions as for all variants, as in the original, or text of their own kind made from the prompts' labels",
+    )
+    unconditional: Literal["empty", "no_finding"] = Field(
+        "empty",
+        description="the text that guidance leads away from in variants with finding labels: the empty one, on which "
+        "they were trained, or No Finding, as the original means to; in other variants always the empty one",
+    )
     batch_size: Count = Field(8, description="images sampled at once")
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")
     shards: Count = Field(10, description="jobs (and folders) into which the images of a variant and seed are divided")
