@@ -48,6 +48,7 @@ rule attention_profile:
         **CONFIG.heat_maps.model_dump(include={"steps", "batch_size", "precision"}),
         model=model_folder,
         text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        part=lambda wildcards: CHOICES[wildcards.dataset],
         samples=CONFIG.heat_maps.profile_samples,
         resolution=CONFIG.image.resolution,
         code=code_digest("attention/attention_profile.py"),

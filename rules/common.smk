@@ -19,9 +19,10 @@ from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import base_kind, check_paths, content_of, encoder_kind, missing_paths, raw_tables
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
 from tradeoffs.config.targets import check_targets, figures_of, tables_of
-from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
+from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, TEXTS
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
+from tradeoffs.paper.notes import scope_notes
 from tradeoffs.jobs.limits import LIMITS
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.packages import known_to_jobs
@@ -163,6 +164,11 @@ def heat_map_shards(wildcards):
 def sample_shards(wildcards, name):
     """The files or folders of that name in the shards of one model's samples."""
     return paths(f"{SAMPLES}/{name}", [wildcards], CONFIG.sampling.shards)
+
+
+def scored_part(wildcards):
+    """The part of a data set's boxes that tables show."""
+    return CONFIG.evaluation.ms_cxr_part if wildcards.get("dataset", "cxr") == "cxr" else "test"
 
 
 def texts_of_checkpoint(wildcards):

@@ -64,10 +64,11 @@ rule prepare_grounding:
 
 
 rule prepare_prompts:
-    """Draws a list of prompts, balanced over the findings, or takes the user's own."""
+    """Draws a list of prompts, balanced over the findings or from MS-CXR's phrases, or takes the user's own."""
     input:
         images=rules.prepare_images.output.images,
-        user_csv=CONFIG.data.prompts or [],
+        phrases=rules.prepare_grounding.output.grounding if CONFIG.data.prompts == "mscxr" else [],
+        user_csv=CONFIG.data.prompts_file or [],
     output:
         prompts=f"{CXR}/prompts.csv",
         counts=f"{CXR}/prompts_counts.csv",
@@ -109,16 +110,14 @@ rule phantom_scenes:
 
 
 rule prepare_coco:
-    """Reads MS-COCO's captions and instances into the image, caption and grounding tables."""
+    """Reads MS-COCO's captions and instances into the image and caption tables."""
     input:
         raw=rules.phantom_scenes.output.raw if DEMO else raw_tables(CONFIG.data, "coco"),
         prepared=prepared("coco_prepared"),
     output:
         images=f"{COCO}/images.csv",
         captions=f"{COCO}/captions.csv",
-        grounding=f"{COCO}/grounding.csv",
-        images_counts=f"{COCO}/images_counts.csv",
-        grounding_counts=f"{COCO}/grounding_counts.csv",
+        counts=f"{COCO}/images_counts.csv",
     log:
         f"{LOGS}/data/coco/prepare_coco.log",
     benchmark:
@@ -131,6 +130,30 @@ rule prepare_coco:
         code=code_digest("data/prepare_coco.py"),
     script:
         "../workflow_scripts/data/prepare_coco.py"
+
+
+rule prepare_coco_grounding:
+    """Reads MS-COCO's instances into the grounding table, one row a caption and class that it names."""
+    input:
+        raw=rules.prepare_coco.input.raw,
+        images=rules.prepare_coco.output.images,
+        captions=rules.prepare_coco.output.captions,
+    output:
+        grounding=f"{COCO}/grounding.csv",
+        counts=f"{COCO}/grounding_counts.csv",
+    log:
+        f"{LOGS}/data/coco/prepare_grounding.log",
+    benchmark:
+        f"{BENCHMARKS}/data/coco/prepare_grounding.tsv"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+    params:
+        coco=lambda wildcards: raw_folder("coco"),
+        most_captions=CONFIG.data.coco_captions,
+        code=code_digest("data/prepare_coco_grounding.py"),
+    script:
+        "../workflow_scripts/data/prepare_coco_grounding.py"
 
 
 rule prepare_coco_prompts:

@@ -1,5 +1,5 @@
 # Scores: localisation with its controls, fidelity, intervals and differences.
-LOCALISATION = {"protocols": PROTOCOLS, "resolution": CONFIG.image.resolution}
+LOCALISATION = {"protocols": PROTOCOLS, "resolution": CONFIG.image.resolution, "part": scored_part}
 KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}
 
 

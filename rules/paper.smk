@@ -34,6 +34,7 @@ rule table1:
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
         arguments={"variants": entries(CONFIG, MAIN), "extractors": EXTRACTORS["cxr"]},
         datasets=TABLE_TITLES,
+        scope=scope_notes(CONFIG),
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
         seeds={name: CONFIG.seeds_of(name) for name in CONFIG.variants},

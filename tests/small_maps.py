@@ -13,6 +13,8 @@ def grounding(*rows: dict) -> pd.DataFrame:
     defaults = {"subject_id": "p", "category": "Edema", "phrase": "edema", "boxes": LEFT_HALF, "text": "Edema."}
     defaults |= {"sample_id": "a", "image_width": 4, "image_height": 4, "mask": ""}
     table = pd.DataFrame([defaults | row for row in rows])
+    table["part"] = table.get("part", pd.Series("test", table.index)).fillna("test")
+    table["text_id"] = table.get("text_id", table["sample_id"])
     table["phrase_id"] = table["sample_id"] + "-" + table.groupby("sample_id").cumcount().astype(str)
     return table
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from tradeoffs.data.coco import count_images, prepare_grounding, prepare_images, read_prepared
+from tradeoffs.data.coco import count_captions, count_images, prepare_grounding, prepare_images, read_prepared
 from tradeoffs.data.coco_categories import COCO_CATEGORIES, COCO_NAMES, query_words
 from tradeoffs.data.prompts import caption_prompts
 from tradeoffs.data.tables import read_grounding, read_images, read_prompts, write_table
@@ -87,7 +87,7 @@ class Coco:
         return prepare_images(self.write().folder, max_missing)
 
     def ground(self, max_missing=0.0):
-        return prepare_grounding(self.folder, self.prepare(max_missing)[0])
+        return prepare_grounding(self.folder, *self.prepare(max_missing)[:2])
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def test_images_and_captions(coco):
         )
     ]
     assert captions.to_dict("list") == {
-        "sample_id": ["000000000007"] * 3 + ["000000000009"],
-        "text": ["first of all", "second", "third", "A car."],
+        "sample_id": ["000000000007"] * 3 + ["000000000009", "000000000139"],
+        "text": ["first of all", "second", "third", "A car.", "A person and a car."],
     }
     assert counts["read"] == counts["kept"] == 3
     assert dropped(counts) == {"no annotated object (kept)": 1}
@@ -232,7 +232,7 @@ def test_what_is_left_out_of_the_images(coco):
     coco.object("train", 4711, CAR)
     images, captions, counts = coco.prepare(max_missing=0.5)  # 2 of 5 are
     assert images["sample_id"].tolist() == ["000000000009", "000000000139"]
-    assert captions["text"].tolist() == ["A car.", "listed again"]
+    assert captions["text"].tolist() == ["A car.", "listed again", "twice", "A person and a car."]
     assert list(counts)[0] == "read" and list(counts)[-1] == "kept"
     assert counts == {
         "read": 8,
@@ -267,8 +267,8 @@ def test_an_image_of_both_parts_counts_once(coco):
 
 
 def test_tables_can_be_read_back(coco, tmp_path):
-    images, _, _ = coco.prepare()
-    grounding, _ = prepare_grounding(coco.folder, images)
+    images, captions, _ = coco.prepare()
+    grounding, _ = prepare_grounding(coco.folder, images, captions)
     write_table(images, tmp_path / "images.csv")
     write_table(grounding, tmp_path / "grounding.csv")
     pd.testing.assert_frame_equal(read_images(tmp_path / "images.csv"), images)
@@ -344,13 +344,27 @@ def test_a_class_must_be_named_in_one_of_the_protocols(coco, caption, category, 
     coco.object("val", 1, category)
     grounding, counts = coco.ground()
     assert ("000000000001" in set(grounding["sample_id"])) == kept
-    assert dropped(counts) == ({} if kept else {"class not named in the caption": 1})
+    assert dropped(counts) == ({} if kept else {"class not named in a caption": 1})
 
 
-def test_the_first_caption_is_asked(coco):
-    coco.image("val", 1, "A dog.", "A car.")
-    coco.object("val", 1, CAR)
-    assert dropped(coco.ground()[1]) == {"class not named in the caption": 1}
+def test_every_caption_that_names_a_class_is_a_text(coco):
+    coco.image("val", 1, "A dog.", "A car and a dog.", "Cars.")
+    for category in (CAR, DOG, PERSON):
+        coco.object("val", 1, category)
+    images, captions, _ = coco.prepare()
+    grounding, counts = prepare_grounding(coco.folder, images, captions)
+    grounding = grounding[grounding["sample_id"] == "000000000001"]
+    assert grounding[["phrase_id", "text_id", "category", "text"]].to_numpy().tolist() == [
+        ["000000000001-1", "000000000001-caption1", "dog", "A dog."],
+        ["000000000001-2", "000000000001-caption2", "car", "A car and a dog."],
+        ["000000000001-3", "000000000001-caption2", "dog", "A car and a dog."],
+        ["000000000001-4", "000000000001-caption3", "car", "Cars."],
+    ]
+    assert dropped(counts) == {"class not named in a caption": 1}  # the person
+    one, counts = prepare_grounding(coco.folder, images, captions, most_captions=1)
+    assert one["text"].tolist() == ["A dog.", "A person and a car."]
+    assert dropped(counts) == {"class not named in a caption": 2}
+    assert count_captions(coco.folder, "val2017") == 4 and count_captions(coco.folder, "val2017", 2) == 3
 
 
 def test_what_is_left_out_of_the_grounding(coco):
@@ -369,7 +383,7 @@ def test_what_is_left_out_of_the_grounding(coco):
         "read": 8,
         "object listed twice": 1,
         "image not in the test split of the image table": 2,
-        "class not named in the caption": 0,
+        "class not named in a caption": 0,
         "image size differs from its annotation": 1,
         "outline malformed or without a pixel": 0,
         "box malformed, empty or outside the image": 3,
@@ -429,7 +443,7 @@ def test_nothing_to_ground_is_an_error(tmp_path):
     made.image("train", 1, "A car.")
     made.image("val", 2, "A scene.")
     made.object("val", 2, CAR)
-    with pytest.raises(InputError, match=r"instances_val2017\.json: no object is left.*'class not named in the cap"):
+    with pytest.raises(InputError, match=r"instances_val2017\.json: no object is left.*'class not named in a cap"):
         made.ground()
 
 
@@ -524,17 +538,19 @@ def test_prompts_are_captions_of_test_images():
 def test_the_scripts_write_tables_prompts_and_counts(coco, tmp_path, run_script):
     coco.image("val", 140, "A second car.")
     coco.write()
-    outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts", "prompts", "counts")
-    paths = {name: tmp_path / f"{name}.csv" for name in outputs}
-    params = {"coco": str(coco.folder)}
+    paths = {name: tmp_path / f"{name}.csv" for name in ("images", "captions", "grounding", "prompts", "counts")}
+    params = {"coco": str(coco.folder), "most_captions": None}
+
+    def first_and_last_count():
+        return pd.read_csv(paths["counts"]).iloc[[0, -1]].to_numpy().tolist()
+
     run_script("prepare_coco", params=params, input={"prepared": []}, output=paths)
+    assert first_and_last_count() == [["read", 3], ["kept", 3]]
+    run_script("prepare_coco_grounding", params=params, input=paths, output=paths)
+    assert first_and_last_count() == [["read", 1], ["kept", 1]]
     assert read_images(paths["images"])["split"].tolist() == ["train", "test", "test"]
     assert read_grounding(paths["grounding"])["phrase_id"].tolist() == ["000000000139-1"]
     assert pd.read_csv(paths["captions"]).columns.tolist() == ["sample_id", "text"]
-    counts = [
-        pd.read_csv(paths[f"{name}_counts"]).iloc[[0, -1]].to_numpy().tolist() for name in ("images", "grounding")
-    ]
-    assert counts == [[["read", 3], ["kept", 3]], [["read", 1], ["kept", 1]]]
 
     run_script("prepare_coco_prompts", params={"n": 3, "seed": 0}, input={"images": paths["images"]}, output=paths)
     texts = read_prompts(paths["prompts"], COCO_NAMES)["text"].tolist()

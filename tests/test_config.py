@@ -7,6 +7,7 @@ from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from tradeoffs.config.layers import resolve
+from tradeoffs.config.paths import files_of
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.model import Variant
 from tradeoffs.errors import InputError
@@ -208,8 +209,8 @@ def test_variants_may_stand_in_some_data_sets_only():
             {"run": "../elsewhere"},
             'run: "../elsewhere" cannot name a folder; use lower-case letters, digits, _ and - only',
         ),
-        ({"preset": "dmo"}, 'preset: there is no preset "dmo"; choose one of demo, paper, smoke'),
-        ({"preset": ["demo"]}, 'preset: there is no preset ["demo"]; choose one of demo, paper, smoke'),
+        ({"preset": "dmo"}, 'preset: there is no preset "dmo"; choose one of demo, paper, paper_slurm, smoke'),
+        ({"preset": ["demo"]}, 'preset: there is no preset ["demo"]; choose one of demo, paper, paper_slurm, smoke'),
         ({"seeds": []}, "seeds: the list is empty; give at least one value"),
         ({"seeds": [1, 2, 1]}, "seeds: the list [1, 2, 1] repeats a value; give each once"),
         ({"seeds": 3}, "seeds: expected a list, each a whole number >= 0, given 3"),
@@ -380,3 +381,19 @@ def test_a_broken_preset_file_is_named(tmp_path, content):
 def test_variants_that_cannot_be(variant, problem):
     (found,) = problems({"variants": {"mine": variant}})
     assert found.startswith(problem)
+
+
+def test_what_samples_are_drawn_from():
+    default, changed = (
+        resolve({"preset": "paper", "sampling": sampling}, PRESETS)
+        for sampling in ({}, {"text": "own", "unconditional": "no_finding"})
+    )
+    names = ("frozen", "labels_frozen", "sentences_frozen")
+    assert [default.sampled_from(name) for name in names] == ["impression"] * 3  # as the original
+    assert [default.unconditional_text(name) for name in names] == [""] * 3
+    assert [changed.sampled_from(name) for name in names] == ["impression", "finding_labels", "sentences"]
+    assert [changed.unconditional_text(name) for name in names] == ["", "No Finding", ""]
+    assert default.data.prompts_file is None
+    prompts = [resolve({"preset": "paper", "data": {"prompts": given}}, PRESETS) for given in ("mscxr", "mine.csv")]
+    assert [config.data.prompts_file for config in prompts] == [None, "mine.csv"]
+    assert "data.prompts" not in files_of(prompts[0]) and files_of(prompts[1])["data.prompts"] == "mine.csv"

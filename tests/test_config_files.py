@@ -34,6 +34,7 @@ def test_there_are_seven_variants_by_default():
             dict.fromkeys([*DEFAULT_VARIANTS, "sentence_encoder"], [0]),
         ),
         ("paper", dict.fromkeys(DEFAULT_VARIANTS, [0, 1, 2])),
+        ("paper_slurm", dict.fromkeys(DEFAULT_VARIANTS, [0, 1, 2])),
         ("smoke", dict.fromkeys(["pretrained", "frozen", "learnable", "sentences_learnable"], [0])),
     ],
 )
@@ -58,6 +59,14 @@ def test_the_paper_preset_has_the_papers_numbers():
     assert (sampling.images, sampling.guidance, sampling.steps, sampling.scheduler) == (5000, 4, 75, "plms")
     assert (config.heat_maps.steps, config.heat_maps.keep) == (50, 40)
     assert (config.evaluation.ms_ssim.prompts, config.evaluation.ms_ssim.repeats) == (100, 4)
+
+
+def test_the_slurm_preset_differs_from_the_papers_in_its_batch_alone():
+    slurm, paper = (resolve({"preset": name}, PRESETS).dump() for name in ("paper_slurm", "paper"))
+    assert (slurm["training"]["batch_size"], slurm["training"]["micro_batch_size"]) == (2 * 8 * 16, 16)
+    assert slurm["training"] | {"batch_size": 8, "micro_batch_size": 8} == paper["training"]
+    own = ("preset", "run", "training")
+    assert {key: slurm[key] for key in slurm if key not in own} == {key: paper[key] for key in paper if key not in own}
 
 
 def test_the_defaults_are_the_papers_with_one_seed_and_no_milestones():

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from tradeoffs.check.account import training_told
 from tradeoffs.check.costs import SD2_PARAMETERS, Numbers, count, disk, models, parameters_of, seconds_a_unit, works
 from tradeoffs.config.layers import resolve
 
 PROJECT = Path(__file__).parents[1]
 PAPER = {
     "cxr": Numbers({"train": 375_948, "mscxr": 1162, "p19": 5000}, 1162, ""),  # features take at most 5,000 of p19
-    "coco": Numbers({"train": 118_287, "test": 5000}, 0, ""),
+    "coco": Numbers({"train": 118_287, "test": 5000}, 25_014, ""),
 }
 
 
@@ -100,7 +101,7 @@ def test_heat_maps_of_a_model_on_the_way_are_measured_by_their_own_number(tmp_pa
     folder.mkdir(parents=True)
     pd.DataFrame({"s": [100]}).to_csv(folder / "heat_maps_0.tsv", sep="\t")
     [work] = [w for w in works(config(), PAPER, tmp_path) if (w.rule, w.dataset) == ("heat_maps", "coco")]
-    assert seconds_a_unit(work) == pytest.approx(100 / (5000 * 40 / config().heat_maps.shards))
+    assert seconds_a_unit(work) == pytest.approx(100 / (25_014 * 40 / config().heat_maps.shards))
 
 
 def test_prepared_tables_are_counted_exactly(tmp_path):
@@ -109,7 +110,7 @@ def test_prepared_tables_are_counted_exactly(tmp_path):
     pd.DataFrame({"split": ["train", "train", "mscxr"]}).to_csv(folder / "images.csv")
     pd.DataFrame({"phrase_id": ["a-1", "a-2"]}).to_csv(folder / "grounding.csv")
     numbers = count(config(), "cxr", tmp_path)
-    assert numbers.images == {"train": 2, "mscxr": 1} and numbers.phrases == 2
+    assert numbers.images == {"train": 2, "mscxr": 1} and numbers.texts == 2
     assert numbers.heat_maps("cxr", final=True) == 6 and numbers.heat_maps("cxr", final=False) == 2
 
 
@@ -117,6 +118,15 @@ def test_phantoms_that_are_not_drawn_yet_are_counted_by_their_configuration(tmp_
     demo = resolve({"preset": "demo"}, PROJECT / "config" / "presets")
     assert count(demo, "cxr", tmp_path).images == {"train": 2400, "val": 96, "p19": 400, "mscxr": 120}
     assert count(demo, "coco", tmp_path).images == {"train": 1200, "test": 160}
+    assert count(demo, "coco", tmp_path).texts == 160 * (demo.data.coco_captions or 5)
+
+
+def test_images_and_epochs_of_a_fine_tuning_are_told():
+    of_user = config(training={"steps": 1500, "batch_size": 64, "milestones": []})
+    told = list(training_told(of_user, {"cxr": Numbers({"train": 40_000}, 0, "")}))
+    assert told == [
+        "cxr: a fine-tuning sees 96,000 images (1,500 steps of training.batch_size 64), 2.40 epochs of 40,000"
+    ]
 
 
 def test_parameters_are_counted_in_a_folder(tmp_path):
@@ -200,7 +210,7 @@ def test_the_work_of_each_stage_follows_from_the_preset(tmp_path):
     passes = 77 + 1  # of PLMS, see tests/test_sampling.py
     profile = maps.profile_samples * maps.steps
     scored, drawn = both("samples")
-    phrases, captions = PAPER["cxr"].phrases, PAPER["coco"].images["test"]
+    phrases, captions = PAPER["cxr"].texts, PAPER["coco"].texts
     assert table("What each stage does") == {
         "`latents`": [work["latents", dataset].units for dataset in PAPER],
         "`finetune`, radiographs": fine_tuned("cxr", training.steps),

@@ -20,8 +20,15 @@ GROUNDING = pd.DataFrame(
     ],
     columns=["phrase_id", "sample_id", "subject_id", "category", "phrase"],
 ).assign(
-    path="x.jpg", boxes=[[[0.0, 0.0, 4.0, 4.0]]] * 4, image_width=64, image_height=64, text="Edema, pneumonia.", mask=""
+    path="x.jpg",
+    boxes=[[[0.0, 0.0, 4.0, 4.0]]] * 4,
+    image_width=64,
+    image_height=64,
+    text="Edema, pneumonia.",
+    mask="",
+    part="test",
 )
+GROUNDING["text_id"] = GROUNDING["sample_id"]
 IDS = np.array(["a-1", "b"])
 HEAT = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 
@@ -193,7 +200,12 @@ def score(tmp_path, run_script):
     maps = npz(tmp_path / "x.npz", id=np.array(["a-1", "a-3"]), heat=heat, method="BioViL")
 
     def run(max_excluded):
-        params = {"texts": ["phrase", "impression"], "protocols": ["corrected", "published"], "resolution": 4}
+        params = {
+            "texts": ["phrase", "impression"],
+            "protocols": ["corrected", "published"],
+            "resolution": 4,
+            "part": "test",
+        }
         run_script(
             "score_external",
             input={"grounding": grounding, "heat_maps": maps},

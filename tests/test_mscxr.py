@@ -67,6 +67,7 @@ def test_rows_become_phrases_with_all_their_boxes(tmp_path, images):
     assert grounding["path"].tolist() == [str(tmp_path / f"{name}.jpg") for name in "aabb"]
     assert grounding["image_width"].tolist() == [100] * 4
     assert grounding["mask"].tolist() == [""] * 4
+    assert grounding["text_id"].tolist() == ["a", "a", "b", "b"]
     assert counts["read"] == counts["kept"] == 6
 
 
@@ -98,10 +99,47 @@ def test_what_is_left_out_is_counted(tmp_path, images):
         "box outside the image": 2,
         "same box twice": 1,
         "clipped to the image (kept)": 2,
+        "phrases of the validation part (kept)": 0,
+        "phrases of the validation part whose subject is in the test part too (kept)": 0,
         "kept": 4,
     }
     assert list(counts)[0] == "read" and list(counts)[-1] == "kept"
     assert grounding["boxes"].tolist() == [[[0, 0, 100, 80], [0, 70, 10.5, 10], [95, 0, 5, 5], [97, 0, 3, 5.5]]]
+
+
+def test_the_split_of_version_1_1_0_is_obeyed(tmp_path, images):
+    rows = [box("a", "Edema", "edema", 0, 0, 5, 5), box("b", "Edema", "edema", 0, 0, 5, 5)]
+    path = write(
+        tmp_path / "boxes.csv", *(row | {"split": split} for row, split in zip(rows, ("val", "test"), strict=True))
+    )
+    grounding, counts = prepare_grounding(path, images)
+    assert dict(zip(grounding["sample_id"], grounding["part"], strict=True)) == {"a": "val", "b": "test"}
+    assert counts["phrases of the validation part (kept)"] == 1
+    same = prepare_grounding(path, images.assign(subject_id="1"))[1]
+    assert same["phrases of the validation part whose subject is in the test part too (kept)"] == 1
+    write_table(grounding, tmp_path / "grounding.csv")
+    assert read_grounding(tmp_path / "grounding.csv", "val")["sample_id"].tolist() == ["a"]
+    assert read_grounding(tmp_path / "grounding.csv", "test")["sample_id"].tolist() == ["b"]
+    write_table(grounding[1:], tmp_path / "grounding.csv")
+    with pytest.raises(InputError, match="grounding.csv: has no row of the part val"):
+        read_grounding(tmp_path / "grounding.csv", "val")
+    with pytest.raises(InputError, match="row 2: split is none of val, valid, validate, validation, test"):
+        read_mscxr(write(tmp_path / "boxes.csv", rows[0] | {"split": "train"}))
+    with pytest.raises(InputError, match="row 3: split differs from an earlier row of the same image"):
+        read_mscxr(write(tmp_path / "boxes.csv", rows[0] | {"split": "val"}, rows[0] | {"split": "test"}))
+
+
+def test_without_a_split_a_fifth_of_the_subjects_is_drawn_once_for_all(tmp_path, images):
+    one = images.iloc[0]
+    many = pd.DataFrame([dict(one) | {"sample_id": f"i{n}", "subject_id": f"s{n // 2}"} for n in range(400)])
+    rows = [box(f"i{n}", "Edema", "edema", 0, 0, 5, 5) for n in range(400)]
+    grounding, _ = prepare_grounding(write(tmp_path / "boxes.csv", *rows), many)
+    parts = grounding.groupby("subject_id")["part"].agg(set)
+    assert set(map(len, parts)) == {1}  # no subject in both
+    assert 24 <= sum(part == {"val"} for part in parts) <= 56  # 200 / 5 = 40, standard deviation 5.7
+    fewer, _ = prepare_grounding(write(tmp_path / "boxes.csv", *rows[::7]), many)
+    of_all = dict(zip(grounding["sample_id"], grounding["part"], strict=True))
+    assert all(of_all[name] == part for name, part in zip(fewer["sample_id"], fewer["part"], strict=True))
 
 
 def test_prepared_table_can_be_read_back(tmp_path, images):

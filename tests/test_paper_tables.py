@@ -27,7 +27,8 @@ EXTRACTORS = {"general": "inception", "domain": "x-ray classifier"}
 
 
 def variant(text="impression", text_encoder="frozen", finetune=True, sets=("cxr", "coco")):
-    return {"finetune": finetune, "text_encoder": text_encoder, "text": text, "sets": sets}
+    entry = {"finetune": finetune, "text_encoder": text_encoder, "text": text, "sets": sets}
+    return entry | {"sampled_from": "impression"}
 
 
 VARIANTS = {
@@ -60,7 +61,14 @@ def summary(dataset, name, auc, texts=("phrase", "impression"), seeds=2, n=10, n
                     rows.append(
                         {"dataset": dataset, "variant": name, "protocol": "corrected", "text": text, "pairs": pairs}
                         | {"group": group, "metric": metric, "mean": mean, "sd": sd, "low": mean - 0.02}
-                        | {"high": mean + 0.03, "n": count, "subjects": 7, "excluded": 1, "seeds": seeds}
+                        | {
+                            "high": mean + 0.03,
+                            "n": count,
+                            "subjects": 7,
+                            "texts": 3 * count,
+                            "excluded": 1,
+                            "seeds": seeds,
+                        }
                     )
     table = pd.DataFrame(rows)
     return pd.concat([table, table.assign(protocol="published", mean=-9.0)])
@@ -318,7 +326,7 @@ def test_table_3_goes_by_training_text_and_text_encoder():
     assert only(phrase, variant="sentences_learnable")["auc_roc"] == pytest.approx(0.72)
     shown = cells(table, table.blocks[0].heading, ("–", "–", "location prior"))
     assert shown["AUC-ROC ↑"] == "0.600 [0.580, 0.630]" and shown["FID ↓"] == "–"
-    assert "prompts of the kind of text it was trained on" in table.notes[0]
+    assert "drawn from the same texts, impressions" in table.notes[0]
 
 
 # --- differences --------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def on_files(tmp_path_factory) -> Path:
 
 
 CXR_RULES = {"prepare_images", "prepare_grounding", "prepare_prompts", "prepare_wrong_prompts"}
-COCO_RULES = {"prepare_coco", "prepare_coco_prompts", "prepare_wrong_prompts"}
+COCO_RULES = {"prepare_coco", "prepare_coco_grounding", "prepare_coco_prompts", "prepare_wrong_prompts"}
 
 
 @pytest.mark.parametrize(("file", "expected"), [(MIMIC[0], CXR_RULES), (BOXES, CXR_RULES), (COCO[3], COCO_RULES)])

@@ -34,7 +34,7 @@ ENCODED = {"latents"} | FINE_TUNED
 REAL = {"real_features", "real_images_fidelity"} | FIDELITY
 CLASSIFIED = {"classifier"} | REAL
 IMAGES = REAL | {"prepare_wrong_prompts", "data_sheet", "location_prior"} | ENCODED
-COCO = {"prepare_coco", "prepare_coco_prompts"} | IMAGES
+COCO = {"prepare_coco", "prepare_coco_grounding", "prepare_coco_prompts"} | IMAGES
 CXR = {"prepare_images", "prepare_grounding", "prepare_prompts", "classifier"} | IMAGES
 # one variant that is in no main table
 SCORED_VARIANT = {
@@ -75,6 +75,11 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     **{f"data.{folder}": ("elsewhere", TABLES) for folder in FILES},  # phantoms do without
     "data.mimic_prepared": ("elsewhere.csv", TABLES),
     "data.coco_prepared": ("elsewhere.csv", TABLES),
+    "data.coco_captions": (
+        2,
+        {"prepare_coco_grounding", "prepare_wrong_prompts", "location_prior", "localisation_summary", "data_sheet"}
+        | ATTENDED,
+    ),
     "data.sentences": ("other_sentences.csv", TRAINED_VARIANT),
     "data.views": (["PA"], CXR),
     "data.max_missing": (0.5, TABLES),
@@ -133,6 +138,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "heat_maps.profile_samples": (5, PROFILED),
     "sampling.images": (13, {"prepare_prompts", "prepare_coco_prompts"} | SAMPLED),
     "sampling.guidance": (3.0, SAMPLED),
+    "sampling.text": ("own", {"samples", "fidelity"} | TABLES),
+    "sampling.unconditional": ("no_finding", TABLES),  # no variant of the smoke preset has finding labels
     "sampling.steps": (4, SAMPLED),
     "sampling.scheduler": ("ddim", SAMPLED),
     "sampling.batch_size": (5, SAMPLED),
@@ -142,6 +149,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         "published",
         {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES,
     ),
+    "evaluation.ms_cxr_part": ("all", {"localise", "location_prior"} | SCORED),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
     "evaluation.max_excluded": (0.6, TABLES),

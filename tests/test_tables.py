@@ -107,9 +107,12 @@ def test_grounding_without_a_column_of_masks_has_boxes_only(tmp_path):
     table = read_grounding(csv(tmp_path / "grounding.csv", {k: v for k, v in PHRASE.items() if k != "mask"}))
     assert table.columns.tolist() == GROUNDING_COLUMNS
     assert table["mask"].tolist() == [""]
+    assert table["text_id"].tolist() == table["sample_id"].tolist() and table["part"].tolist() == ["test"]
 
 
-@pytest.mark.parametrize("column", [column for column in GROUNDING_COLUMNS if column != "mask"])
+@pytest.mark.parametrize(
+    "column", [column for column in GROUNDING_COLUMNS if column not in ("mask", "text_id", "part")]
+)
 def test_missing_grounding_column_is_named(tmp_path, column):
     path = csv(tmp_path / "grounding.csv", {k: v for k, v in PHRASE.items() if k != column})
     with pytest.raises(InputError, match=f"grounding.csv: has no column '{column}'; delete the file"):

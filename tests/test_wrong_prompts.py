@@ -12,7 +12,7 @@ def grounding(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     """A grounding table from subject, image, category and text (as phrase and as the image's text)."""
     table = pd.DataFrame(rows, columns=["subject_id", "sample_id", "category", "phrase"])
     number = table.groupby("sample_id").cumcount().astype(str)
-    return table.assign(text=table["phrase"], phrase_id=table["sample_id"] + "-" + number)
+    return table.assign(text=table["phrase"], phrase_id=table["sample_id"] + "-" + number, text_id=table["sample_id"])
 
 
 def images(table: pd.DataFrame, **labels: str) -> pd.DataFrame:

@@ -72,6 +72,7 @@ use rule localise as localise_for_effect with:
         f"{BENCHMARKS}/effects/row{{row}}/{REPEAT}/localise.tsv"
     params:
         texts=lambda wildcards: TEXTS[wildcards.dataset][:1],
+        part="test",
         protocols=["corrected"],
 
 

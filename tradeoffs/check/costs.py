@@ -16,6 +16,7 @@ from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.sets import GROUNDED, POPULATION
+from tradeoffs.demo.phantom_coco import CAPTIONS
 from tradeoffs.model.timesteps import evenly_spaced_steps
 
 SD2_PARAMETERS = 1_289_952_427  # Stable Diffusion v2: U-Net, text encoder, autoencoder
@@ -27,16 +28,16 @@ BACK_TOO = "images forth and back"
 
 @dataclass(frozen=True)
 class Numbers:
-    """Images of one data set by split, phrases with boxes (cxr only), and where they were counted."""
+    """Images of one data set by split, phrases with boxes (cxr) or captions of test images (coco) that may have heat
+    maps, and where they were counted."""
 
     images: dict[str, int]
-    phrases: int
+    texts: int
     source: str
 
     def heat_maps(self, dataset: str, final: bool) -> int:
         """Heat maps of one model at most: of phrases or captions; of a final one, impressions and wrong prompts too."""
-        images = self.images.get(GROUNDED[dataset], 0)
-        texts = [self.phrases, images] if dataset == "cxr" else [images]
+        texts = [self.texts, self.images.get(GROUNDED[dataset], 0)] if dataset == "cxr" else [self.texts]
         return 2 * sum(texts) if final else texts[0]
 
 
@@ -76,17 +77,20 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
     tables = run / "data" / dataset
     if (tables / "images.csv").is_file() and (tables / "grounding.csv").is_file():
         images = pd.read_csv(tables / "images.csv", usecols=["split"], dtype=str)["split"].value_counts()
-        phrases = len(pd.read_csv(tables / "grounding.csv", usecols=["phrase_id"])) if dataset == "cxr" else 0
-        return Numbers(images.to_dict(), phrases, "prepared tables of the run")
+        texts = pd.read_csv(tables / "grounding.csv", usecols=["phrase_id" if dataset == "cxr" else "text_id"])
+        return Numbers(images.to_dict(), len(texts.drop_duplicates()), "prepared tables of the run")
     data, drawn = config.data, config.data.phantoms
     if data.source == "phantoms" and dataset == "coco":
-        return Numbers({"train": drawn.coco_train, "test": drawn.coco_val}, 0, "configuration")
+        captions = drawn.coco_val * min(CAPTIONS, data.coco_captions or CAPTIONS)
+        return Numbers({"train": drawn.coco_train, "test": drawn.coco_val}, captions, "configuration")
     if data.source == "phantoms":
         images_of = {"train": drawn.train, "val": drawn.val, "p19": drawn.p19, "mscxr": drawn.mscxr}
         return Numbers(images_of, drawn.mscxr, "configuration; at least one phrase an image")
     if dataset == "coco":
         assert data.coco is not None, "missing_paths has told"
-        return Numbers(coco.count_images(data.coco, data.coco_prepared), 0, "annotation files, images not opened")
+        captions = coco.count_captions(data.coco, "val2017", data.coco_captions)
+        images = coco.count_images(data.coco, data.coco_prepared)
+        return Numbers(images, captions, "annotation files, images not opened")
     assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
     listed, _ = mimic.list_images(
         data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared

@@ -84,8 +84,8 @@ def files_of(config: Config) -> dict[str, str]:
         prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
         tables = {f"data.{prepared[dataset]}": getattr(config.data, prepared[dataset]) for dataset in config.data.sets}
         files |= {key: file for key, file in tables.items() if file}
-    if config.data.prompts:
-        files["data.prompts"] = config.data.prompts
+    if config.data.prompts_file:
+        files["data.prompts"] = config.data.prompts_file
     if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):
         files["data.sentences"] = config.data.sentences
     return files

@@ -6,7 +6,7 @@ As in the original, train2017 is trained on (split train) and val2017 is tested 
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ _REMEDY = "download MS-COCO 2017's images and annotations again"
 def prepare_images(
     coco: str | Path, max_missing: float, prepared: str | Path | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
-    """Makes the image table and the table of the training images' captions.
+    """Makes the image table and the table of all captions.
 
     coco: the folder with annotations/, train2017/ and val2017/
     max_missing: share of the images of train2017, and of val2017, that may be missing or unreadable
@@ -82,7 +82,7 @@ def prepare_images(
 
     images = images.sort_values("sample_id", ignore_index=True)
     images["text"] = images["captions"].str[0].astype(str)
-    captions = images[images["split"] == "train"].explode("captions", ignore_index=True)
+    captions = images.explode("captions", ignore_index=True)
     captions = captions[["sample_id", "captions"]].rename(columns={"captions": "text"})
     return images.assign(subject_id=images["sample_id"], study_id="")[IMAGE_COLUMNS], captions, counts
 
@@ -103,21 +103,32 @@ def count_listed(coco: str | Path, part: str) -> int:
     return len(_read(Path(coco, coco_annotations("captions", part)), {"images": {"id": int}})["images"])
 
 
+def count_captions(coco: str | Path, part: str, most: int | None = None) -> int:
+    """Number of captions of train2017 or val2017, of each image `most` at most; raises InputError as `count_listed`."""
+    content = _read(Path(coco, coco_annotations("captions", part)), {"annotations": {"image_id": int}})
+    of_images = Counter(caption["image_id"] for caption in content["annotations"])
+    return sum(min(number, most or number) for number in of_images.values())
+
+
 def count_objects(coco: str | Path, part: str) -> int:
     """Number of objects that the instances of train2017 or val2017 list; raises InputError if they cannot be read."""
     return len(_read_instances(Path(coco, coco_annotations("instances", part)))["annotations"])
 
 
-def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Groups the objects of val2017 into one row per image and class that the image's text names.
+def prepare_grounding(
+    coco: str | Path, images: pd.DataFrame, captions: pd.DataFrame, most_captions: int | None = None
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Groups the objects of val2017 into one row per caption and class that the caption names.
 
     coco: the folder with annotations/ and val2017/
-    images: prepared image table, of which the split test is used
+    images, captions: of prepare_images, of which the split test is used
+    most_captions: so many captions of an image at most, those of the lowest ids; None: all, as in the original
 
-    A class counts as named if either protocol finds it in the text (docs/differences.md, row 10).
+    A class counts as named if either protocol finds it in the caption (docs/differences.md, row 10).
+    `text_id` is the caption's: the image's id and the caption's number in the image, from 1.
     `mask` is the union of the class's objects, crowds included: JSON of a compressed run-length encoding as
     pycocotools has it, {"size": [height, width], "counts": "..."}; `boxes` are the objects' boxes cut at the border.
-    Returns the grounding table, sorted by image and class id, and counts of objects by reason.
+    Returns the grounding table, sorted by image, caption and class id, and counts of objects by reason.
     Raises InputError if the annotations are not as their owners ship them, or nothing is left.
     """
     path = Path(coco, coco_annotations("instances", "val2017"))
@@ -137,9 +148,11 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
     drop(rows["id"].duplicated(), "object listed twice")
     rows = rows.assign(sample_id=[listed.get(image, ("",))[0] for image in rows["image_id"]])
     drop(~rows["sample_id"].isin(test.index), "image not in the test split of the image table")
-    rows = rows.join(test[["subject_id", "path", "text"]], on="sample_id")
+    rows = rows.join(test[["subject_id", "path"]], on="sample_id")
     rows = rows.assign(category=rows["category_id"].map(COCO_CATEGORIES))
-    drop(_none_named(rows), "class not named in the caption")
+    named = _named(rows, captions, most_captions)
+    pairs = pd.MultiIndex.from_frame(named[["sample_id", "category"]])
+    drop(~pd.MultiIndex.from_frame(rows[["sample_id", "category"]]).isin(pairs), "class not named in a caption")
     sizes = [listed[image][1:] for image in rows["image_id"]]
     rows = rows.assign(image_width=[width for width, _ in sizes], image_height=[height for _, height in sizes])
     paths = rows["path"].unique().tolist()
@@ -160,11 +173,18 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
 
     rows = rows.sort_values(["sample_id", "category_id", "id"])
     table = rows.groupby(["sample_id", "category_id"], sort=True, as_index=False).agg(
-        {"subject_id": "first", "path": "first", "category": "first", "text": "first", "boxes": list, "mask": _union}
+        {"subject_id": "first", "path": "first", "category": "first", "boxes": list, "mask": _union}
         | dict.fromkeys(size, "first")
     )
+    table = table.merge(named, on=["sample_id", "category"])
+    table = table.sort_values(["sample_id", "caption", "category_id"], ignore_index=True)
     number = table.groupby("sample_id").cumcount() + 1
-    table = table.assign(phrase_id=table["sample_id"] + "-" + number.astype(str), phrase=table["category"])
+    table = table.assign(
+        phrase_id=table["sample_id"] + "-" + number.astype(str),
+        phrase=table["category"],
+        text_id=table["sample_id"] + "-caption" + table["caption"].astype(str),
+        part="test",
+    )
     return table[GROUNDING_COLUMNS], counts
 
 
@@ -279,12 +299,17 @@ def _read(path: Path, kinds: Kinds) -> dict[str, list[dict]]:
     return content
 
 
-def _none_named(rows: pd.DataFrame) -> pd.Series:
-    """Whether neither protocol finds the row's class in its text."""
+def _named(rows: pd.DataFrame, captions: pd.DataFrame, most: int | None) -> pd.DataFrame:
+    """Of the objects' images, each caption with each of the image's classes that either protocol finds in it: columns
+    sample_id, category, caption (its number in the image) and text."""
+    captions = captions.assign(caption=captions.groupby("sample_id").cumcount() + 1)
+    if most is not None:
+        captions = captions[captions["caption"] <= most]
+    pairs = rows[["sample_id", "category"]].drop_duplicates().merge(captions, on="sample_id")
     named = [
-        any(is_named(row.text, row.category, protocol) for protocol in PROTOCOLS.values()) for row in rows.itertuples()
+        any(is_named(row.text, row.category, protocol) for protocol in PROTOCOLS.values()) for row in pairs.itertuples()
     ]
-    return ~pd.Series(named, index=rows.index, dtype=bool)
+    return pairs[np.array(named, dtype=bool)]
 
 
 def _encoded(segmentation: list | dict, width: int, height: int) -> dict | None:

@@ -10,16 +10,21 @@ from tradeoffs.data.images import image_size
 from tradeoffs.data.raw_files import MS_CXR_TABLE, newest
 from tradeoffs.data.tables import GROUNDING_COLUMNS, read_csv, reject_rows
 from tradeoffs.errors import InputError
+from tradeoffs.randomness import numpy_rng
 
 _NUMBERS = ["x", "y", "w", "h", "image_width", "image_height"]
 _COLUMNS = ["dicom_id", "category_name", "label_text", *_NUMBERS]
+_PARTS = dict.fromkeys(("val", "valid", "validate", "validation"), "val") | {"test": "test"}  # by the split of 1.1.0
+VALIDATION_SHARE = 0.2  # of the subjects, where the CSV has no split
 
 
 def read_mscxr(path: str | Path) -> pd.DataFrame:
-    """Reads MS_CXR_Local_Alignment_v*.csv, one row a box, numbers as float (NaN where the cell is empty).
+    """Reads MS_CXR_Local_Alignment_v*.csv, one row a box, numbers as float (NaN where the cell is empty), and `part`:
+    val or test by version 1.1.0's column split, "" in version 1.0.0, which has none.
 
     path: the CSV, or its folder (of several versions the newest is read)
-    Raises InputError for a missing file or column, a cell that is no number, or an image with two sizes.
+    Raises InputError for a missing file or column, a cell that is no number, another split, or an image with two sizes
+    or splits.
     """
     path = Path(path)
     if path.is_dir():
@@ -27,8 +32,13 @@ def read_mscxr(path: str | Path) -> pd.DataFrame:
         if not found:
             raise InputError(f"{path}: holds no {MS_CXR_TABLE}; download MS-CXR from PhysioNet into it")
         path = found
-    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again")[_COLUMNS]
+    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again")
+    split = table["split"].str.strip().str.lower() if "split" in table.columns else None
+    table = table[_COLUMNS].assign(part="" if split is None else split.map(_PARTS))
     reject_rows(path, table["dicom_id"] == "", "dicom_id is empty")
+    reject_rows(path, table["part"].isna(), f"split is none of {', '.join(_PARTS)}")
+    first = table.groupby("dicom_id")["part"].transform("first")
+    reject_rows(path, table["part"] != first, "split differs from an earlier row of the same image")
     for column in _NUMBERS:
         numbers = pd.to_numeric(table[column], errors="coerce")
         reject_rows(path, ~np.isfinite(numbers) & (table[column].str.strip() != ""), f"{column} is not a number")
@@ -45,7 +55,8 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
 
     ms_cxr: MS-CXR's CSV or folder
     images: prepared image table, of which the split mscxr is used
-    Returns the grounding table (sorted by image, an image's phrases in file order) and counts of boxes by reason.
+    Returns the grounding table (sorted by image, an image's phrases in file order) and counts of boxes by reason. Its
+    `part` is that of MS-CXR, or where MS-CXR has none a fixed draw of VALIDATION_SHARE of the subjects.
     Raises InputError if nothing is left, or if an image file has another shape than MS-CXR's boxes were drawn on.
     """
     rows = read_mscxr(ms_cxr)
@@ -74,15 +85,29 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
 
     rows = rows.assign(boxes=rows[["x", "y", "w", "h"]].to_numpy().tolist())
     phrases = rows.groupby(group, sort=False).agg(
-        boxes=("boxes", list), image_width=("image_width", "first"), image_height=("image_height", "first")
+        boxes=("boxes", list),
+        part=("part", "first"),
+        image_width=("image_width", "first"),
+        image_height=("image_height", "first"),
     )
     phrases = phrases.reset_index().astype({"image_width": "int64", "image_height": "int64"})
     phrases = phrases.sort_values("sample_id", kind="stable", ignore_index=True)
     number = phrases.groupby("sample_id").cumcount() + 1
     phrases["phrase_id"] = phrases["sample_id"] + "-" + number.astype(str)
     phrases = phrases.join(mscxr[["subject_id", "path", "text"]], on="sample_id")
+    phrases = phrases.assign(part=phrases["part"].mask(phrases["part"] == "", phrases["subject_id"].map(_drawn_part)))
+    val, test = (phrases[phrases["part"] == part] for part in ("val", "test"))
+    counts["phrases of the validation part (kept)"] = len(val)
+    both = val["subject_id"].isin(test["subject_id"])
+    counts["phrases of the validation part whose subject is in the test part too (kept)"] = int(both.sum())
+    counts["kept"] = counts.pop("kept")
     _check_shapes(phrases.drop_duplicates("sample_id"))
-    return phrases.assign(mask="")[GROUNDING_COLUMNS], counts
+    return phrases.assign(mask="", text_id=phrases["sample_id"])[GROUNDING_COLUMNS], counts
+
+
+def _drawn_part(subject: str) -> str:
+    """The part of a subject where MS-CXR has no split: the same in every run."""
+    return "val" if numpy_rng("MS-CXR validation part", subject).random() < VALIDATION_SHARE else "test"
 
 
 def _clip(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:

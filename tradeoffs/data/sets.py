@@ -13,16 +13,18 @@ class TextKind:
 
     @property
     def per_image(self) -> bool:
-        """Whether an image has one such text, for all its findings or classes."""
-        return self.id == "sample_id"
+        """Whether such a text speaks of all findings or classes of its image, not of one."""
+        return self.id == "text_id"
 
 
 TEXT_KINDS = {
     "phrase": TextKind("phrase_id", "phrase"),
-    "impression": TextKind("sample_id", "text"),
-    "caption": TextKind("sample_id", "text"),
+    "impression": TextKind("text_id", "text"),
+    "caption": TextKind("text_id", "text"),
 }
 
 TEXTS = {"cxr": ["phrase", "impression"], "coco": ["caption"]}  # texts of the heat maps, the default one first
 GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images with heat maps, on which localisation is scored
+# part of these images on which choices may be made (the attention profile); COCO has no other part than that of tables
+CHOICES = {"cxr": "val", "coco": "test"}
 POPULATION = {"cxr": "p19", "coco": "test"}  # split of the real images that samples are compared with

@@ -31,7 +31,11 @@ GROUNDING_COLUMNS = [
     "image_height",
     "text",
     "mask",
+    "text_id",
+    "part",
 ]
+OF_GROUNDING_MADE_BEFORE = {"mask": "", "part": "test"}  # columns that a table may lack, and text_id
+PARTS = ("val", "test")
 PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels"]
 SAMPLE_COLUMNS = ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
 SPLITS = ("train", "val", "test", "p19", "mscxr")
@@ -98,19 +102,26 @@ def read_images(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def read_grounding(path: str | Path) -> pd.DataFrame:
+def read_grounding(path: str | Path, part: str = "all") -> pd.DataFrame:
     """Reads a grounding table (GROUNDING_COLUMNS), boxes as lists of [x, y, w, h] floats, sizes as int.
 
     `mask` is empty where the boxes are the ground truth, or a run-length encoded mask as COCO has it, in JSON:
-    {"size": [height, width], "counts": "..."}; a table without the column has boxes only.
+    {"size": [height, width], "counts": "..."}; a table without the column has boxes only. `text_id` names the text
+    of the row's image (an impression, or one of several captions), by default it is the sample_id. `part` is val, on
+    which choices are made, or test, which tables show.
+    part: val or test for the rows of that part only
     Raises InputError for a missing column, an id that is empty or occurs twice, an unknown category, an empty path or
     phrase, an image size that is no positive whole number, boxes that are malformed or outside the image, or a mask
     that is malformed or of another size than the image.
     """
-    table = read_csv(path, GROUNDING_COLUMNS[:-1], _REMEDY)
-    table = (table if "mask" in table.columns else table.assign(mask=""))[GROUNDING_COLUMNS]
+    lacked = {*OF_GROUNDING_MADE_BEFORE, "text_id"}
+    table = read_csv(path, [column for column in GROUNDING_COLUMNS if column not in lacked], _REMEDY)
+    defaults = OF_GROUNDING_MADE_BEFORE | {"text_id": table["sample_id"]}
+    table = table.assign(**{name: default for name, default in defaults.items() if name not in table.columns})
+    table = table[GROUNDING_COLUMNS]
     _reject_bad_ids(path, table["phrase_id"])
-    for column in ("sample_id", "subject_id", "path", "phrase"):
+    reject_rows(path, ~table["part"].isin(PARTS), f"part is none of {', '.join(PARTS)}")
+    for column in ("sample_id", "subject_id", "path", "phrase", "text_id"):
         reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
     known = table["category"].isin([*MSCXR_FINDINGS, *COCO_NAMES])
     reject_rows(path, ~known, f"category is none of {', '.join(MSCXR_FINDINGS)}, and no class of COCO")
@@ -125,11 +136,15 @@ def read_grounding(path: str | Path) -> pd.DataFrame:
     sizes = zip(table["mask"], table["image_width"], table["image_height"], strict=True)
     bad_masks = pd.Series([mask != "" and not _is_mask(mask, *size) for mask, *size in sizes], dtype=bool)
     reject_rows(path, bad_masks, 'mask is not a JSON {"size": [height, width], "counts": "..."} of the image\'s size')
-    pair = [table["sample_id"], table["category"]]
+    pair = [table["text_id"], table["category"]]
     masked = (table["mask"] != "").groupby(pair).transform("any")
-    again = table.duplicated(["sample_id", "category"]) & masked
-    reject_rows(path, again, "an earlier row has this category of this image too, with a mask; unite them in one row")
-    return table
+    again = table.duplicated(["text_id", "category"]) & masked
+    reject_rows(path, again, "an earlier row has this category of this text too, with a mask; unite them in one row")
+    if part == "all":
+        return table
+    if not (table["part"] == part).any():
+        raise InputError(f"{path}: has no row of the part {part} (column split of MS-CXR); use another MS-CXR")
+    return table[table["part"] == part].reset_index(drop=True)
 
 
 def read_prompts(path: str | Path, labels: Collection[str] = CHEXPERT_LABELS) -> pd.DataFrame:

@@ -14,7 +14,7 @@ def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str,
     """One row (COLUMNS) per dump of the kind "phrase", "impression" or "caption": the text of another subject that
     names `category`, which the image does not show, and none of the categories that it shows.
 
-    id: the dump that the row is the control of (phrase_id, or sample_id where an image has one text)
+    id: the dump that the row is the control of (phrase_id, or text_id of an impression or caption)
     images: the image table; what an image shows are its Finding Labels and the categories of its grounding rows
     A dump for which the table has no such text has no row.
     """
@@ -34,8 +34,9 @@ def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str,
     rows = []
     for row in grounding[grounding[column] != ""].drop_duplicates(id_column).itertuples():
         here = shown[row.sample_id]
-        fitting = [d for d in donors if d[0] != row.subject_id and d[2] not in here and not named[d[1]] & here]
-        if fitting:
-            _, text, category = fitting[numpy_rng(seed, "wrong prompt", getattr(row, id_column)).integers(len(fitting))]
-            rows.append((text_kind, getattr(row, id_column), row.sample_id, text, category))
+        order = numpy_rng(seed, "wrong prompt", getattr(row, id_column)).permutation(len(donors))
+        for subject, text, category in (donors[place] for place in order):
+            if subject != row.subject_id and category not in here and not named[text] & here:
+                rows.append((text_kind, getattr(row, id_column), row.sample_id, text, category))
+                break
     return pd.DataFrame(rows, columns=COLUMNS)

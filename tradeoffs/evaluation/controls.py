@@ -3,14 +3,14 @@
 The other controls (bare map, wrong word, wrong prompt) need the model's own dumps and stand beside its scores.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 import torch
 
-from tradeoffs.evaluation.localisation import Sample, SampleMap, samples, score_samples
+from tradeoffs.evaluation.localisation import Sample, SampleMap, one_per_image, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, Protocol
@@ -23,21 +23,29 @@ def location_prior(
 ) -> pd.DataFrame:
     """Scores (columns `localisation.COLUMNS`) of the mean mask of the same finding or class in all *other* subjects.
 
+    A class counts once an image, however many captions name it.
+
     The samples are those of `score_dump` for the same text and protocol. The mean of the (corrected) masks is
     area-averaged to (map_size, map_size), the size of the model's heat maps, and scored like one of them. The wrong
     word is the other finding's prior. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
     """
     rows = samples(grounding, text, protocol, resolution)
-    masks = defaultdict(list)
-    for sample in rows:
+    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((map_size, map_size)))  # by category
+    own_sums: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros((map_size, map_size)))
+    counts: Counter[str | tuple[str, str]] = Counter()
+    for sample in one_per_image(rows, text):
         small = area_average(sample.mask(CORRECTED), map_size)
-        masks[sample.category].append((sample.subject_id, small))
+        of_subject = sample.category, sample.subject_id
+        sums[sample.category] += small
+        own_sums[of_subject] += small
+        counts.update([sample.category, of_subject])
 
     def map_of(sample: Sample) -> SampleMap:
-        others = [mask for subject, mask in masks[sample.category] if subject != sample.subject_id]
+        of_subject = sample.category, sample.subject_id
+        others = counts[sample.category] - counts[of_subject]
         if not others:
             raise Excluded("no other subject with this finding")
-        return SampleMap(np.mean(others, axis=0))
+        return SampleMap((sums[sample.category] - own_sums[of_subject]) / others)
 
     return score_samples(rows, map_of, text, protocol)
 

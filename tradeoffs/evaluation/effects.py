@@ -17,6 +17,7 @@ from tradeoffs.evaluation.fidelity import diversity, frechet_distance
 from tradeoffs.evaluation.localisation import samples, score_dump, words_of_samples
 from tradeoffs.evaluation.map_scores import binary_map
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
+from tradeoffs.evaluation.statistics import over_captions
 from tradeoffs.protocols import CORRECTED, Protocol
 from tradeoffs.randomness import numpy_rng
 
@@ -41,20 +42,23 @@ COMPARISONS = {
     8: Comparison(("all_boxes_first_phrase",), ("phrase",), ("samples", "auc_roc")),
     9: Comparison(("words_by_substring",), ("phrase", "impression"), ("auc_roc",)),
     10: Comparison(("words_by_substring", "earlier_classes"), ("caption",), ("samples", "auc_roc")),
+    24: Comparison(("single_precision",), ("phrase", "caption"), ("auc_roc",)),
 }
 
 
 def scoring_effects(
     grounding: pd.DataFrame, dumps: Mapping[str, dict[str, TokenHeatMaps]], resolution: int
 ) -> list[dict]:
-    """Effects of rows 2 to 11 on one model's dumps, given by text: records of row, text, score, here, original, n.
+    """Effects of rows 2 to 11, 24, 30 and 31 on one model's dumps, by text: records of row, text, score, here, original
+    and n.
 
     here, original: macro means over findings or classes (row 11: macro and micro mean), or numbers of samples
     n: samples that are scored here
     """
     records = []
+    test = grounding[grounding["part"] == "test"]
     for text, maps in dumps.items():
-        scores = score_dump(grounding, maps, text, CORRECTED, resolution)
+        scores = over_captions(score_dump(test, maps, text, CORRECTED, resolution))
         here = measures(scores)
 
         def add(row: int, score: str, before: float, after: float, text=text, n=here["samples"]) -> None:
@@ -63,19 +67,30 @@ def scoring_effects(
         for row, comparison in COMPARISONS.items():
             if text in comparison.texts:
                 protocol = Protocol(f"row {row}", **dict.fromkeys(comparison.switches, True))
-                original = measures(score_dump(grounding, maps, text, protocol, resolution))
+                original = measures(score_dump(test, maps, text, protocol, resolution))
                 for score in comparison.scores:
                     add(row, score, here[score], original[score])
         if text in COMPARISONS[4].texts:
             touched = Protocol("row 4", touched_pixels=True)
-            add(4, "mask_pixels", *(mean_mask(grounding, text, p, resolution) for p in (CORRECTED, touched)))
-            add(6, "empty_predictions", np.nan, empty_predictions(grounding, maps, text, resolution))
+            add(4, "mask_pixels", *(mean_mask(test, text, p, resolution) for p in (CORRECTED, touched)))
+            add(6, "empty_predictions", np.nan, empty_predictions(test, maps, text, resolution))
             add(11, "auc_roc", here["auc_roc"], scores["auc_roc"].mean())
+        if text == "phrase":
+            everything = measures(score_dump(grounding, maps, text, CORRECTED, resolution))
+            for score in ("samples", "auc_roc"):
+                add(30, score, here[score], everything[score])
+        if text == "caption":
+            first = measures(
+                score_dump(test[test["text_id"].str.endswith("-caption1")], maps, text, CORRECTED, resolution)
+            )
+            for score in ("samples", "auc_roc"):
+                add(31, score, first[score], here[score])
     return records
 
 
 def measures(scores: pd.DataFrame) -> dict[str, float]:
     """Macro means of a score table's scores, and how many samples are scored and excluded."""
+    scores = over_captions(scores)
     kept = scores[scores["excluded"].isin(["", np.nan])]
     means = kept.groupby("category")[["auc_roc", "iou", "box_iou"]].mean().mean()
     return {**means, "samples": len(kept), "excluded": len(scores) - len(kept)}

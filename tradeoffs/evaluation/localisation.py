@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class Sample:
     """One row of a score table: a finding (or class) of an image, the text that speaks of it and where it is.
 
-    id: names the text's dump (phrase_id of the phrase, or sample_id of the image for its impression or caption)
+    id: names the text's dump (phrase_id of the phrase, or text_id of the impression or caption)
     boxes: the ground truth, [x, y, w, h] in pixels of the original image
     encoded_mask: the ground truth as a run-length encoded mask; "" where it is the union of the boxes
     """
@@ -71,14 +71,17 @@ class SampleMap:
 def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int) -> list[Sample]:
     """The samples of a grounding table, in its order.
 
-    "phrase" in corrected: one per phrase with its own boxes. Otherwise one per finding (or class) of an image with all
-    its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption is asked only for
-    the classes that it names (row 10 tells what the protocols take for a name).
+    "phrase" in corrected: one per phrase with its own boxes. Otherwise one per finding of an image (or class of a
+    caption) with all its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption
+    is asked only for the classes that it names (row 10 tells what the protocols take for a name).
     """
     kind = TEXT_KINDS[text]
-    per_phrase = text == "phrase" and not protocol.all_boxes_first_phrase
+    if text == "phrase":
+        keys = ["sample_id", "category"] if protocol.all_boxes_first_phrase else ["phrase_id"]
+    else:
+        keys = [kind.id, "category"]
     result = []
-    for _, rows in grounding.groupby("phrase_id" if per_phrase else ["sample_id", "category"], sort=False):
+    for _, rows in grounding.groupby(keys, sort=False):
         first = rows.iloc[0]
         if text == "caption" and not is_named(first["text"], first["category"], protocol):
             continue
@@ -95,6 +98,16 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
             )
         )
     return result
+
+
+def one_per_image(rows: Sequence[Sample], text: str) -> list[Sample]:
+    """The samples, of those of several captions of an image that ask for the same class only the first."""
+    if not TEXT_KINDS[text].per_image:
+        return list(rows)
+    first: dict[tuple[str, str], Sample] = {}
+    for row in rows:
+        first.setdefault((row.sample_id, row.category), row)
+    return list(first.values())
 
 
 def score_dump(
@@ -159,9 +172,9 @@ def score_samples(
     with another finding's text
     wrong_word_auc, specificity: see `wrong_word_auc`; specificity = auc_roc - wrong_word_auc
     """
-    images = defaultdict(list)
+    together = defaultdict(list)  # samples of one text that speaks of all of them, or of one image's phrases
     for row in rows:
-        images[row.sample_id].append(row)
+        together[_whole(row, text)].append(row)
     table = []
     for sample in rows:
         record: dict[str, Any] = {"protocol": protocol.name, "text": text, "query": "", "excluded": ""}
@@ -172,10 +185,10 @@ def score_samples(
             record["query"] = own.query
             mask = sample.mask(protocol)
             record |= score(own.heat, mask, protocol, single_box=len(sample.boxes) == 1)
-            record["bare_auc"] = control_auc(own.bare, mask)
-            record["wrong_prompt_auc"] = control_auc(own.wrong_prompt, mask)
-            others = [other for other in images[sample.sample_id] if other.category != sample.category]
-            record["wrong_word_auc"] = wrong_word_auc(mask, own, others, map_of, text)
+            record["bare_auc"] = control_auc(own.bare, mask, protocol)
+            record["wrong_prompt_auc"] = control_auc(own.wrong_prompt, mask, protocol)
+            others = [other for other in together[_whole(sample, text)] if other.category != sample.category]
+            record["wrong_word_auc"] = wrong_word_auc(mask, own, others, map_of, text, protocol)
             record["specificity"] = record["auc_roc"] - record["wrong_word_auc"]
         except Excluded as reason:
             record["excluded"] = str(reason)
@@ -183,18 +196,27 @@ def score_samples(
     return pd.DataFrame(table, columns=list(COLUMNS)).astype(dict.fromkeys(METRICS, float))
 
 
-def control_auc(heat: np.ndarray | None, mask: np.ndarray) -> float:
+def _whole(sample: Sample, text: str) -> str:
+    return sample.id if TEXT_KINDS[text].per_image else sample.sample_id
+
+
+def control_auc(heat: np.ndarray | None, mask: np.ndarray, protocol: Protocol) -> float:
     """AUC-ROC of a control's map (h, w) on the sample's mask (r, r); NaN without a map or if it is constant."""
     if heat is None:
         return np.nan
     try:
-        return auc_roc(resized(heat, mask.shape[0]), mask)
+        return auc_roc(resized(heat, mask.shape[0], protocol), mask)
     except Excluded:
         return np.nan
 
 
 def wrong_word_auc(
-    mask: np.ndarray, own: SampleMap, others: list[Sample], map_of: Callable[[Sample], SampleMap], text: str
+    mask: np.ndarray,
+    own: SampleMap,
+    others: list[Sample],
+    map_of: Callable[[Sample], SampleMap],
+    text: str,
+    protocol: Protocol,
 ) -> float:
     """AUC-ROC of the image's other findings' maps on this sample's mask (r, r).
 
@@ -206,7 +228,7 @@ def wrong_word_auc(
     for other in others:
         try:
             theirs = map_of(other)
-            heat = resized(theirs.heat, mask.shape[0])
+            heat = resized(theirs.heat, mask.shape[0], protocol)
         except Excluded:
             continue
         of_all_findings = {IMAGE_MAP, ALL_TOKENS} if TEXT_KINDS[text].per_image else {IMAGE_MAP}

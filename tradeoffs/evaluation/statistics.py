@@ -25,8 +25,11 @@ def summarise(repeats: Sequence[pd.DataFrame], draws: int = 1000, seed: int = 0)
     mean: over seeds of the seeds' means; sd: their sample standard deviation, NaN with one seed
     low, high: percentile interval of `mean` over `draws` bootstrap samples of subjects, the same subjects in all seeds.
     A draw without a category leaves it out of the macro mean. NaN with fewer than two subjects.
-    n, subjects: samples that have the metric and their subjects; excluded: samples excluded; all of the first seed
+    n, subjects: samples that have the metric and their subjects; texts: texts that were scored; excluded: samples
+    excluded; all of the first seed
+    A class of an image that several captions name is one sample, the mean over these (as in the original).
     """
+    repeats = [over_captions(scores) for scores in repeats]
     table = pd.concat(repeats, keys=range(len(repeats)), names=["repeat"])
     tables = []
     for (protocol, text), rows in table.groupby(["protocol", "text"], sort=False):
@@ -36,8 +39,27 @@ def summarise(repeats: Sequence[pd.DataFrame], draws: int = 1000, seed: int = 0)
             summary = _summarise(chosen, categories, len(repeats), draws, np.random.default_rng(seed))
             tables.append(summary.assign(protocol=protocol, text=text, pairs=pairs))
     columns = ["protocol", "text", "pairs", "group", "metric", "mean", "sd", "low", "high"]
-    columns += ["n", "subjects", "excluded", "seeds"]
+    columns += ["n", "subjects", "texts", "excluded", "seeds"]
     return pd.concat(tables, ignore_index=True)[columns]
+
+
+def over_captions(scores: pd.DataFrame) -> pd.DataFrame:
+    """A score table with one row per image and class for the text "caption": the mean over the captions that were
+    scored, their number in `texts`; without any, excluded with the first caption's reason. Other rows have 1 text."""
+    scores = scores.assign(texts=_is_kept(scores).astype(int))
+    if not {"text", "sample_id"} <= set(scores.columns):
+        return scores
+    of_captions = scores["text"] == "caption"
+    keys = ["dataset", "variant", "seed", "step", "protocol", "text", "sample_id", "subject_id", "category"]
+    keys = [key for key in keys if key in scores.columns]
+    if not scores[of_captions].duplicated(keys).any():
+        return scores
+    scored_first = scores[of_captions].sort_values("texts", ascending=False, kind="stable")
+    grouped = scored_first.groupby(keys, sort=False, dropna=False)
+    means = grouped[list(scores.columns.intersection(list(METRICS)))].mean().join(grouped["texts"].sum())
+    united = scored_first.drop_duplicates(keys).drop(columns=means.columns).merge(means.reset_index(), on=keys)
+    united["id"] = united["sample_id"]
+    return pd.concat([scores[~of_captions], united[scores.columns]], ignore_index=True)
 
 
 def paired_differences(
@@ -58,6 +80,7 @@ def paired_differences(
     Interval and p are about these trained models on other subjects. They do not cover how models of other seeds would
     differ; that is in the standard deviation over seeds.
     """
+    frozen, learnable = ([over_captions(scores) for scores in repeats] for repeats in (frozen, learnable))
     differences = (_seed_means(frozen) - _seed_means(learnable)).reset_index()
     tables = []
     for (protocol, text), rows in differences.groupby(["protocol", "text"], sort=False):
@@ -87,7 +110,7 @@ def paired_differences(
 def _summarise(
     rows: pd.DataFrame, categories: np.ndarray, seeds: int, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:
-    kept = rows[_is_kept(rows)].reindex(columns=["subject_id", "category", *METRICS])
+    kept = rows[_is_kept(rows)].reindex(columns=["subject_id", "category", "texts", *METRICS])
     subjects = np.unique(kept["subject_id"])
     weights = _bootstrap_weights(len(subjects), draws, rng)
     groups = [MACRO, MICRO, *categories]
@@ -110,6 +133,7 @@ def _summarise(
         "high": high,
         "n": np.concatenate([part[list(METRICS)].notna().sum() for part in parts]),
         "subjects": subjects_with_metric,
+        "texts": np.repeat([int(part["texts"].sum()) for part in parts], len(METRICS)),
         "excluded": np.repeat(dropped, len(METRICS)),
         "seeds": seeds,
     }

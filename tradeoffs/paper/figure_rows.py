@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
-from tradeoffs.evaluation.statistics import MACRO
+from tradeoffs.evaluation.statistics import MACRO, over_captions
 
 
 def main_rows(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def models(localisation: pd.DataFrame, fidelity: pd.DataFrame, protocol: str) ->
     auc_roc: mean over categories of the mean over samples; excluded samples do not count
     """
     keys = ["dataset", "variant", "seed", "step"]
-    scores = main_rows(localisation, protocol)
+    scores = main_rows(over_captions(localisation), protocol)
     kept = scores[scores["excluded"].isna()]
     means = kept.groupby([*keys, "category"])["auc_roc"].mean().groupby(level=keys).mean().reset_index()
     fid = fidelity[fidelity["metric"] == "fid_general"].rename(columns={"value": "fid_general"})

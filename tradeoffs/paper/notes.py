@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from tradeoffs.config.schema import Config
 from tradeoffs.metrics import REAL_IMAGES
 from tradeoffs.paper.formatting import readable
 
@@ -19,7 +20,11 @@ NOTE_CONTROLS = (
     "same mask, on images with several categories. Wrong prompt: heat maps of a text that names another category, "
     "queried by that category's words, on the same mask. Bare map: the mean over all tokens of the text."
 )
-NOTE_TRAINING_TEXT = (
+NOTE_SAMPLED_ALIKE = (
+    "Samples of all variants are drawn from the same texts, impressions, as all heat maps of a block are made with the "
+    "same texts."
+)
+NOTE_SAMPLED_FROM_OWN = (
     "Each variant is sampled with prompts of the kind of text it was trained on (a base as it is: of its `text` in the "
     "config), so fidelity speaks of model and prompts together. All heat maps of a block are made with the same texts."
 )
@@ -49,6 +54,21 @@ DIFFERENCE_NOTES = (
     NOTE_MEANS,
 )
 NOTES_NO_PAIR = ("No variant of the config with a frozen text encoder has a learnable counterpart.",)
+
+
+def scope_notes(config: Config) -> dict[str, str]:
+    """By data set, of which boxes and texts its localisation scores are."""
+    of_mscxr = {
+        "test": "Localisation is scored on the test part of MS-CXR; its validation part is for choices.",
+        "all": "Localisation is scored on all of MS-CXR, its validation part included, as in the original.",
+    }
+    most = config.data.coco_captions
+    limit = f"at most {most} of an image (data.coco_captions)" if most else "all of an image"
+    return {
+        "cxr": of_mscxr[config.evaluation.ms_cxr_part],
+        "coco": f"COCO: each caption that names a class is a text of its own, {limit}; n counts pairs of image and "
+        "class, of which each is the mean over its captions.",
+    }
 
 
 def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from tradeoffs.attention.heat_maps import TokenHeatMaps, load_heat_maps
 from tradeoffs.data.images import load_image
 from tradeoffs.data.tables import read_samples
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.localisation import Sample, samples, words_of_samples
+from tradeoffs.evaluation.localisation import Sample, one_per_image, samples, words_of_samples
 from tradeoffs.evaluation.map_scores import resized
 from tradeoffs.evaluation.queries import query_map, token_weights
 from tradeoffs.paper.formatting import readable
@@ -122,7 +122,7 @@ def overlay_rows(
                 cells.append(Cell(image, score["excluded"], mask))
                 continue
             weights, _ = token_weights(maps[sample.id], words[sample.id, sample.category], protocol)
-            heat = resized(query_map(maps[sample.id], weights), resolution)
+            heat = resized(query_map(maps[sample.id], weights), resolution, protocol)
             cells.append(Cell(image, _scores_caption(score), mask, heat))
         rows.append(Row(sample.category, cells, sample.text))
     return rows
@@ -218,7 +218,7 @@ def sample_grid(
 
 def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int, most: int) -> list[Row]:
     """The first test images of each category with their ground truth and the text that speaks of it."""
-    listed = samples(grounding, text, CORRECTED, resolution)
+    listed = one_per_image(samples(grounding, text, CORRECTED, resolution), text)
     paths = grounding.drop_duplicates("sample_id").set_index("sample_id")["path"]
     return [
         Row(

@@ -12,7 +12,7 @@ from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
 MICRO_AUC = "auc_roc_micro"
 STATISTICS = {"mean": "", "sd": "_sd", "low": "_low", "high": "_high"}  # of a summary, and the suffix of its column
 COUNTS = (
-    *("n_images", "n_samples", "n_specificity", "n_subjects", "n_categories", "n_excluded"),
+    *("n_images", "n_samples", "n_captions", "n_specificity", "n_subjects", "n_categories", "n_excluded"),
     *("n_kept", "n_dropped"),
 )
 KEYS = ["dataset", "text", "pairs", "group", "variant"]
@@ -27,9 +27,10 @@ def wide_scores(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
         for metric in METRICS
         for statistic, suffix in STATISTICS.items()
     }
-    of_all_metrics = values.groupby(level=KEYS)[["n", "subjects", "excluded", "seeds"]].max()
+    of_all_metrics = values.groupby(level=KEYS)[["n", "subjects", "texts", "excluded", "seeds"]].max()
     columns |= {
         "n_samples": of_all_metrics["n"],
+        "n_captions": of_all_metrics["texts"].where(of_all_metrics.index.get_level_values("text") == "caption"),
         "n_specificity": values.xs("specificity", level="metric")["n"],
         "n_subjects": of_all_metrics["subjects"],
         "n_excluded": of_all_metrics["excluded"],

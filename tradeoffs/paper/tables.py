@@ -18,7 +18,8 @@ from tradeoffs.paper.formatting import count, decimals, estimate, p_value, reada
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
     NOTE_NAMED,
-    NOTE_TRAINING_TEXT,
+    NOTE_SAMPLED_ALIKE,
+    NOTE_SAMPLED_FROM_OWN,
     NOTES_NO_PAIR,
     external_notes,
     far_off_notes,
@@ -41,6 +42,7 @@ from tradeoffs.paper.rows import (
 COUNTS = {
     "n_images": "images",
     "n_samples": "n",
+    "n_captions": "captions",
     "n_specificity": "n (specificity)",
     "n_excluded": "excluded",
     "n_kept": "kept",
@@ -115,7 +117,7 @@ def grounding_table(
         for name in grounding_variants(scores, variants, external, dataset, text)
     ]
     rows = ordered(scores.loc[keys].reset_index(), datasets, protocol, ["group", "variant"])
-    columns = ["n_samples", *SHOWN, *SHOWN_CONTROLS]
+    columns = ["n_samples", "n_captions", *SHOWN, *SHOWN_CONTROLS]
     blocks = [_block(part, heading, ["group", "variant"], columns) for heading, part in _parts(rows)]
     return PaperTable(title, rows, blocks, [*score_notes(rows, variants), *external_notes(external)])
 
@@ -148,9 +150,10 @@ def table3(
     rows["text_encoder"] = rows["variant"].map({name: variants[name]["text_encoder"] for name in trained}).fillna("")
     labels = ["training_text", "text_encoder", "variant"]
     rows = ordered(rows, datasets, protocol, labels)
+    sampled_alike = {variants[name]["sampled_from"] for name in [*base, *trained]} <= {"impression"}
     notes = [
         *far_off_notes(rows, variants),
-        NOTE_TRAINING_TEXT,
+        NOTE_SAMPLED_ALIKE if sampled_alike else NOTE_SAMPLED_FROM_OWN,
         *score_notes(rows, variants),
         *fidelity_notes(fidelity, datasets, extractors),
     ]
@@ -237,7 +240,7 @@ def _trade_off_blocks(rows: pd.DataFrame, labels: Sequence[str]) -> list[Block]:
     trade_off = ["fid_general", "fid_domain", "ms_ssim", "label_auc", "auc_roc", MICRO_AUC, *SHOWN[1:]]
     blocks = []
     for heading, part in _parts(rows):
-        blocks.append(_block(part, heading, labels, [*trade_off, "n_images", "n_samples", "n_excluded"]))
+        blocks.append(_block(part, heading, labels, [*trade_off, "n_images", "n_samples", "n_captions", "n_excluded"]))
         controls = ["auc_roc", *SHOWN_CONTROLS, "n_samples", "n_specificity"]
         blocks.append(_block(part, f"{heading}: controls", labels, controls))
     return blocks

@@ -21,7 +21,7 @@ with job(snakemake):
     )
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
-    rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)
+    rows = samples(read_grounding(inputs.grounding, params.part), params.text, CORRECTED, params.resolution)
     chosen = profiled_samples(rows, load_heat_maps(inputs.heat_maps, params.text), params.samples)
     queries = [
         Query(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tradeoffs.check.account import disk_told, inputs_told, numbers_of, numbers_told, work_told
+from tradeoffs.check.account import disk_told, inputs_told, numbers_of, numbers_told, training_told, work_told
 from tradeoffs.check.costs import works
 from tradeoffs.check.inputs import given
 from tradeoffs.config.paths import missing_paths
@@ -24,6 +24,7 @@ with job(snakemake):
     numbers = numbers_of(config, run, faults)
     for lines in (
         numbers_told(numbers),
+        training_told(config, numbers),
         work_told(works(config, numbers, run)),
         disk_told(config, numbers, run, faults),
     ):

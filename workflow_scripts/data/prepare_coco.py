@@ -1,6 +1,6 @@
-"""MS-COCO -> image table, captions of the training images, grounding table."""
+"""MS-COCO -> image table and all captions."""
 
-from tradeoffs.data.coco import prepare_grounding, prepare_images
+from tradeoffs.data.coco import prepare_images
 from tradeoffs.data.tables import write_counts, write_table
 from tradeoffs.jobs.job import job
 from tradeoffs.jobs.limits import limit
@@ -8,10 +8,7 @@ from tradeoffs.jobs.limits import limit
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
     prepared = snakemake.input.prepared or None
-    images, captions, images_counts = prepare_images(params.coco, limit(snakemake, "data.max_missing"), prepared)
-    grounding, grounding_counts = prepare_grounding(params.coco, images)
+    images, captions, counts = prepare_images(params.coco, limit(snakemake, "data.max_missing"), prepared)
     write_table(images, output.images)
     write_table(captions, output.captions)
-    write_table(grounding, output.grounding)
-    write_counts(images_counts, output.images_counts)
-    write_counts(grounding_counts, output.grounding_counts)
+    write_counts(counts, output.counts)

@@ -10,7 +10,7 @@ from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-    grounding = read_grounding(inputs.grounding)
+    grounding = read_grounding(inputs.grounding, params.part)
     prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "category"], "delete it and run again")
 
     @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from tradeoffs.metrics import LOCATION_PRIOR
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
-    grounding = read_grounding(inputs.grounding)
+    grounding = read_grounding(inputs.grounding, params.part)
 
     def scored(text, protocol):
         return location_prior(grounding, text, protocol, params.resolution, params.map_size)

@@ -1,5 +1,7 @@
 """One of the paper's figures that are made of images, as PDF and PNG."""
 
+from functools import partial
+
 from tradeoffs.data.tables import read_grounding, read_images
 from tradeoffs.jobs.job import job
 from tradeoffs.paper import pictures
@@ -7,7 +9,7 @@ from tradeoffs.paper.results import read_results
 from tradeoffs.paper.style import save
 
 READERS = {
-    "grounding": read_grounding,
+    "grounding": partial(read_grounding, part="test"),
     "images": read_images,
     "scores": read_results,
 }  # of the other files each figure needs a part

@@ -1,5 +1,7 @@
 """One of the paper's tables, as CSV, Markdown and LaTeX, with the dictionary of its columns and its sidecar."""
 
+from dataclasses import replace
+
 from tradeoffs.data.tables import write_table
 from tradeoffs.jobs.job import job
 from tradeoffs.paper import tables
@@ -16,6 +18,8 @@ with job(snakemake):
     scores = {name: READERS[name](files) for name, files in inputs.items() if name in READERS}
     function = getattr(tables, params.table)
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
+    scope = [note for dataset, note in params.scope.items() if dataset in params.datasets]
+    table = replace(table, notes=[*scope, *table.notes])
     write(table, output.csv, output.markdown, output.latex)
     write_table(dictionary(table.rows.columns), output.columns)
     write_sidecar(output.sidecar, to_json(table), params.config, params.seeds, read_counts(inputs.counts))

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from tradeoffs.config.values import Count, PathText, Section, Seed, Sets, Share, Whole, distinct
 
+MSCXR_PHRASES = "mscxr"  # in place of a file of prompts
 SEEN_PHANTOMS = {1000: "the demo's base was chosen", 2000: "its findings classifier was trained"}
 
 
@@ -61,6 +62,11 @@ class Data(Section):
     coco_prepared: PathText | None = Field(
         None, description="the original's train2017_meta.csv in place of train2017's annotations"
     )
+    coco_captions: Count | None = Field(
+        None,
+        description="at most so many captions of a test image of coco, those of the lowest ids, have heat maps; null: "
+        "every caption that names a class, as in the original",
+    )
     sentences: PathText = Field(
         "resources/sentences.csv", description="CSV of language-model sentences, one column a finding"
     )
@@ -71,9 +77,16 @@ class Data(Section):
         0.01, description="share of the listed image or report files that may be missing or damaged"
     )
     prompts: PathText | None = Field(
-        None, description="CSV of your own prompts (prompt_id, text, Finding Labels) instead of cxr's balanced list"
+        None,
+        description="null: cxr's list of p19 impressions, balanced over the findings; mscxr: MS-CXR's phrases (the "
+        "original's --use_mscxrlabels); else a CSV of your own prompts (prompt_id, text, Finding Labels)",
     )
     phantoms: Phantoms = Field(Phantoms(), description="the demo's phantoms, used with source phantoms")
+
+    @property
+    def prompts_file(self) -> str | None:
+        """The user's own prompts, if there are any."""
+        return None if self.prompts == MSCXR_PHRASES else self.prompts
 
 
 class Image(Section):

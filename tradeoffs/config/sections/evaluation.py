@@ -42,6 +42,11 @@ class Evaluation(Section):
     protocol: Literal["corrected", "published"] = Field(
         "corrected", description="protocol of the tables; published computes what the original code computes"
     )
+    ms_cxr_part: Literal["test", "all"] = Field(
+        "test",
+        description="the boxes of MS-CXR that tables show: its test part, or all as in the original; its validation "
+        "part is for choices, such as those that the attention profile may suggest",
+    )
     bootstrap: Count = Field(1000, description="draws of the bootstrap behind the 95 % intervals")
     permutations: Count = Field(2000, description="permutations behind the p values of differences")
     max_excluded: Share = Field(0.5, description="share of the rows that may be excluded before a rule fails")
