@@ -149,7 +149,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         "published",
         {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES,
     ),
-    "evaluation.ms_cxr_part": ("all", {"localise", "location_prior"} | SCORED),
+    "evaluation.ms_cxr_part": ("all", {"localise", "location_prior", "overlays"} | SCORED),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
     "evaluation.max_excluded": (0.6, TABLES),

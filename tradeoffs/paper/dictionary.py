@@ -24,7 +24,8 @@ LABELS = {
 }
 COUNTS = {
     "n_images": "samples behind the fidelity scores, of one seed; of the real images one half",
-    "n_samples": "texts that were scored",
+    "n_samples": "texts that were scored (COCO: pairs of an image and a class)",
+    "n_captions": "captions that these are the means over",
     "n_specificity": "of these, texts on images with several findings or classes",
     "n_subjects": "their patients (COCO: images)",
     "n_categories": "findings or classes behind the macro mean",
