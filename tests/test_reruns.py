@@ -138,7 +138,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "heat_maps.profile_samples": (5, PROFILED),
     "sampling.images": (13, {"prepare_prompts", "prepare_coco_prompts"} | SAMPLED),
     "sampling.guidance": (3.0, SAMPLED),
-    "sampling.text": ("own", {"samples", "fidelity"} | TABLES),
+    "sampling.text": ("own", {"samples", "samples_figure", "fidelity"} | TABLES),
     "sampling.unconditional": ("no_finding", TABLES),  # no variant of the smoke preset has finding labels
     "sampling.steps": (4, SAMPLED),
     "sampling.scheduler": ("ddim", SAMPLED),
