@@ -195,9 +195,11 @@ def score(tmp_path, run_script):
     """Runs the script with maps of a's first edema and pneumonia, constant along columns; returns its output's path."""
     grounding, scores = tmp_path / "grounding.csv", tmp_path / "scores.csv"
     boxes = [LEFT_HALF, LEFT_HALF, LAST_COLUMN, LEFT_HALF]
-    write_table(GROUNDING.assign(boxes=boxes, image_width=4, image_height=4), grounding)
-    heat = np.array([np.tile(columns, (4, 1)) for columns in ([4, 1, 3, 2], [0, 1, 2, 3])])
-    maps = npz(tmp_path / "x.npz", id=np.array(["a-1", "a-3"]), heat=heat, method="BioViL")
+    of_val = GROUNDING[-1:].assign(phrase_id="c-1", sample_id="c", text_id="c", part="val")  # may have a map
+    rows = pd.concat([GROUNDING, of_val]).assign(boxes=[*boxes, LEFT_HALF], image_width=4, image_height=4)
+    write_table(rows, grounding)
+    heat = np.array([np.tile(columns, (4, 1)) for columns in ([4, 1, 3, 2], [0, 1, 2, 3], [0, 0, 0, 1])])
+    maps = npz(tmp_path / "x.npz", id=np.array(["a-1", "a-3", "c-1"]), heat=heat, method="BioViL")
 
     def run(max_excluded):
         params = {

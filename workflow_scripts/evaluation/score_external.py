@@ -8,8 +8,8 @@ from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
+    external = read_external(inputs.heat_maps, read_grounding(inputs.grounding))
     grounding = read_grounding(inputs.grounding, params.part)
-    external = read_external(inputs.heat_maps, grounding)
     logger.info("%s: %d heat maps of %s", inputs.heat_maps, len(external.maps), external.method or "unnamed method")
     map_of = external_maps(external, grounding)
 
