@@ -79,7 +79,7 @@ def test_each_token_is_read_for_itself(tiny_base):
     network = without_positions(load(tiny_base).text_encoder)
     ids = torch.tensor([[5, 6, 7], [7, 5, 6]])
     with torch.no_grad():
-        states = network(input_ids=ids, attention_mask=own_token_only(3, "cpu"))[0]
+        states = network(input_ids=ids, attention_mask=own_token_only(3))[0]
     torch.testing.assert_close(states[0, 0], states[1, 1])
     torch.testing.assert_close(states[0, 2], states[1, 0])
     assert not torch.allclose(states[0, 0], states[0, 1])

@@ -1,8 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from accelerate.state import AcceleratorState
+from small_training import IDS, SETTINGS
 
 from tradeoffs.attention.regularisation import EPSILON, AttentionRegularisation, attention_losses
-from tradeoffs.model.text import tokenize
+from tradeoffs.jobs.resuming import RunFolder
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.text import TextEncoder, tokenize
+from tradeoffs.model.training import Pairs, fine_tune
 
 TEXT = "edema and pneumonia"
 
@@ -56,3 +63,39 @@ def test_attention_of_a_pass_is_captured_with_its_gradient(tiny_model):
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
     unet.zero_grad()
     unet.requires_grad_(False)
+
+
+@pytest.fixture
+def attention_on_pneumonia(tiny_base, tiny_latents, tmp_path):
+    """Trains the tiny base with a weight of the loss; returns the weights and the attention on the word at the end."""
+
+    def train(weight, **settings):
+        AcceleratorState._reset_state(reset_partial_state=True)
+        model = load(tiny_base)
+        arm = AttentionRegularisation(weight, lambda row, text: [(0, 9)])
+        run = RunFolder(tmp_path / f"{weight}{sorted(settings.items())}", "one run")
+        settings = replace(SETTINGS, steps=6, warmup_steps=0, text_dropout=0.0, learning_rate=1e-2, **settings)
+        pairs = Pairs(IDS, lambda row, rng: "pneumonia left")
+        fine_tune(model, pairs, tiny_latents, False, settings, 0, run, lambda step: None, arm)
+        model.unet.eval()
+        asked = arm.asked(model.tokenizer, [0], ["pneumonia left"])
+        context = TextEncoder(*model.text_side)(["pneumonia left"])
+        with torch.no_grad(), arm.captured(model.unet):
+            model.unet(tiny_latents.sample(IDS[0], torch.zeros(tiny_latents.shape))[None], torch.tensor([500]), context)
+        return model.unet.state_dict(), torch.stack(arm.layers).mean(0)[asked].mean().item()
+
+    yield train
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_training_with_it_draws_attention_to_the_words(attention_on_pneumonia):
+    (_, without), (_, with_it) = attention_on_pneumonia(1e-9), attention_on_pneumonia(5.0)
+    assert with_it > 1.2 * without
+
+
+def test_neither_passes_nor_gradient_checkpointing_change_it(attention_on_pneumonia):
+    one, _ = attention_on_pneumonia(5.0)
+    for settings in ({"micro_batch_size": 1}, {"gradient_checkpointing": True}):
+        other, _ = attention_on_pneumonia(5.0, **settings)
+        for name, weight in one.items():
+            torch.testing.assert_close(weight, other[name], rtol=1e-3, atol=2e-3, msg=name)

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from tradeoffs.attention.capture import captured_cross_attention, cross_attention_layers
+from tradeoffs.attention.capture import captured_cross_attention
 from tradeoffs.model.text import tokenize
+from tradeoffs.model.training import NoAttentionLoss
 
 EPSILON = float(torch.finfo(torch.float16).eps)  # the original's
 Place = tuple[int, int]  # start and end character
@@ -29,7 +30,7 @@ def attention_losses(attention: torch.Tensor, asked: torch.Tensor) -> torch.Tens
     return EPSILON * (1 / (attention[asked] + EPSILON) - 1)
 
 
-class AttentionRegularisation:
+class AttentionRegularisation(NoAttentionLoss):
     """The loss of one fine-tuning.
 
     weight: of the loss, beside the diffusion loss's 1
@@ -53,11 +54,13 @@ class AttentionRegularisation:
 
     @contextmanager
     def captured(self, unet) -> Iterator[None]:
-        """A block around one pass of the U-Net, after which `share` has its attention."""
+        """A block around one pass of the U-Net, in which `share` has its attention.
+
+        The backward pass belongs into it: with gradient checkpointing it computes the forward pass again.
+        """
         self.layers = []
         with captured_cross_attention(unet, lambda _, probabilities: self.layers.append(probabilities.mean((1, 2)))):
             yield
-        assert len(self.layers) == len(cross_attention_layers(unet))
 
     def share(self, asked: torch.Tensor, of_batch: int) -> torch.Tensor:
         """The weighted loss of a pass as its share of the effective batch's mean over asked tokens.

@@ -126,9 +126,9 @@ def without_positions(network: CLIPTextModel) -> CLIPTextModel:
     return network
 
 
-def own_token_only(length: int, device: torch.device | str) -> torch.Tensor:
+def own_token_only(length: int) -> torch.Tensor:
     """Attention mask with which each token sees itself only, (1, 1, L, L), to be added to attention's logits."""
-    mask = torch.full((length, length), torch.finfo(torch.float32).min, device=device)
+    mask = torch.full((length, length), torch.finfo(torch.float32).min)
     return mask.fill_diagonal_(0)[None, None]
 
 

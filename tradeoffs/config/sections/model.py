@@ -45,6 +45,15 @@ class Encoder(Section):
     revision: Text | None = Field(None, description="branch, tag or commit of a hub id")
 
 
+class FindingTokens(Section):
+    """What surrounds the tokens of findings (text finding_tokens), and what says that one is absent."""
+
+    start_and_end: bool = Field(
+        False, description="the text encoder's start and end tokens around them, padded to its whole context"
+    )
+    one_absent: bool = Field(False, description="one token for every finding that is absent, not one for each")
+
+
 class Variant(Section):
     """One way to fine-tune the base: a row of the tables."""
 
@@ -57,7 +66,9 @@ class Variant(Section):
         description="learnable: the text encoder is trained along with the U-Net; lora: adapters of low rank in it are",
     )
     lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; their alpha equals it")
-    text: Literal["impression", "finding_labels", "sentences"] = Field(
+    text: Literal[
+        "impression", "finding_labels", "sentences", "findings_first", "findings_random", "finding_tokens"
+    ] = Field(
         "impression",
         description="text that conditions fine-tuning (for samples see sampling.text): the report's impression (in "
         "coco a caption), the finding labels shuffled at each use, or a language-model sentence of one finding; "
