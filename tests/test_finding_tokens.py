@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from tradeoffs.data.findings_in_text import FINDINGS
 from tradeoffs.errors import InputError
+from tradeoffs.model.checkpoints import load
 from tradeoffs.model.finding_tokens import (
-    FINDINGS,
     FindingTokenizer,
     finding_tokenizer,
     own_token_only,
@@ -24,6 +25,10 @@ def test_each_finding_has_a_token_that_says_whether_it_is_present():
 
 def test_the_empty_text_is_no_finding():
     assert plain()("")["input_ids"] == plain()("No Finding")["input_ids"] == [10, *range(31, 39)]
+
+
+def test_all_can_be_absent():
+    assert plain()("|")["input_ids"] == list(range(30, 39))
 
 
 def test_tokens_stand_where_the_names_stand_in_the_text():
@@ -74,8 +79,6 @@ def test_a_broken_file_is_refused_by_its_name(tmp_path, text):
 
 
 def test_each_token_is_read_for_itself(tiny_base):
-    from tradeoffs.model.checkpoints import load
-
     network = without_positions(load(tiny_base).text_encoder)
     ids = torch.tensor([[5, 6, 7], [7, 5, 6]])
     with torch.no_grad():
@@ -86,8 +89,6 @@ def test_each_token_is_read_for_itself(tiny_base):
 
 
 def test_positions_stay_zero_in_training(tiny_base):
-    from tradeoffs.model.checkpoints import load
-
     network = without_positions(load(tiny_base).text_encoder).requires_grad_(True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
     network(input_ids=torch.tensor([[5, 6, 7]]))[0].square().sum().backward()

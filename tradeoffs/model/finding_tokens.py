@@ -13,18 +13,20 @@ from typing import Any
 import torch
 from transformers import CLIPTextModel
 
-from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
+from tradeoffs.data.findings import NO_FINDING
+from tradeoffs.data.findings_in_text import FINDINGS
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 from tradeoffs.randomness import numpy_rng
 
 FILE = "finding_tokens.json"  # in the tokenizer's folder
-FINDINGS = (NO_FINDING, *MSCXR_FINDINGS)  # the original's nine, in its order
 
 
 @dataclass(frozen=True)
 class FindingTokenizer:
     """From the names of findings, joined by "|", to one token per finding of FINDINGS; in place of a model's tokenizer.
+
+    The empty text means "No Finding", as in the original; "|" means that all are absent.
 
     present, absent: token ids, in the order of FINDINGS
     start, end: ids around them, or None for none (the original's `append_invariance_tokens`); padding has the id 0
@@ -48,7 +50,7 @@ class FindingTokenizer:
         ids = [present if name in spans else absent for name, present, absent in pairs]
         offsets = [spans.get(name, (0, 0)) if text else (0, 0) for name in FINDINGS]
         special = [0] * len(ids)
-        if self.start is not None and add_special_tokens:
+        if self.start is not None and self.end is not None and add_special_tokens:
             padding = self.model_max_length - len(ids) - 2
             ids = [self.start, *ids, self.end, *[0] * padding]
             offsets = [(0, 0), *offsets, *[(0, 0)] * (padding + 1)]
