@@ -20,6 +20,7 @@ rule heat_maps:
     params:
         **CONFIG.heat_maps.model_dump(exclude={"profile_samples"}),
         model=model_folder,
+        conditioning=lambda wildcards: CONFIG.variants[wildcards.variant].text,
         texts=texts_of_checkpoint,
         wrong_prompts=lambda wildcards: wildcards.checkpoint == "final",
         unfinished=f"{HEAT_MAPS}/unfinished_{{shard}}",

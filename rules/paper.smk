@@ -101,6 +101,21 @@ use rule table1 as table3 with:
         datasets=only("cxr", TABLE_TITLES),
 
 
+use rule table3 as variants_table with:
+    """Every variant of the radiographs, with the original's further ways of conditioning; made when it is asked for."""
+    output:
+        **table_files("variants"),
+    log:
+        f"{LOGS}/paper/variants_table.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/variants_table.tsv"
+    params:
+        title=f"Variants. All ways of conditioning. {NOTE}".strip(),
+        table="table3",
+        arguments={"variants": entries(CONFIG, CXR_ALL), "extractors": EXTRACTORS["cxr"]},
+        datasets=only("cxr", TABLE_TITLES),
+
+
 use rule table2 as table7 with:
     """Table 7, grounding with the impression as text, for all pairs and for those that name the finding."""
     output:

@@ -201,8 +201,8 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         (
             {"variants": {"lernable": False}},
-            "variants.lernable: expected a section with the keys finetune, encoder, text_encoder, lora_rank, text, "
-            "weights, sets, seeds, main, given false",
+            "variants.lernable: expected a section with the keys finetune, encoder, text_encoder, lora_rank, "
+            "attention_regularisation, text, finding_tokens, weights, sets, seeds, main, given false",
         ),
         ({"run": 2024}, "run: expected null or text, given 2024; put it in quotes"),
         (
@@ -224,7 +224,27 @@ def test_variants_may_stand_in_some_data_sets_only():
         ({"data": {"sets": ["coco", "coco"]}}, 'data.sets: the list ["coco", "coco"] repeats a value; give each once'),
         (
             {"variants": {"mine": {"text": "labels"}}},
-            'variants.mine.text: expected one of impression, finding_labels, sentences, given "labels"',
+            "variants.mine.text: expected one of impression, finding_labels, sentences, findings_first, "
+            'findings_random, finding_tokens, given "labels"',
+        ),
+        (
+            {"variants": {"mine": {"text": "finding_tokens", "finetune": False}}},
+            "variants.mine.text: finding_tokens have no meaning before they are learnt; remove finetune: false or take "
+            "another",
+        ),
+        (
+            {"variants": {"mine": {"text": "finding_tokens", "encoder": "other"}}},
+            "variants.mine.text: finding_tokens are read by the base's own text encoder; remove encoder or take "
+            "another text",
+        ),
+        (
+            {"variants": {"mine": {"finding_tokens": {"one_absent": True}}}},
+            "variants.mine.finding_tokens: has a meaning with text finding_tokens only; set it or remove this section",
+        ),
+        (
+            {"variants": {"mine": {"attention_regularisation": 1, "sets": ["coco"]}}},
+            "variants.mine.sets: attention_regularisation needs findings, which coco has not; leave coco out or remove "
+            "it",
         ),
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (

@@ -1,8 +1,9 @@
-"""A variant with another text encoder, and one with adapters, from the encoder's source to heat maps and samples."""
+"""Variants with other text encoders, adapters and texts with findings, from their source to heat maps and samples."""
 
 import json
 from dataclasses import asdict, replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,9 +13,13 @@ from small_training import IDS, SETTINGS, TEXTS
 
 from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.config.sections.model import Variant
+from tradeoffs.data.findings_in_text import FINDINGS
 from tradeoffs.data.tables import write_table
+from tradeoffs.evaluation.queries import token_weights
 from tradeoffs.model.checkpoints import load
+from tradeoffs.model.finding_tokens import FindingTokenizer
 from tradeoffs.model.latents import save_latents
+from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import normal
 
 
@@ -26,7 +31,9 @@ def data(tmp_path):
     grounding = rows[:2].assign(phrase_id=["p0", "p1"], phrase=["left pneumonia", "mild edema"], text=TEXTS[:2])
     grounding = grounding.assign(category="Edema", boxes=[[[0, 0, 9, 9]]] * 2, image_width=64, image_height=64, mask="")
     write_table(grounding, tmp_path / "grounding.csv")
-    write_table(pd.DataFrame(columns=["text_kind", "id", "sample_id", "text"]), tmp_path / "wrong_prompts.csv")
+    write_table(
+        pd.DataFrame(columns=["text_kind", "id", "sample_id", "text", "category"]), tmp_path / "wrong_prompts.csv"
+    )
     write_table(pd.DataFrame([{"prompt_id": "a", "text": "edema", "Finding Labels": ""}]), tmp_path / "prompts.csv")
     mean, std = normal((6, 4, 8, 8), "mean"), normal((6, 4, 8, 8), "std").abs()
     save_latents(tmp_path / "latents.safetensors", IDS, mean, std)
@@ -57,7 +64,7 @@ def fine_tune(run_script, data, base, variant, encoder):
     return data / "model", data / "milestones" / "step2"
 
 
-def heat_maps(run_script, data, model):
+def heat_maps(run_script, data, model, conditioning="impression"):
     run_script(
         "heat_maps",
         input={
@@ -67,6 +74,7 @@ def heat_maps(run_script, data, model):
         },
         params={
             "model": model,
+            "conditioning": conditioning,
             "texts": ["phrase"],
             "wrong_prompts": False,
             "precision": "fp32",
@@ -78,13 +86,14 @@ def heat_maps(run_script, data, model):
     return load_heat_maps(data / "maps.npz", "phrase")
 
 
-def draw(run_script, data, model):
+def draw(run_script, data, model, text="impression"):
     run_script(
         "draw_samples",
         input={"prompts": data / "prompts.csv", "sentences": []},
         params={
             "model": model,
-            "text": "impression",
+            "text": text,
+            "unconditional": "",
             "sampling": {"guidance": 4.0, "steps": 2, "scheduler": "ddim", "batch_size": 1},
             "resolution": 64,
             "ms_ssim": {"prompts": 1, "repeats": 2},
@@ -139,3 +148,36 @@ def test_a_variant_with_adapters_ends_as_plain_folders(tiny_base, data, run_scri
         assert changed and all(".q_proj." in name or ".v_proj." in name for name in changed)
         assert pipeline("edema", num_inference_steps=2, output_type="np").images.shape == (1, 64, 64, 3)
     assert len(heat_maps(run_script, data, folders[0])) == 2
+
+
+@pytest.mark.parametrize("text", ["findings_first", "findings_random"])
+def test_a_variant_with_findings_in_its_texts(tiny_base, data, run_script, text):
+    variant = Variant(text=text, attention_regularisation=0.12)
+    final, _ = fine_tune(run_script, data, tiny_base, variant, [])
+    maps = heat_maps(run_script, data, final, text)
+    assert {maps["p0"].text[start:end] for start, end in maps["p0"].names} == {"Edema"}
+    assert sorted(maps["p0"].text.split()) == ["Edema", "left", "pneumonia"]
+    weights, query = token_weights(maps["p0"], ("edema",), CORRECTED)
+    assert query == "matched"
+    assert 0 < np.count_nonzero(weights) < len(weights)
+    assert len(draw(run_script, data, final, text)) == 2
+
+
+@pytest.mark.parametrize("text_encoder", ["frozen", "learnable"])
+@pytest.mark.parametrize("around", [False, True])
+def test_a_variant_with_tokens_of_findings(tiny_base, data, run_script, text_encoder, around):
+    variant = Variant(
+        text="finding_tokens",
+        text_encoder=text_encoder,
+        finding_tokens={"start_and_end": around, "one_absent": around},
+        attention_regularisation=1.0,
+    )
+    final, _ = fine_tune(run_script, data, tiny_base, variant, [])
+    model = load(final)
+    assert isinstance(model.tokenizer, FindingTokenizer)
+    assert not model.text_encoder.embeddings.position_embedding.weight.any()
+    maps = heat_maps(run_script, data, final, "finding_tokens")
+    assert maps["p0"].tokens == list(FINDINGS)
+    weights, _ = token_weights(maps["p0"], ("edema",), CORRECTED)
+    assert np.flatnonzero(weights).tolist() == [FINDINGS.index("Edema")]
+    assert len(draw(run_script, data, final, "finding_tokens")) == 2

@@ -1,5 +1,7 @@
 """Words of a query to tokens to one map; every expectation worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,13 @@ def test_text_without_tokens_is_excluded(protocol):
 def test_query_map_is_the_weighted_mean():
     maps = dump("a b c", "a", "b", "c")  # token maps are 0, 1 and 2 everywhere
     np.testing.assert_allclose(query_map(maps, np.array([0.5, 0.25, 0.25])), np.full((2, 2), 0.75))
+
+
+@pytest.mark.parametrize("protocol", [CORRECTED, PUBLISHED])
+def test_a_name_that_was_put_into_the_text_is_asked_for_as_a_whole_and_no_other_word(protocol):
+    maps = dump("lung opacity with opacity", "lung", "opacity", "with", "opacity")
+    assert token_weights(maps, ("opacity",), CORRECTED)[0].tolist() == [0, 1 / 2, 0, 1 / 2]
+    named = replace(maps, names=np.array([[0, 12]]))
+    weights, query = token_weights(named, ("opacity",), protocol)
+    assert weights.tolist() == [1 / 2, 1 / 2, 0, 0]
+    assert query == "matched"

@@ -105,6 +105,9 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "variants.<name>.encoder": ("other", {"encoder"} | TRAINED_VARIANT),
     "variants.<name>.lora_rank": (8, TRAINED_VARIANT),
     "variants.<name>.sets": (["cxr"], TABLES),  # where its text is all the same
+    "variants.<name>.finding_tokens.start_and_end": (True, TRAINED_VARIANT),  # with a text of tokens
+    "variants.<name>.finding_tokens.one_absent": (True, TRAINED_VARIANT),
+    "variants.<name>.attention_regularisation": (0.12, TRAINED_VARIANT),
     "variants.<name>.weights": ("ema", FINE_TUNED),  # with what it needs, an average and the variant that keeps it
     "variants.<name>.seeds": ([1], TRAINED_VARIANT),
     "variants.<name>.main": (False, TABLES),  # its text keeps it out of the main tables all the same
@@ -173,7 +176,10 @@ KEYS: dict[str, tuple[object, set[str]]] = {
 }
 ANOTHER_RUN = {"preset", "run"}  # they name another folder of results, where everything is to be made
 HUB = {"source": "owner/name"}
+TOKENS = {"variants": {"sentences_learnable": {"text": "finding_tokens"}}}
 NEEDED_WITH = {
+    "variants.<name>.finding_tokens.start_and_end": TOKENS,
+    "variants.<name>.finding_tokens.one_absent": TOKENS,
     "data.source": {"data": FILES},
     "base.revision": {"base": HUB},
     "encoders.<name>.revision": {"encoders": {"sentences_learnable": HUB}},

@@ -90,12 +90,16 @@ def captured_cross_attention(unet: UNet2DConditionModel, record: Callable[[str, 
 
 @dataclass(frozen=True)
 class Query:
-    """One heat-map dump: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w)."""
+    """One heat-map dump: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w).
+
+    names: places of the findings' names that were put into the text, or none
+    """
 
     id: str
     sample_id: str
     text: str
     latent: torch.Tensor
+    names: Sequence[tuple[int, int]] = ()
 
 
 def queries_at_once(keep: int, batch_size: int) -> int:
@@ -214,6 +218,7 @@ def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch
 
 
 def _select(query: Query, tokens: Tokens, heat: torch.Tensor) -> TokenHeatMaps:
+    names = np.array(query.names, dtype=np.int64).reshape(-1, 2)
     return TokenHeatMaps(
-        query.id, query.text, tokens.strings, tokens.spans, heat[tokens.positions].numpy(), tokens.truncated_at
+        query.id, query.text, tokens.strings, tokens.spans, heat[tokens.positions].numpy(), tokens.truncated_at, names
     )

@@ -1,7 +1,7 @@
 """The file between attention and evaluation: one heat map per token of a text, with the token's place in it."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_NPZ, atomic_path
 
-_SMALL = ("dump", "id", "text", "truncated_at", "count", "token", "span")
+_SMALL = ("dump", "id", "text", "truncated_at", "count", "token", "span", "name_count", "name_span")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class TokenHeatMaps:
     spans: int array (k, 2), start and end of each token in `text` (characters)
     heat: float32 array (k, h, w) at latent size: mean softmax probability over kept steps, layers and heads
     truncated_at: first character of `text` that did not fit into the context, or len(text)
+    names: int array (m, 2), start and end of the findings' names that were put into `text`, which alone are asked for;
+      without any, all of the text's words are
     """
 
     id: str
@@ -31,6 +33,7 @@ class TokenHeatMaps:
     spans: np.ndarray
     heat: np.ndarray
     truncated_at: int
+    names: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> None:
@@ -54,6 +57,8 @@ def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> N
             count=np.array([len(m.tokens) for _, m in maps], dtype=np.int64),
             token=np.array([t for _, m in maps for t in m.tokens], dtype=np.str_),
             span=np.concatenate([np.empty((0, 2)), *(m.spans for _, m in maps)]).astype(np.int64),
+            name_count=np.array([len(m.names) for _, m in maps], dtype=np.int64),
+            name_span=np.concatenate([np.empty((0, 2)), *(m.names for _, m in maps)]).astype(np.int64),
             **heat,
         )
 
@@ -75,7 +80,7 @@ def load_heat_maps(
                 heat = stored[f"heat_{dump}"] if places.size else np.empty((0, 1, 1))
         except UNREADABLE_NPZ as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
-        ends = np.cumsum(data["count"])
+        ends, name_ends = np.cumsum(data["count"]), np.cumsum(data["name_count"])
         read = 0  # maps of the dump that stand before
         for i in places:
             count = data["count"][i]
@@ -93,5 +98,6 @@ def load_heat_maps(
                 spans=data["span"][rows],
                 heat=heat[of_dump] if ids is None else heat[of_dump].copy(),  # a view would keep the whole dump
                 truncated_at=int(data["truncated_at"][i]),
+                names=data["name_span"][name_ends[i] - data["name_count"][i] : name_ends[i]],
             )
     return maps

@@ -12,6 +12,7 @@ from tradeoffs.config.sections.resources import Resources
 from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.config.values import PathText, Section, Seeds, folder_name, variant_name
 from tradeoffs.data.findings import NO_FINDING
+from tradeoffs.data.findings_in_text import KINDS
 
 
 class Config(Section):
@@ -105,7 +106,8 @@ class Config(Section):
 
     def sampled_from(self, variant: str) -> str:
         """The kind of text that a variant's samples are drawn from."""
-        return self.variants[variant].text if self.sampling.text == "own" else "impression"
+        own = self.variants[variant].text
+        return own if self.sampling.text == "own" or own in KINDS else "impression"
 
     def unconditional_text(self, variant: str) -> str:
         """The text that guidance leads away from in a variant's samples."""
@@ -134,11 +136,12 @@ class Config(Section):
         return next((name for name, other in trained.items() if other == own), None)
 
     def variants_of(self, dataset: str) -> list[str]:
-        """The variants that a data set has: coco has no finding labels and no sentences."""
+        """The variants that a data set has: coco has captions, and no findings."""
         return [
             name
             for name, variant in self.variants.items()
-            if (dataset == "cxr" or variant.text == "impression") and dataset in (variant.sets or self.data.sets)
+            if (dataset == "cxr" or (variant.text == "impression" and variant.attention_regularisation is None))
+            and dataset in (variant.sets or self.data.sets)
         ]
 
     def main_variants_of(self, dataset: str) -> list[str]:

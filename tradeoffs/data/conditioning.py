@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.findings import CHEXPERT_LABELS, NO_FINDING
+from tradeoffs.data.findings_in_text import KINDS, TOKENS, findings_of, text_with_findings
 from tradeoffs.data.tables import read_csv, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.randomness import numpy_rng
@@ -35,10 +36,13 @@ def conditioning(
       captions. "finding_labels": its labels in random order, such as "Edema Pleural Effusion", or the empty text.
       "sentences": a sentence (see read_sentences) of one of its labels, drawn at random among those that have
       sentences; without such a label one of "No Finding". Labels without sentences are logged.
+      "findings_first", "findings_random", "finding_tokens": see `text_with_findings`, with the image's `findings_of`.
     Returns the rows that have a text of this kind, numbered from 0; the texts, where texts(row, rng) is that of
     rows.iloc[row] at one use and takes all randomness from rng; and counts of rows by reason.
     Raises InputError if no row has a text of this kind.
     """
+    if kind in KINDS:
+        return _with_findings(kind, table)
     parts, counts = _parts(kind, table, captions, sentences)
     if kind == "sentences" and sentences and NO_FINDING in sentences:
         parts = [present or [sentences[NO_FINDING]] for present in parts]
@@ -58,6 +62,12 @@ def prompt_texts(kind: str, prompts: pd.DataFrame, sentences: Sentences | None, 
     prompts: columns prompt_id, text, Finding Labels
     A prompt's text depends on (seed, prompt_id) only. Raises InputError for a prompt without a text of this kind.
     """
+    if kind in KINDS:
+        rows = zip(prompts["prompt_id"], prompts["text"], prompts["Finding Labels"], strict=True)
+        return [
+            text_with_findings(kind, text, findings_of(labels), numpy_rng(seed, "prompt text", prompt_id))
+            for prompt_id, text, labels in rows
+        ]
     parts, _ = _parts(kind, prompts, None, sentences)
     for prompt_id, labels, present in zip(prompts["prompt_id"], prompts["Finding Labels"], parts, strict=True):
         if not present:
@@ -74,6 +84,17 @@ def prompt_texts(kind: str, prompts: pd.DataFrame, sentences: Sentences | None, 
         _compose(kind, present, numpy_rng(seed, "prompt text", prompt_id))
         for prompt_id, present in zip(prompts["prompt_id"], parts, strict=True)
     ]
+
+
+def _with_findings(kind: str, table: pd.DataFrame) -> tuple[pd.DataFrame, Texts, dict[str, int]]:
+    """What `conditioning` returns for the kinds of tradeoffs.data.findings_in_text."""
+    rows = table if kind == TOKENS else table[table["text"].str.strip() != ""]
+    rows = rows.reset_index(drop=True)
+    if rows.empty:
+        raise InputError(f'the image table has no image with a text for the kind "{kind}"; check its column text')
+    findings = [findings_of(labels) for labels in rows["Finding Labels"]]
+    counts = {"read": len(table), "no text": len(table) - len(rows), "kept": len(rows)}
+    return rows, lambda row, rng: text_with_findings(kind, rows["text"][row], findings[row], rng), counts
 
 
 def read_sentences(path: str | Path) -> dict[str, list[str]]:

@@ -23,14 +23,15 @@ def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: Protocol)
     corrected: the tokens that overlap a whole-word occurrence of any query word, each once, with equal weight.
     published: one hit per query word and space-separated word that contains it; the mean over the hits of the mean
     over each hit's tokens, so that a word hit twice counts twice (docs/differences.md, row 9).
-    In both, a text without any query word is queried by all its tokens.
+    In both, a text without any query word is queried by all its tokens. Where findings' names were put into the text,
+    a hit is each whole name with a query word (original: the span that it inserted), and other words do not count.
 
     Raises Excluded if the text has no tokens, or the query lies beyond the text encoder's context. In published a
     single hit beyond it is enough, because its mean over no token is NaN (row 7); corrected uses the hits within.
     """
     if not maps.tokens:
         raise Excluded("no text")
-    hits = [_tokens_in(maps, *place) for place in places_of(maps.text, words, protocol)]
+    hits = [_tokens_in(maps, *place) for place in _places(maps, words, protocol)]
     if not hits:
         return np.full(len(maps.tokens), 1 / len(maps.tokens)), ALL_TOKENS
     inside = [hit for hit in hits if hit.any()]
@@ -44,6 +45,12 @@ def token_weights(maps: TokenHeatMaps, words: Sequence[str], protocol: Protocol)
 def query_map(maps: TokenHeatMaps, weights: np.ndarray) -> np.ndarray:
     """Heat map (h, w) of a query: the weighted mean of the token maps."""
     return np.tensordot(weights, maps.heat, axes=1)
+
+
+def _places(maps: TokenHeatMaps, words: Sequence[str], protocol: Protocol) -> list[tuple[int, int]]:
+    if not len(maps.names):
+        return places_of(maps.text, words, protocol)
+    return [(start, end) for start, end in maps.names if places_of(maps.text[start:end], words, protocol)]
 
 
 def _tokens_in(maps: TokenHeatMaps, start: int, end: int) -> np.ndarray:

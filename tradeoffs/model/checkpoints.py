@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from tradeoffs.errors import InputError
 from tradeoffs.model.declared import check_index, check_networks, read_json
 from tradeoffs.model.encoders import described, fit_tokenizer, load_encoder, load_network
+from tradeoffs.model.finding_tokens import FindingTokenizer
 from tradeoffs.model.schedule import NoiseSchedule, check_schedule, schedule_of
 from tradeoffs.model.weights import load_strictly, variant_of
 from tradeoffs.randomness import torch_rng
@@ -31,7 +32,7 @@ class LatentDiffusion:
     unet: UNet2DConditionModel
     vae: AutoencoderKL
     text_encoder: transformers.PreTrainedModel
-    tokenizer: transformers.PreTrainedTokenizerBase
+    tokenizer: transformers.PreTrainedTokenizerBase | FindingTokenizer
     schedule: NoiseSchedule
     projection: torch.nn.Linear | None = None  # behind a text encoder that is not the base's own
 
@@ -120,7 +121,8 @@ def load(folder: str | Path) -> LatentDiffusion:
     )
     fit_tokenizer(folder, model.text_encoder, model.tokenizer)
     _check_width(folder, model)
-    return model
+    finding_tokens = FindingTokenizer.read(folder / "tokenizer")
+    return model if finding_tokens is None else replace(model, tokenizer=finding_tokens)
 
 
 def with_encoder(model: LatentDiffusion, folder: str | Path, seed: int) -> LatentDiffusion:
@@ -171,7 +173,8 @@ def _check_width(folder: Path, model: LatentDiffusion) -> None:
 def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) -> None:
     """Copies the base folder to `folder` with `parts` by name, such as "unet", in place of the base's.
 
-    parts: networks, a tokenizer, and "projection", a linear layer that is saved beside the text encoder. What else
+    parts: networks, a tokenizer, "projection", a linear layer that is saved beside the text encoder, and
+    "finding_tokens", which are saved beside the base's tokenizer. What else
     `model_index.json` may list, such as a safety checker, is left out.
     """
     index, folder = check_folder(base), Path(folder)
@@ -183,6 +186,8 @@ def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) ->
             shutil.copytree(Path(base) / name, folder / name)
     if parts.get("projection") is not None:
         save_file(parts["projection"].state_dict(), folder / "text_encoder" / PROJECTION)
+    if parts.get("finding_tokens") is not None:
+        parts["finding_tokens"].save_pretrained(folder / "tokenizer")
     others = {name for name, value in index.items() if isinstance(value, list)} - set(PARTS)
     index |= {name: [None, None] for name in others}
     if "requires_safety_checker" in index:

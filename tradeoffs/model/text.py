@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tradeoffs.model.finding_tokens import FindingTokenizer, own_token_only
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -28,7 +30,7 @@ class Tokens:
     truncated_at: int
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
+def tokenize(tokenizer: PreTrainedTokenizerBase | FindingTokenizer, text: str) -> Tokens:
     """Tokens of one text, padded to the tokenizer's `model_max_length` as in Stable Diffusion."""
     cut = tokenizer(
         text,
@@ -52,7 +54,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
     )
 
 
-def count_too_long(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> int:
+def count_too_long(tokenizer: PreTrainedTokenizerBase | FindingTokenizer, texts: Sequence[str]) -> int:
     """How many of the texts have more tokens than the context takes, so that `tokenize` cuts them."""
     ids = tokenizer(list(texts), verbose=False)["input_ids"]
     return sum(len(of_text) > tokenizer.model_max_length for of_text in ids)
@@ -72,12 +74,12 @@ class TextEncoder:
 
     The context has all L positions, padding too, as in StableDiffusionPipeline, and the U-Net attends to all of them.
     CLIP reads padding like text, as in Stable Diffusion; other text encoders are told which positions are padding, so
-    that there they only say what they make of the text.
+    that there they only say what they make of the text. Tokens of findings are read one by one.
     """
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | FindingTokenizer,
         network: PreTrainedModel | torch.nn.Module,
         projection: torch.nn.Module | None = None,
     ):
@@ -97,7 +99,9 @@ class TextEncoder:
         """
         tokens = [tokenize(self.tokenizer, text) for text in texts]
         inputs = {"input_ids": torch.stack([t.ids for t in tokens])}
-        if not self.reads_padding:
+        if isinstance(self.tokenizer, FindingTokenizer):
+            inputs["attention_mask"] = own_token_only(inputs["input_ids"].shape[1])
+        elif not self.reads_padding:
             inputs["attention_mask"] = torch.stack([t.mask for t in tokens])
         return self.network(**{name: tensor.to(self.network.device) for name, tensor in inputs.items()})[0]
 
@@ -110,7 +114,7 @@ class CachedTextEncoder(TextEncoder):
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | FindingTokenizer,
         network: PreTrainedModel,
         projection: torch.nn.Module | None = None,
         max_bytes: int = 4 << 30,

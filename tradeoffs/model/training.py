@@ -6,6 +6,7 @@ does exactly what an undisturbed run does. The loop is `fine_tune`; what it stan
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +57,22 @@ class Outcome:
     use_ema: Callable[[], None] | None
 
 
+class NoAttentionLoss:
+    """No loss on cross-attention; what another has (tradeoffs.attention.regularisation) in its place."""
+
+    def asked(self, tokenizer, rows: Sequence[int], texts: Sequence[str]) -> torch.Tensor:
+        """Which tokens of the texts of training pairs the loss is on, bool (n, L)."""
+        return torch.zeros(len(texts), tokenizer.model_max_length, dtype=torch.bool)
+
+    def captured(self, unet) -> AbstractContextManager:
+        """A block around the forward and backward pass of the U-Net whose cross-attention `share` takes."""
+        return nullcontext()
+
+    def share(self, asked: torch.Tensor, of_batch: int) -> torch.Tensor | float:
+        """What a pass adds to the loss of the effective batch, in which `of_batch` tokens are asked for."""
+        return 0.0
+
+
 def fine_tune(
     model: LatentDiffusion,
     pairs: Pairs,
@@ -65,11 +82,13 @@ def fine_tune(
     seed: int,
     run: RunFolder,
     keep_milestone: Callable[[int], None],
+    attention_loss: NoAttentionLoss | None = None,
 ) -> Outcome:
     """Trains the U-Net, and with `learnable` the text encoder, in place by AdamW on the raw weights (see
     `trained_parts`), all at the same rate unless the text encoder has one of its own.
 
     keep_milestone: called in the main process with each step of `settings.milestones` when the model has come so far
+    attention_loss: a further loss on the cross-attention of some tokens
     With several processes (see tradeoffs.jobs.distributed.launch) each takes its part of every effective batch; draws
     belong to places in the batch, so results do not depend on the number of processes but for rounding.
     Exception: a network with dropout of its own (none that models.encoders loads) draws once per pass.
@@ -78,6 +97,7 @@ def fine_tune(
     Raises InputError if the device has no such precision, the processes outnumber the batch or the loss is not finite;
     Stopped after a signal, when the step is done and a checkpoint written, or when another process owns `run`.
     """
+    attention_loss = attention_loss or NoAttentionLoss()
     trainer = Trainer(model, learnable, settings)
     with Progress(trainer, settings, run) as progress:  # from the last checkpoint on, if there is one
         for step in range(progress.step, settings.steps):
@@ -85,17 +105,18 @@ def fine_tune(
                 step, len(pairs.ids), latents.shape, model.schedule.config.num_train_timesteps, settings, seed
             )
             ids, texts = [pairs.ids[row] for row in batch.rows], texts_of_batch(pairs, batch, step, seed)
+            asked = attention_loss.asked(model.tokenizer, batch.rows, texts)
             loss = torch.zeros((), device=trainer.device)
             for part in trainer.passes:
                 torch.manual_seed(seed_of(seed, "dropout", step, part.start))
                 drawn = [latents.sample(*draw) for draw in zip(ids[part], batch.posterior_noise[part], strict=True)]
                 clean, noise, times = map(trainer.here, (torch.stack(drawn), batch.noise[part], batch.times[part]))
-                with trainer.one_pass(part):
+                with trainer.one_pass(part), attention_loss.captured(model.unet):
                     with trainer.autocast():
                         context = trainer.encoder(texts[part])
                         losses = diffusion_loss(model, trainer.unet, clean, noise, times, context)
                         losses = losses * loss_weights(model.schedule, times, settings.min_snr_gamma)
-                    share = losses.sum() / settings.batch_size
+                    share = losses.sum() / settings.batch_size + attention_loss.share(asked[part], int(asked.sum()))
                     trainer.backward(share)
                 loss += share.detach()
             mean_loss = progress.over_processes(loss)  # ends the run if it is not finite, or not ours any longer

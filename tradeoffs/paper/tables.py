@@ -64,6 +64,9 @@ TRAINING_TEXTS = {
     "impression": "impression",
     "finding_labels": "finding labels",
     "sentences": "language-model sentences",
+    "findings_first": "findings before the impression",
+    "findings_random": "findings in the impression",
+    "finding_tokens": "a token per finding",
 }
 TEXT_ENCODERS = ("frozen", "learnable", "lora")
 

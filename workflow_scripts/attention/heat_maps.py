@@ -4,6 +4,7 @@ from itertools import islice
 
 from tradeoffs.attention.capture import Query, queries_at_once, token_heat_maps
 from tradeoffs.attention.heat_maps import load_heat_maps, save_heat_maps
+from tradeoffs.data.findings_in_text import with_names
 from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.tables import read_csv, read_grounding
 from tradeoffs.jobs.devices import default_device
@@ -19,14 +20,17 @@ with job(snakemake):
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     grounding = read_grounding(inputs.grounding)
-    wrong_prompts = read_csv(inputs.wrong_prompts, ["text_kind", "id", "sample_id", "text"], "delete it and run again")
+    wrong_prompts = read_csv(
+        inputs.wrong_prompts, ["text_kind", "id", "sample_id", "text", "category"], "delete it and run again"
+    )
 
     dumps = {}
     for text in params.texts:
         kind = TEXT_KINDS[text]  # samples without the text are excluded in scoring
-        dumps[text] = grounding[grounding[kind.text] != ""].drop_duplicates(kind.id)[[kind.id, "sample_id", kind.text]]
+        dumps[text] = with_names(params.conditioning, grounding[grounding[kind.text] != ""], kind.id, kind.text)
         if params.wrong_prompts:
-            dumps[f"wrong_{text}"] = wrong_prompts[wrong_prompts["text_kind"] == text][["id", "sample_id", "text"]]
+            of_kind = wrong_prompts[wrong_prompts["text_kind"] == text]
+            dumps[f"wrong_{text}"] = with_names(params.conditioning, of_kind, "id", "text")
 
     unfinished = Unfinished(params.unfinished, identity(snakemake))
     group = queries_at_once(params.keep, params.batch_size)
@@ -34,16 +38,16 @@ with job(snakemake):
     for dump, rows in dumps.items():
         rows = rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)]
         queries = [
-            Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
-            for name, sample_id, text in rows.itertuples(index=False, name=None)
+            Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)), names)
+            for name, sample_id, text, names in rows.itertuples(index=False, name=None)
         ]
-        names = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
-        done = unfinished.done(names)
+        files = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
+        done = unfinished.done(files)
         maps = token_heat_maps(
             model, queries[done * group :], seed, params.steps, params.keep, params.batch_size, params.precision
         )
-        for name in names[done:]:
-            save_heat_maps(unfinished.folder / name, {dump: list(islice(maps, group))})
-        finished[dump] = list(load_heat_maps([unfinished.folder / name for name in names], dump).values())
+        for file in files[done:]:
+            save_heat_maps(unfinished.folder / file, {dump: list(islice(maps, group))})
+        finished[dump] = list(load_heat_maps([unfinished.folder / file for file in files], dump).values())
     save_heat_maps(snakemake.output.heat_maps, finished)
     unfinished.remove()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from tradeoffs.attention.regularisation import AttentionRegularisation
 from tradeoffs.data.conditioning import conditioning, read_captions, read_sentences
+from tradeoffs.data.findings_in_text import places_to_attend
 from tradeoffs.data.tables import keyed, read_images, write_counts, write_table
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.devices import gpus_asked
@@ -38,6 +40,13 @@ def main() -> None:
     paces = {key: limit(snakemake, f"training.{key}") for key in ("checkpoint_every", "log_every")}
     run = RunFolder(params.checkpoints, identity(snakemake))
 
+    weight, attention_loss = params.variant["attention_regularisation"], None
+    if weight is not None:
+        labels = rows["Finding Labels"].tolist()
+        attention_loss = AttentionRegularisation(
+            weight, lambda row, text: places_to_attend(params.variant["text"], text, labels[row])
+        )
+
     def save(folder: str) -> None:
         with run.writing(folder) as temporary:
             save_variant(model, *origin, temporary)
@@ -51,6 +60,7 @@ def main() -> None:
         seed,
         run,
         lambda step: save(run.milestones / f"step{step}"),
+        attention_loss,
     )
     if not PartialState().is_main_process:
         return

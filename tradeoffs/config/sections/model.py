@@ -19,6 +19,7 @@ from tradeoffs.config.values import (
     Whole,
     at_most,
 )
+from tradeoffs.data.findings_in_text import TOKENS
 
 
 class Base(Section):
@@ -45,6 +46,15 @@ class Encoder(Section):
     revision: Text | None = Field(None, description="branch, tag or commit of a hub id")
 
 
+class FindingTokens(Section):
+    """What surrounds the tokens of findings (text finding_tokens), and what says that one is absent."""
+
+    start_and_end: bool = Field(
+        False, description="the text encoder's start and end tokens around them, padded to its whole context"
+    )
+    one_absent: bool = Field(False, description="one token for every finding that is absent, not one for each")
+
+
 class Variant(Section):
     """One way to fine-tune the base: a row of the tables."""
 
@@ -57,12 +67,21 @@ class Variant(Section):
         description="learnable: the text encoder is trained along with the U-Net; lora: adapters of low rank in it are",
     )
     lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; their alpha equals it")
-    text: Literal["impression", "finding_labels", "sentences"] = Field(
+    attention_regularisation: Positive | None = Field(
+        None,
+        description="weight of a loss that draws cross-attention to the words of the image's findings; null: none. "
+        "1 and 0.12 in the original's configurations; cxr only",
+    )
+    text: Literal[
+        "impression", "finding_labels", "sentences", "findings_first", "findings_random", "finding_tokens"
+    ] = Field(
         "impression",
         description="text that conditions fine-tuning (for samples see sampling.text): the report's impression (in "
-        "coco a caption), the finding labels shuffled at each use, or a language-model sentence of one finding; "
-        "the last two in cxr only",
+        "coco a caption), the finding labels shuffled at each use, a language-model sentence of one finding, the "
+        "impression with the findings' names before it or between its first words, or one token per finding that is "
+        "present or absent; all but the impression in cxr only",
     )
+    finding_tokens: FindingTokens = FindingTokens()
     weights: Literal["raw", "ema"] = Field(
         "raw",
         description="which weights are evaluated: the last ones, or their moving average (training.ema_decay), which "
@@ -74,12 +93,28 @@ class Variant(Section):
         True, description="a row of Tables 1, 2 and 7 if its text is the impression; false: of Table 3 only"
     )
 
-    @field_validator("encoder", "text_encoder", "weights")
+    @field_validator("encoder", "text_encoder", "attention_regularisation", "weights")
     @classmethod
-    def _needs_training(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _needs_training(cls, value: str | float | None, info: ValidationInfo) -> str | float | None:
         if value not in (None, "frozen", "raw") and not info.data.get("finetune", True):
             raise ValueError(f"{value} has no meaning with finetune: false; remove one of the two")
         return value
+
+    @field_validator("text")
+    @classmethod
+    def _tokens_are_the_bases(cls, text: str, info: ValidationInfo) -> str:
+        if text == TOKENS and not info.data.get("finetune", True):
+            raise ValueError(f"{text} have no meaning before they are learnt; remove finetune: false or take another")
+        if text == TOKENS and info.data.get("encoder") is not None:
+            raise ValueError(f"{text} are read by the base's own text encoder; remove encoder or take another text")
+        return text
+
+    @field_validator("finding_tokens")
+    @classmethod
+    def _has_tokens(cls, tokens: FindingTokens, info: ValidationInfo) -> FindingTokens:
+        if tokens != FindingTokens() and info.data.get("text", TOKENS) != TOKENS:
+            raise ValueError(f"has a meaning with text {TOKENS} only; set it or remove this section")
+        return tokens
 
     @field_validator("sets")
     @classmethod
@@ -87,6 +122,8 @@ class Variant(Section):
         text = info.data.get("text", "impression")
         if sets and "coco" in sets and text != "impression":
             raise ValueError(f"coco has no {text}; leave coco out or change the variant's text")
+        if sets and "coco" in sets and info.data.get("attention_regularisation") is not None:
+            raise ValueError("attention_regularisation needs findings, which coco has not; leave coco out or remove it")
         return sets
 
 

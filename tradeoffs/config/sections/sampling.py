@@ -18,7 +18,8 @@ class Sampling(Section):
     text: Literal["impression", "own"] = Field(
         "impression",
         description="what samples of variants with another text than impressions are drawn from: the prompts' "
-        "impressions as for all variants, as in the original, or text of their own kind made from the prompts' labels",
+        "impressions as for all variants, as in the original, or text of their own kind made from the prompts' labels; "
+        "findings in or in place of a text are always of their own kind",
     )
     unconditional: Literal["empty", "no_finding"] = Field(
         "empty",
