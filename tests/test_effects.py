@@ -15,7 +15,6 @@ from tradeoffs.evaluation.effects import (
     measures,
     mixed_sets,
     scoring_effects,
-    top1_by_finding,
     training_effects,
 )
 from tradeoffs.evaluation.features import EfficientNetLite0
@@ -74,13 +73,6 @@ def test_scaled_twice_takes_the_range_from_minus_one_to_one_for_zero_to_one():
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     scale = EfficientNetLite0.scale
     torch.testing.assert_close(ScaledTwice.scale(ScaledTwice.__new__(ScaledTwice), images), 2 * scale(None, images) - 1)
-
-
-def test_top1_by_hand():
-    labels = ["Edema", "Pleural Effusion", "No Finding"]
-    logits = np.array([[2.0, 1, 0], [0, 3, 1], [0, 1, 3], [5, 1, 0]])
-    shown = ["Edema|Pleural Effusion", "Edema", "No Finding", "Edema"]
-    assert top1_by_finding(shown, logits, labels) == pytest.approx({"Edema": 2 / 3, "Pleural Effusion": 0})
 
 
 def rows(*records) -> pd.DataFrame:

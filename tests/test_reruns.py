@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("workflow")
 Runs = dict[str, tuple[int, str]]  # exit code and output by name
 
 # Each table's sidecar holds the whole config, so a change of any key writes the tables and the report anew.
-TABLES = {"table1", "category_table", "table2", "table3", "table7", "differences_table", "report", "provenance", "all"}
+TABLES = {"table1", "category_table", "findings_table", "table2", "table3", "table7", "differences_table", "report", "provenance", "all"}
 FIDELITY = {"fidelity", "tradeoff", "training_curves"} | TABLES
 SAMPLED = {"samples", "samples_figure"} | FIDELITY
 COMPARED = {"differences", "differences_figure"} | TABLES
@@ -147,12 +147,14 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "evaluation.max_excluded": (0.6, TABLES),
     "evaluation.ms_ssim.prompts": (3, SAMPLED),
     "evaluation.ms_ssim.repeats": (3, SAMPLED),
-    "evaluation.real_images": (23, REAL),
+    "evaluation.reference": ("population", REAL),
+    "evaluation.real_images": (11, REAL),
     "evaluation.kid_subset": (5, {"real_images_fidelity"} | FIDELITY),
     "evaluation.batch_size": (11, REAL),
     "evaluation.extractors.inception": ("inception.pt", REAL),
     "evaluation.extractors.xrv_densenet121_all": ("densenet.pt", REAL),
     "evaluation.extractors.findings_classifier": ("resources/demo_base/classifier", REAL),
+    "evaluation.extractors.dinov2": ("vit", REAL),
     "classifier.epochs": (2, CLASSIFIED),
     "classifier.batch_size": (8, CLASSIFIED),
     "classifier.learning_rate": (2e-3, CLASSIFIED),

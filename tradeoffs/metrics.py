@@ -41,14 +41,30 @@ CONTROLS = {
     "wrong_prompt_auc": Metric("wrong-prompt AUC", "Wrong-prompt AUC"),
 }
 METRICS = SCORES | CONTROLS  # of localisation
-FIDELITY = {
-    "fid_general": Metric("FID", better=DOWN, decimals=1),
-    "kid_general": Metric("KID", better=DOWN),
-    "fid_domain": Metric("FID with X-ray features", "FID (X-ray)", DOWN),
-    "kid_domain": Metric("KID with X-ray features", "KID (X-ray)", DOWN),
-    "ms_ssim": Metric("MS-SSIM", better=DOWN),
-    "label_auc": Metric("label AUC", "Label AUC", UP),
+FEATURES = {  # kinds of image features: in a name, in a title
+    "general": ("", ""),
+    "domain": (" with X-ray features", " (X-ray)"),
+    "vit": (" with ViT features", " (ViT)"),
 }
+DISTANCES = {
+    f"{name}_{kind}": Metric(f"{metric.name}{of}", f"{metric.title or metric.name}{title}", metric.better, decimals)
+    for name, metric in {
+        "fid": Metric("FID", better=DOWN),
+        "kid": Metric("KID", better=DOWN),
+        "precision": Metric("precision", "Precision", UP),
+        "recall": Metric("recall", "Recall", UP),
+        "density": Metric("density", "Density", UP),
+        "coverage": Metric("coverage", "Coverage", UP),
+    }.items()
+    for kind, (of, title) in FEATURES.items()
+    for decimals in [1 if (name, kind) == ("fid", "general") else 3]
+}
+LABEL_SCORES = {
+    "label_auc": Metric("label AUC", "Label AUC", UP),
+    "disease_auc": Metric("label AUC against No Finding only", "Label AUC (against No Finding)", UP),
+    "label_top1": Metric("label top-1", "Label top-1", UP),
+}
+FIDELITY = DISTANCES | {"ms_ssim": Metric("MS-SSIM", better=DOWN)} | LABEL_SCORES
 # What stands in a variant's place: the control of localisation, which needs no model, and the ceiling of fidelity.
 LOCATION_PRIOR = "location_prior"
 REAL_IMAGES = "real_images"

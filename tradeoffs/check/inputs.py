@@ -23,6 +23,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import load_classifier
 from tradeoffs.evaluation.external import read_external
 from tradeoffs.evaluation.features import Inception
+from tradeoffs.evaluation.vision_transformer import VisionTransformer
 from tradeoffs.evaluation.xray_densenet import load_xray_densenet
 from tradeoffs.model import ldm
 from tradeoffs.model.checkpoints import check_folder
@@ -40,6 +41,7 @@ FILE_READERS: dict[str, Sequence[Reader]] = {
     "evaluation.extractors.inception": [Inception],
     "evaluation.extractors.xrv_densenet121_all": [load_xray_densenet],
     "evaluation.extractors.findings_classifier": [load_classifier],
+    "evaluation.extractors.dinov2": [VisionTransformer],
 }
 ENCODER_READERS: dict[str, Sequence[Reader]] = {  # by kind of source
     "folder": [load_encoder],

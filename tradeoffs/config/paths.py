@@ -1,5 +1,6 @@
 """The folders, files and models that a configuration names: which ones a run needs, and whether they are there."""
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
 
-CLASSIFIER = "evaluation.extractors.findings_classifier"
+# networks for fidelity that are folders, not files
+NETWORK_FOLDERS = {f"evaluation.extractors.{name}" for name in ("findings_classifier", "dinov2")}
 
 
 def _contents(data: Data) -> dict[str, list[str]]:
@@ -48,7 +50,7 @@ def check_paths(config: Config) -> None:
 
 
 def missing_paths(config: Config) -> list[Fault]:
-    """The folders and files that the run needs and that are not there.
+    """The folders and files that the run needs and that are not there, or are not what their keys say at first sight.
 
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
@@ -56,10 +58,13 @@ def missing_paths(config: Config) -> list[Fault]:
     for key, folder in folders_of(config.data).items():
         faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
-        is_folder = key == CLASSIFIER
+        is_folder = key in NETWORK_FOLDERS
         if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
             kind = "folder" if is_folder else "file"
             faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
+        elif key == "data.prompts" and config.evaluation.reference == "prompts" and not _names_images(file):
+            wrong = f"{file} has no column sample_id or dicom_id, the images that samples are compared with"
+            faults.append(Fault(key, wrong, "add it, or set evaluation.reference to population"))
     for key, (section, kind_of) in sources_of(config).items():
         try:
             if kind_of(section.source) != "hub" and section.revision:
@@ -69,13 +74,19 @@ def missing_paths(config: Config) -> list[Fault]:
     return faults
 
 
+def _names_images(prompts: str) -> bool:
+    """Whether the header of a list of prompts has a column of image ids."""
+    with open(prompts, newline="", encoding="utf-8-sig", errors="replace") as file:
+        return not {"sample_id", "dicom_id"}.isdisjoint(next(csv.reader(file), []))
+
+
 def folders_of(data: Data) -> dict[str, str | None]:
     """The folders of raw data that a run needs, by their key in the section data; None where it is not set."""
     return {key: getattr(data, key) for key in _contents(data)} if data.source == "files" else {}
 
 
 def files_of(config: Config) -> dict[str, str]:
-    """The single files that a run reads, but for the base, by dotted key; a findings classifier is a folder."""
+    """The single files that a run reads, but for the base, by dotted key; some networks are folders."""
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
     extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
