@@ -143,9 +143,9 @@ rule classifier:
 rule real_features:
     """Extracts the features of real images that samples are compared with."""
     input:
+        **NETWORKS,
         images=f"{DATA}/images.csv",
         prompts=f"{DATA}/prompts.csv" if CONFIG.evaluation.reference == "prompts" else [],
-        **NETWORKS,
     output:
         features=f"{EVALUATION}/real_features.npz",
     log:
@@ -192,10 +192,10 @@ rule real_images_fidelity:
 rule fidelity:
     """Scores the samples of one model: FID, KID and the like, MS-SSIM, label consistency, also by finding."""
     input:
+        **NETWORKS,
         samples=lambda wildcards: sample_shards(wildcards, "samples.csv"),
         images=lambda wildcards: sample_shards(wildcards, "images"),
         real=rules.real_features.output.features,
-        **NETWORKS,
     output:
         scores=f"{SCORES}/fidelity.csv",
     log:

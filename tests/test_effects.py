@@ -18,7 +18,7 @@ from tradeoffs.evaluation.effects import (
     training_effects,
 )
 from tradeoffs.evaluation.features import EfficientNetLite0
-from tradeoffs.paper.effects import cell, differences_page, read_effects
+from tradeoffs.paper.effects import ROWS, cell, differences_page, read_effects
 from tradeoffs.randomness import numpy_rng
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -141,7 +141,7 @@ def test_the_page_of_differences_shows_the_measured_effects():
 def test_every_row_has_an_effect_a_test_or_says_why_not():
     page = (DOCS / "differences.md").read_text()
     cells = {int(row[0]): row[3] for row in re.findall(r"^\| (\d+) \| (.+) \| (.+) \| (.+) \|$", page, re.M)}
-    assert list(cells) == list(range(1, 22))
+    assert list(cells) == list(range(1, ROWS + 1))
     measured = set(read_effects(DOCS / "effects.csv")["row"])
     assert all(row in measured or text.startswith(("no number", "not measured")) for row, text in cells.items())
 

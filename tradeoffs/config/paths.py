@@ -43,14 +43,15 @@ def raw_tables(data: Data, *keys: str) -> list[str]:
 
 
 def check_paths(config: Config) -> None:
-    """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`)."""
-    faults = missing_paths(config)
+    """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`), or says at first
+    sight that it will not do."""
+    faults = missing_paths(config) or prompts_without_images(config)
     if faults:
         raise input_error(faults)
 
 
 def missing_paths(config: Config) -> list[Fault]:
-    """The folders and files that the run needs and that are not there, or are not what their keys say at first sight.
+    """The folders and files that the run needs and that are not there.
 
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
@@ -62,9 +63,6 @@ def missing_paths(config: Config) -> list[Fault]:
         if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
             kind = "folder" if is_folder else "file"
             faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
-        elif key == "data.prompts" and config.evaluation.reference == "prompts" and not _names_images(file):
-            wrong = f"{file} has no column sample_id or dicom_id, the images that samples are compared with"
-            faults.append(Fault(key, wrong, "add it, or set evaluation.reference to population"))
     for key, (section, kind_of) in sources_of(config).items():
         try:
             if kind_of(section.source) != "hub" and section.revision:
@@ -74,10 +72,16 @@ def missing_paths(config: Config) -> list[Fault]:
     return faults
 
 
-def _names_images(prompts: str) -> bool:
-    """Whether the header of a list of prompts has a column of image ids."""
-    with open(prompts, newline="", encoding="utf-8-sig", errors="replace") as file:
-        return not {"sample_id", "dicom_id"}.isdisjoint(next(csv.reader(file), []))
+def prompts_without_images(config: Config) -> list[Fault]:
+    """What is wrong where samples are compared with the images of prompts whose list has no column of image ids."""
+    file = files_of(config).get("data.prompts")
+    if file is None or config.evaluation.reference != "prompts":
+        return []
+    with open(file, newline="", encoding="utf-8-sig", errors="replace") as opened:
+        if not {"sample_id", "dicom_id"}.isdisjoint(next(csv.reader(opened), [])):
+            return []
+    wrong = f"{file} has no column sample_id or dicom_id, the images that samples are compared with"
+    return [Fault("data.prompts", wrong, "add it, or set evaluation.reference to population")]
 
 
 def folders_of(data: Data) -> dict[str, str | None]:

@@ -49,7 +49,8 @@ def _frechet_of_few(real: np.ndarray, fake: np.ndarray) -> float:
     """FID of fewer images than features, without their singular covariances: these are A'A and B'B of the centred
     features A, B, and the trace of the root of A'A B'B is the sum of the singular values of AB'."""
     (mean_a, a), (mean_b, b) = (
-        (x.mean(axis=0), (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)) for x in (np.float64(real), np.float64(fake))
+        (x.mean(axis=0), (x - x.mean(axis=0)) / np.sqrt(len(x) - 1))
+        for x in (real.astype(np.float64), fake.astype(np.float64))
     )
     shared = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     return float(((mean_a - mean_b) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * shared)
@@ -86,7 +87,7 @@ def neighbourhoods(real: np.ndarray, fake: np.ndarray, k: int = NEIGHBOURS) -> d
     >>> neighbourhoods(np.float64([[0], [1], [2]]), np.float64([[0.5], [9], [10]]), k=1)  # radii 1, 1, 1 and 8.5, 1, 1
     {'precision': 0.3333333333333333, 'recall': 1.0, 'density': 0.6666666666666666, 'coverage': 0.6666666666666666}
     """
-    real, fake = np.unique(np.float64(real), axis=0), np.float64(fake)
+    real, fake = np.unique(real.astype(np.float64), axis=0), fake.astype(np.float64)
     k = min(k, len(real) - 1, len(fake) - 1)
     if k < 1:
         return dict.fromkeys(("precision", "recall", "density", "coverage"), float("nan"))
@@ -135,7 +136,7 @@ def distances_by_finding(
 
     An image counts for each of its labels. Findings with fewer than two images on a side are left out.
     """
-    scores = {}
+    scores: Scores = {}
     for finding in LABELS:
         some, others = (images.of_label(finding) for images in (real, fake))
         if min(len(some.ids), len(others.ids)) >= 2:

@@ -4,6 +4,7 @@ features of either side."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,9 +34,12 @@ class ImageFeatures:
 
     def save(self, path: str | Path) -> None:
         """Writes an .npz with the arrays id and labels and one for each kind of features."""
-        texts = {"id": np.array(self.ids, dtype=np.str_), "labels": np.array(self.labels, dtype=np.str_)}
+        arrays: dict[str, Any] = {
+            "id": np.array(self.ids, dtype=np.str_),
+            "labels": np.array(self.labels, dtype=np.str_),
+        }
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **texts, **self.features)
+            np.savez(file, **arrays | self.features)
 
 
 def load_features(path: str | Path) -> ImageFeatures:
