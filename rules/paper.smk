@@ -12,6 +12,7 @@ COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
+OF_FIDELITY = {"extractors": EXTRACTORS["cxr"], "reference": CONFIG.evaluation.reference}
 
 
 rule table1:
@@ -32,7 +33,7 @@ rule table1:
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, MAIN), "extractors": EXTRACTORS["cxr"]},
+        arguments={"variants": entries(CONFIG, MAIN)} | OF_FIDELITY,
         datasets=TABLE_TITLES,
         scope=scope_notes(CONFIG),
         protocol=CONFIG.evaluation.protocol,
@@ -62,6 +63,24 @@ use rule table1 as category_table with:
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
         arguments={"variants": entries(CONFIG, COCO_MAIN), "external": []},
         datasets=only("coco", TABLE_TITLES),
+
+
+use rule table1 as findings_table with:
+    """Fidelity for each finding of the radiographs, beside Table 1."""
+    input:
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_MAIN)) + of_real_images(CXR_MAIN),
+        counts=COUNTS + PROMPT_COUNTS,
+    output:
+        **table_files("table1_cxr_findings"),
+    log:
+        f"{LOGS}/paper/findings_table.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/findings_table.tsv"
+    params:
+        table="findings_table",
+        title=f"Table 1 by finding. Fidelity on radiographs. {NOTE}".strip(),
+        arguments={"variants": entries(CONFIG, CXR_MAIN)} | OF_FIDELITY,
+        datasets=only("cxr", TABLE_TITLES),
 
 
 use rule table1 as table2 with:
@@ -97,7 +116,7 @@ use rule table1 as table3 with:
     params:
         table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, CXR_ALL), "extractors": EXTRACTORS["cxr"]},
+        arguments={"variants": entries(CONFIG, CXR_ALL)} | OF_FIDELITY,
         datasets=only("cxr", TABLE_TITLES),
 
 

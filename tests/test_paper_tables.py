@@ -15,6 +15,7 @@ from tradeoffs.paper.rendering import to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.tables import (
     differences_table,
+    findings_table,
     grounding_table,
     table1,
     table3,
@@ -86,6 +87,7 @@ def fidelity(dataset, name, seed, fid, domain=True):
     rows |= {"ms_ssim_resized_to": (176, 4)}
     if domain:
         rows |= {"fid_domain": (0.00123, 12), "label_auc": (0.75, 12), "label_auc_Edema": (0.7, 12)}
+        rows |= {"disease_auc": (0.875, 12), "fid_general_Edema": (fid + 1, 3), "recall_domain": (0.625, 12)}
     table = pd.DataFrame([(metric, *score) for metric, score in rows.items()], columns=["metric", "value", "n"])
     return table.assign(dataset=dataset, variant=name, seed=seed)
 
@@ -132,7 +134,7 @@ def cells(table, heading, label):
 
 
 def first_table():
-    return table1("Table 1. Trade-off", SUMMARIES, FIDELITY, MAIN, DATASETS, "corrected", EXTRACTORS)
+    return table1("Table 1. Trade-off", SUMMARIES, FIDELITY, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts")
 
 
 # --- Table 1 ------------------------------------------------------------------------------------------------------
@@ -201,36 +203,36 @@ def test_real_images_have_fidelity_alone():
 
 
 def test_the_published_protocol_shows_its_own_rows():
-    rows = table1("T", SUMMARIES, FIDELITY, MAIN, DATASETS, "published", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, MAIN, DATASETS, "published", EXTRACTORS, "prompts").rows
     assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"].dropna() == -9).all()
 
 
 def test_a_variant_stands_only_in_its_data_sets():
     variants = MAIN | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
-    rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS, "prompts").rows
     own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
     assert own["phrase"] == ["pretrained", "learnable", "more_layers", "real_images", "location_prior"]
     assert own["caption"] == ["pretrained", "frozen", "more_layers", "real_images", "location_prior"]
-    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS).rows
+    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS, "prompts").rows
     assert "frozen" not in set(rows["variant"]) and only(rows[:9], variant="learnable")["text_encoder"] == "lora"
 
 
 def test_a_table_shows_the_variants_that_it_is_given():
     labels = {"labels_frozen": VARIANTS["labels_frozen"]}
-    rows = table1("T", SUMMARIES, FIDELITY, labels, CXR, "corrected", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, labels, CXR, "corrected", EXTRACTORS, "prompts").rows
     assert set(rows["variant"]) == {"labels_frozen", "real_images", "location_prior"}
 
 
 def test_a_variant_without_summary_is_an_error():
     with pytest.raises(KeyError, match="unheard_of"):
-        table1("T", SUMMARIES, FIDELITY, MAIN | {"unheard_of": variant()}, CXR, "corrected", EXTRACTORS)
+        table1("T", SUMMARIES, FIDELITY, MAIN | {"unheard_of": variant()}, CXR, "corrected", EXTRACTORS, "prompts")
 
 
 def test_notes_of_table_1():
     notes = "\n".join(first_table().notes)
     assert "(their number: pretrained 1, frozen 2, learnable 2, more layers 2)" in notes
     assert (
-        "phantom radiographs: FID and KID of 12 samples against 24 real images, with inception (general) and x-r"
+        "phantom radiographs: FID and KID of 12 samples against 24 real images, with inception (general), x-ray "
         in notes
     )
     assert (
@@ -257,6 +259,38 @@ def test_a_row_far_off_the_others_is_explained():
     assert "another text encoder (minilm)" in note and "below 0.5 means" in note
     assert "the configuration gives no reason" in far_off(0.6)[0] and "below 0.5" not in far_off(0.6)[0]
     assert far_off(0.7) == []
+
+
+def test_table_1_shows_all_fidelity_once_a_data_set():
+    table = first_table()
+    name = "Demo: phantom radiographs"
+    shown = cells(table, f"{name}: distances to real images", ("frozen",))
+    assert shown == {
+        "Variant": "frozen",
+        "FID ↓": "102.0 ± 2.8",
+        "FID (X-ray) ↓": "0.0012 ± 0.0000",
+        "KID ↓": "0.300 ± 0.000",
+        "images": "12",
+    }
+    assert cells(table, f"{name}: overlap with real images", ("frozen",))["Recall (X-ray) ↑"] == "0.625 ± 0.000"
+    labels = cells(table, f"{name}: label consistency", ("real images",))
+    assert (labels["Label AUC ↑"], labels["Label AUC (against No Finding) ↑"]) == ("0.750", "0.875")
+    headings = [block.heading for block in table.blocks if block.heading.startswith("Demo: phantom scenes: ")]
+    assert headings == ["Demo: phantom scenes: distances to real images"]  # no empty blocks
+
+
+def test_fidelity_by_finding_has_a_row_a_finding_and_variant_and_the_real_images():
+    table = findings_table("Findings", FIDELITY, MAIN, CXR, "corrected", EXTRACTORS, "population")
+    assert list(zip(table.rows["group"], table.rows["variant"], strict=True)) == [
+        ("Edema", name) for name in [*MAIN, "real_images"]
+    ]
+    frozen = only(table.rows, variant="frozen")
+    assert frozen[["fid_general", "n_images", "seeds", "label_auc"]].tolist() == [103, 3, 2, 0.7]
+    real = only(table.rows, variant="real_images")
+    assert real["fid_general"] == 21 and pd.isna(real["seeds"])
+    shown = cells(table, "Demo: phantom radiographs: distances to real images", ("Edema", "frozen"))
+    assert shown["FID ↓"] == "103.0 ± 2.8" and shown["images"] == "3"
+    assert any("random draw" in note for note in table.notes)
 
 
 # --- grounding ----------------------------------------------------------------------------------------------------
@@ -309,7 +343,7 @@ def test_table_7_counts_what_is_kept_and_dropped():
 
 
 def test_table_3_goes_by_training_text_and_text_encoder():
-    table = table3("Table 3", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS)
+    table = table3("Table 3", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS, "prompts")
     phrase = table.rows[table.rows["text"] == "phrase"]
     assert list(zip(phrase["training_text"], phrase["text_encoder"], phrase["variant"], strict=True)) == [
         ("", "", "pretrained"),

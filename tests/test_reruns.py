@@ -21,7 +21,8 @@ pytestmark = pytest.mark.xdist_group("workflow")
 Runs = dict[str, tuple[int, str]]  # exit code and output by name
 
 # Each table's sidecar holds the whole config, so a change of any key writes the tables and the report anew.
-TABLES = {"table1", "category_table", "table2", "table3", "table7", "differences_table", "report", "provenance", "all"}
+OF_CXR = {"findings_table", "table2", "table3", "table7"}
+TABLES = {"table1", "category_table", "differences_table", "report", "provenance", "all"} | OF_CXR
 FIDELITY = {"fidelity", "tradeoff", "training_curves"} | TABLES
 SAMPLED = {"samples", "samples_figure"} | FIDELITY
 COMPARED = {"differences", "differences_figure"} | TABLES
@@ -83,7 +84,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "data.sentences": ("other_sentences.csv", TRAINED_VARIANT),
     "data.views": (["PA"], CXR),
     "data.max_missing": (0.5, TABLES),
-    "data.prompts": ("own_prompts.csv", {"prepare_prompts"} | SAMPLED),
+    "data.prompts": ("own_prompts.csv", {"prepare_prompts"} | REAL | SAMPLED),
     "data.phantoms.seed": (1, {"phantoms", "phantom_scenes"} | CXR | COCO),
     "data.phantoms.train": (49, {"phantoms"} | CXR),
     "data.phantoms.val": (17, {"phantoms"} | CXR),
@@ -139,7 +140,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "heat_maps.precision": ("bf16", ATTENDED),
     "heat_maps.shards": (2, ATTENDED),
     "heat_maps.profile_samples": (5, PROFILED),
-    "sampling.images": (13, {"prepare_prompts", "prepare_coco_prompts"} | SAMPLED),
+    "sampling.images": (13, {"prepare_prompts", "prepare_coco_prompts"} | REAL | SAMPLED),
     "sampling.guidance": (3.0, SAMPLED),
     "sampling.text": ("own", {"samples", "samples_figure", "fidelity"} | TABLES),
     "sampling.unconditional": ("no_finding", TABLES),  # no variant of the smoke preset has finding labels
@@ -158,12 +159,14 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "evaluation.max_excluded": (0.6, TABLES),
     "evaluation.ms_ssim.prompts": (3, SAMPLED),
     "evaluation.ms_ssim.repeats": (3, SAMPLED),
-    "evaluation.real_images": (23, REAL),
+    "evaluation.reference": ("population", REAL),
+    "evaluation.real_images": (11, REAL),
     "evaluation.kid_subset": (5, {"real_images_fidelity"} | FIDELITY),
     "evaluation.batch_size": (11, REAL),
     "evaluation.extractors.inception": ("inception.pt", REAL),
     "evaluation.extractors.xrv_densenet121_all": ("densenet.pt", REAL),
     "evaluation.extractors.findings_classifier": ("resources/demo_base/classifier", REAL),
+    "evaluation.extractors.dinov2": ("vit", REAL),
     "classifier.epochs": (2, CLASSIFIED),
     "classifier.batch_size": (8, CLASSIFIED),
     "classifier.learning_rate": (2e-3, CLASSIFIED),
@@ -224,7 +227,9 @@ def dry_runs(folder: Path, runs: Mapping[str, Sequence[str]]) -> Runs:
 def changed_keys(finished) -> Runs:
     """A dry run for each key of the schema, over the finished results."""
     shutil.copyfile(finished / "resources" / "sentences.csv", finished / "other_sentences.csv")
-    for name in ("own_prompts.csv", "maps.npz", "inception.pt", "densenet.pt"):  # dry runs do not read them
+    (finished / "own_prompts.csv").write_text("prompt_id,text,Finding Labels,sample_id\n")
+    (finished / "vit").mkdir()
+    for name in ("maps.npz", "inception.pt", "densenet.pt"):  # dry runs do not read them
         (finished / name).touch()
     return dry_runs(finished, {key: arguments(key, value) for key, (value, _) in KEYS.items()})
 

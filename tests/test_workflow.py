@@ -38,7 +38,7 @@ def test_table_1_has_every_row_with_its_scores(finished):
 
 def test_every_table_and_figure_is_there(finished):
     results = finished / "results"
-    tables = ["table1", "table1_coco_categories", "table2", "table3", "table7", "differences"]
+    tables = ["table1", "table1_cxr_findings", "table1_coco_categories", "table2", "table3", "table7", "differences"]
     assert all(
         (results / f"{name}.{suffix}").stat().st_size for name in tables for suffix in ("csv", "md", "tex", "json")
     )

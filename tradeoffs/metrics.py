@@ -75,33 +75,48 @@ CONTROLS = {
     ),
 }
 METRICS = SCORES | CONTROLS  # of localisation
-FIDELITY = {
-    "fid_general": Metric(
-        "FID",
-        better=DOWN,
-        decimals=1,
-        meaning="Fréchet distance of the samples to real images, with features of Inception or what stands in for it",
-    ),
-    "kid_general": Metric(
-        "KID", better=DOWN, meaning="kernel distance of the samples to real images, with the same features"
-    ),
-    "fid_domain": Metric(
-        "FID with X-ray features",
-        "FID (X-ray)",
-        DOWN,
-        meaning="Fréchet distance with features of a chest X-ray network",
-    ),
-    "kid_domain": Metric(
-        "KID with X-ray features", "KID (X-ray)", DOWN, meaning="kernel distance with features of a chest X-ray network"
-    ),
-    "ms_ssim": Metric("MS-SSIM", better=DOWN, meaning="likeness of samples of the same prompt; low is diverse"),
+FEATURES = {  # kinds of image features: in a name, in a title, in words
+    "general": ("", "", "features of Inception or what stands in for it"),
+    "domain": (" with X-ray features", " (X-ray)", "features of a chest X-ray network"),
+    "vit": (" with ViT features", " (ViT)", "features of a self-supervised vision transformer"),
+}
+DISTANCES = {
+    f"{name}_{kind}": Metric(
+        f"{metric.name}{of}",
+        f"{metric.title or metric.name}{title}",
+        metric.better,
+        1 if (name, kind) == ("fid", "general") else 3,
+        f"{metric.meaning}, with {words}",
+    )
+    for name, metric in {
+        "fid": Metric("FID", better=DOWN, meaning="Fréchet distance of the samples to real images"),
+        "kid": Metric("KID", better=DOWN, meaning="kernel distance of the samples to real images"),
+        "precision": Metric("precision", "Precision", UP, meaning="share of samples among real images"),
+        "recall": Metric("recall", "Recall", UP, meaning="share of real images among samples"),
+        "density": Metric("density", "Density", UP, meaning="how densely real images lie around samples"),
+        "coverage": Metric("coverage", "Coverage", UP, meaning="share of real images with a sample near them"),
+    }.items()
+    for kind, (of, title, words) in FEATURES.items()
+}
+LABEL_SCORES = {
     "label_auc": Metric(
         "label AUC",
         "Label AUC",
         UP,
-        meaning="AUC-ROC of the X-ray network on the samples against the labels of their prompts, mean over findings",
+        meaning="AUC-ROC of the X-ray network: samples of a finding's prompts against all others, mean over findings",
+    ),
+    "disease_auc": Metric(
+        "label AUC against No Finding only",
+        "Label AUC (against No Finding)",
+        UP,
+        meaning="the same, against prompts of No Finding only, as in the original",
+    ),
+    "label_top1": Metric(
+        "label top-1", "Label top-1", UP, meaning="share of samples whose highest logit is their prompt's finding"
     ),
 }
+MS_SSIM = Metric("MS-SSIM", better=DOWN, meaning="likeness of samples of the same prompt; low is diverse")
+FIDELITY = DISTANCES | {"ms_ssim": MS_SSIM} | LABEL_SCORES
 # What stands in a variant's place: the control of localisation, which needs no model, and the ceiling of fidelity.
 LOCATION_PRIOR = "location_prior"
 REAL_IMAGES = "real_images"

@@ -145,7 +145,10 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
         trained = config.classifier.epochs * numbers.images.get("train", 0)
         measured = dict.fromkeys(benchmarks.glob("classifier.tsv"), trained)
         yield Work("classifier", dataset, 1, trained, f"{BACK_TOO} at most", measured, gpus)
-    real = len(extractors) * min(config.evaluation.real_images, numbers.images.get(POPULATION[dataset], 0))
+    most = config.evaluation.real_images
+    if config.evaluation.reference == "prompts":
+        most = min(most, config.sampling.images)
+    real = len(extractors) * min(most, numbers.images.get(POPULATION[dataset], 0))
     measured = dict.fromkeys(benchmarks.glob("real_features.tsv"), real)
     yield Work("real_features", dataset, 1, real, "images through a network", measured, gpus)
     scored = len(extractors) * config.sampling.images

@@ -170,13 +170,13 @@ class Config(Section):
         return self.resources.gpus if own is None else own
 
     def extractors_of(self, dataset: str) -> dict[str, str]:
-        """Names of the feature extractors of a data set: `general`, and for cxr `domain`."""
+        """Names of the feature extractors of a data set: `general`, for cxr `domain`, and `vit` if one is given."""
         given = self.evaluation.extractors
         names = {"general": "inception" if given.inception else "efficientnet_lite0"}
         if dataset == "cxr":
             networks = ("xrv_densenet121_all", "findings_classifier")
             names["domain"] = next((name for name in networks if getattr(given, name)), "own_classifier")
-        return names
+        return names | ({"vit": "dinov2"} if given.dinov2 else {})
 
     def step_of(self, dataset: str, variant: str, checkpoint: str = "final") -> int:
         """The step of fine-tuning at which a model is scored; the base is at step 0."""

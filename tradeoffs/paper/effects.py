@@ -12,8 +12,7 @@ ROWS = 31
 WHERE = {"cxr": "radiographs", "coco": "scenes"}
 SCORES = METRICS | FIDELITY
 SCORES |= {
-    "top1_effusion": Metric("top-1 of Pleural Effusion"),
-    "top1_all": Metric("top-1 of all"),
+    "top1_effusion": Metric("label top-1 of Pleural Effusion"),
     "mask_pixels": Metric("pixels of the ground truth", decimals=0),
     "excluded": Metric("excluded", decimals=0),
     "samples": Metric("samples", decimals=0),

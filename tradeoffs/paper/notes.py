@@ -43,6 +43,22 @@ NOTE_FID_SIZE = (
     "and the base before fine-tuning."
 )
 FAR_OFF = 0.1  # in AUC-ROC, from the median of the other variants
+NOTE_OVERLAP = (
+    "Precision, recall, density and coverage: with balls to the 5th neighbour (Naeem et al., 2020); they depend on the "
+    "number of images, which the real images' halves have half of."
+)
+NOTE_LABELS = (
+    "Label AUC: the images of a finding against all others. Against No Finding: against the images of No Finding only, "
+    "as in the original. Top-1: the share whose highest logit is the finding's. All are means over findings."
+)
+NOTE_BY_FINDING = (
+    "The samples of a finding's prompts against the real images that have the finding; an image counts for each of its "
+    "findings. FID is biased at so small n and compares within a finding only, KID is not biased."
+)
+REFERENCES = {
+    "prompts": "the real images of the prompts, each as often as it is prompted with",
+    "population": "a random draw of real images, whose labels are mixed otherwise than those of the prompts",
+}
 DIFFERENCE_NOTES = (
     "Differences are paired: samples that have the score in every seed of both variants, each with its mean over the "
     "variant's seeds.",
@@ -85,15 +101,23 @@ def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:
     ]
 
 
-def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extractors: Mapping[str, str]) -> list[str]:
+def fidelity_notes(
+    fidelity: pd.DataFrame, datasets: Mapping[str, str], extractors: Mapping[str, str], reference: str
+) -> list[str]:
     """On fidelity, with the sizes and features behind each data set's numbers."""
-    notes = ["Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval."]
+    notes = [
+        "Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval.",
+        f"Samples are compared with {REFERENCES[reference]}.",
+        NOTE_OVERLAP,
+    ]
     fidelity = fidelity[fidelity["variant"] != REAL_IMAGES]
     for dataset, data in datasets.items():
         own = fidelity[fidelity["dataset"] == dataset].groupby("metric").first()
         features = f"{extractors['general']} (general)"
         if "fid_domain" in own.index:
-            features += f" and {extractors['domain']} (X-ray)"
+            features += f", {extractors['domain']} (X-ray)"
+        if "fid_vit" in own.index:
+            features += f", {extractors['vit']} (ViT)"
         notes.append(
             f"{data}: FID and KID of {own.loc['fid_general', 'n']:.0f} samples against "
             f"{own.loc['n_real', 'value']:.0f} real images, with {features} features; FID is biased at small n, "
@@ -106,9 +130,10 @@ def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extracto
             )
     if "label_auc" in set(fidelity["metric"]):
         notes.append(
-            f"Label AUC: {extractors['domain']} on the samples against the labels they were prompted with, a mean over "
-            "findings. Real images: against their own labels."
+            f"Label consistency: {extractors['domain']} on the samples against the labels they were prompted with. "
+            "Real images: against their own labels."
         )
+        notes.append(NOTE_LABELS)
     if extractors.get("domain") == "own_classifier":
         notes.append(NOTE_OWN_CLASSIFIER)
     return [*notes, NOTE_REAL, NOTE_FID_SIZE]

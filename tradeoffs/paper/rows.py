@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
 from tradeoffs.data.sets import TEXTS
 from tradeoffs.evaluation.statistics import MACRO, MICRO
 from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
@@ -15,6 +16,7 @@ COUNTS = (
     *("n_images", "n_samples", "n_captions", "n_specificity", "n_subjects", "n_categories", "n_excluded"),
     *("n_kept", "n_dropped"),
 )
+CLASSIFIED = (*MSCXR_FINDINGS, NO_FINDING)  # what fidelity is broken down by
 KEYS = ["dataset", "text", "pairs", "group", "variant"]
 Variants = Mapping[str, Mapping[str, Any]]
 
@@ -56,14 +58,26 @@ def macro_rows(summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], prot
     return rows.reset_index()
 
 
-def with_fidelity(rows: pd.DataFrame, fidelity: pd.DataFrame) -> pd.DataFrame:
+def with_fidelity(
+    rows: pd.DataFrame, fidelity: pd.DataFrame, keys: Sequence[str] = ("dataset", "variant")
+) -> pd.DataFrame:
     """The rows with each variant's fidelity: mean and sample standard deviation over seeds, number of images."""
-    values = fidelity.groupby(["dataset", "variant", "metric"])["value"]
+    keys = list(keys)
+    values = fidelity.groupby([*keys, "metric"])["value"]
     mean, sd = (
         statistic.unstack("metric").reindex(columns=list(FIDELITY)) for statistic in (values.mean(), values.std())
     )
-    images = fidelity[fidelity["metric"] == "fid_general"].groupby(["dataset", "variant"])["n"].first()
-    return rows.join(mean.join(sd.add_suffix("_sd")).assign(n_images=images), on=["dataset", "variant"])
+    images = fidelity[fidelity["metric"] == "fid_general"].groupby(keys)["n"].first()
+    return rows.join(mean.join(sd.add_suffix("_sd")).assign(n_images=images), on=keys)
+
+
+def fidelity_by_finding(fidelity: pd.DataFrame) -> pd.DataFrame:
+    """The rows of fidelity scores of single findings, such as fid_general_Edema, as fid_general with group Edema."""
+    parts = []
+    for finding in CLASSIFIED:
+        rows = fidelity[fidelity["metric"].str.endswith(f"_{finding}")]
+        parts.append(rows.assign(metric=rows["metric"].str.removesuffix(f"_{finding}"), group=finding))
+    return pd.concat(parts, ignore_index=True)
 
 
 def ordered(rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str, labels: Sequence[str]) -> pd.DataFrame:

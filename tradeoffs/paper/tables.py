@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.sets import TEXTS
-from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
+from tradeoffs.metrics import DISTANCES, FIDELITY, LABEL_SCORES, LOCATION_PRIOR, METRICS, REAL_IMAGES
 from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
+    NOTE_BY_FINDING,
     NOTE_NAMED,
     NOTE_SAMPLED_ALIKE,
     NOTE_SAMPLED_FROM_OWN,
@@ -28,8 +29,10 @@ from tradeoffs.paper.notes import (
 )
 from tradeoffs.paper.results import DIFFERENCES
 from tradeoffs.paper.rows import (
+    CLASSIFIED,
     MICRO_AUC,
     Variants,
+    fidelity_by_finding,
     grounding_variants,
     groups_of,
     macro_rows,
@@ -53,6 +56,11 @@ TITLES |= {MICRO_AUC: "AUC-ROC (micro) ↑", **COUNTS}
 WITH_INTERVAL = ("auc_roc", "specificity")
 SHOWN = ["auc_roc", "top1", "cnr", "iou", "miou"]
 SHOWN_CONTROLS = ["specificity", "wrong_word_auc", "wrong_prompt_auc", "bare_auc"]
+FIDELITY_BLOCKS = {
+    "distances to real images": [name for name in DISTANCES if name.startswith(("fid", "kid"))],
+    "overlap with real images": [name for name in DISTANCES if not name.startswith(("fid", "kid"))],
+    "label consistency": list(LABEL_SCORES),
+}
 LABELS = {
     "training_text": "Trained on",
     "text_encoder": "Text encoder",
@@ -82,11 +90,12 @@ def table1(
     datasets: Mapping[str, str],
     protocol: str,
     extractors: Mapping[str, str],
+    reference: str,
 ) -> PaperTable:
     """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
 
     Per data set and text: the variants, then the real images (their fidelity is the ceiling) and the location prior.
-    extractors: names of the feature extractors, "general" and "domain"
+    extractors: names of the feature extractors, "general", "domain" and "vit"; reference: evaluation.reference
     """
     names = {dataset: [*variants_of(variants, dataset), REAL_IMAGES, LOCATION_PRIOR] for dataset in datasets}
     rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
@@ -94,9 +103,37 @@ def table1(
     notes = [
         *far_off_notes(rows, variants),
         *score_notes(rows, variants),
-        *fidelity_notes(fidelity, datasets, extractors),
+        *fidelity_notes(fidelity, datasets, extractors, reference),
     ]
     return PaperTable(title, rows, _trade_off_blocks(rows, ["variant"]), notes)
+
+
+def findings_table(
+    title: str,
+    fidelity: pd.DataFrame,
+    variants: Variants,
+    datasets: Mapping[str, str],
+    protocol: str,
+    extractors: Mapping[str, str],
+    reference: str,
+) -> PaperTable:
+    """Fidelity by finding (cxr): the samples of each finding's prompts against the real images that have it.
+
+    Per finding the variants, then the real images. protocol is not asked. extractors, reference: as in `table1`
+    """
+    parts = fidelity_by_finding(fidelity)
+    names = [*variants_of(variants, "cxr"), REAL_IMAGES]
+    found = [finding for finding in CLASSIFIED if finding in set(parts["group"])]
+    keys = [("cxr", finding, name) for finding in found for name in names]
+    rows = pd.DataFrame(keys, columns=["dataset", "group", "variant"])
+    rows = with_fidelity(rows, parts, ["dataset", "group", "variant"])
+    rows["seeds"] = (
+        rows["variant"].map(fidelity.groupby("variant")["seed"].nunique()).where(rows["variant"] != REAL_IMAGES)
+    )
+    rows = ordered(rows, datasets, protocol, ["group", "variant"]).drop(columns="protocol")
+    blocks = _fidelity_blocks(rows, datasets["cxr"], ["group", "variant"])
+    notes = [NOTE_BY_FINDING, *fidelity_notes(fidelity, datasets, extractors, reference)]
+    return PaperTable(title, rows, blocks, notes)
 
 
 def grounding_table(
@@ -133,10 +170,11 @@ def table3(
     datasets: Mapping[str, str],
     protocol: str,
     extractors: Mapping[str, str],
+    reference: str,
 ) -> PaperTable:
     """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
 
-    The base as it is comes first, real images and the location prior last, for reference. extractors: as in `table1`
+    The base as it is comes first, real images and the location prior last. extractors, reference: as in `table1`
     """
     base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
     trained = [
@@ -158,7 +196,7 @@ def table3(
         *far_off_notes(rows, variants),
         NOTE_SAMPLED_ALIKE if sampled_alike else NOTE_SAMPLED_FROM_OWN,
         *score_notes(rows, variants),
-        *fidelity_notes(fidelity, datasets, extractors),
+        *fidelity_notes(fidelity, datasets, extractors, reference),
     ]
     return PaperTable(title, rows, _trade_off_blocks(rows, labels), notes)
 
@@ -239,14 +277,26 @@ def _heading(data: str, text: str, protocol: str) -> str:
 
 
 def _trade_off_blocks(rows: pd.DataFrame, labels: Sequence[str]) -> list[Block]:
-    """Per data set and text a block of fidelity beside localisation, and one of controls."""
+    """Per data set and text a block of fidelity beside localisation, and one of controls; per data set all fidelity."""
     trade_off = ["fid_general", "fid_domain", "ms_ssim", "label_auc", "auc_roc", MICRO_AUC, *SHOWN[1:]]
     blocks = []
     for heading, part in _parts(rows):
         blocks.append(_block(part, heading, labels, [*trade_off, "n_images", "n_samples", "n_captions", "n_excluded"]))
         controls = ["auc_roc", *SHOWN_CONTROLS, "n_samples", "n_specificity"]
         blocks.append(_block(part, f"{heading}: controls", labels, controls))
+    for data, part in rows.groupby("data", sort=False):  # fidelity is the same for each text of the heat maps
+        own = part[(part["text"] == part["text"].iloc[0]) & (part["variant"] != LOCATION_PRIOR)]
+        blocks += _fidelity_blocks(own, data, labels)
     return blocks
+
+
+def _fidelity_blocks(part: pd.DataFrame, data: str, labels: Sequence[str]) -> list[Block]:
+    """What is known of fidelity, by kind of score."""
+    return [
+        _block(part, f"{data}: {name}", labels, [*scores, "n_images"])
+        for name, scores in FIDELITY_BLOCKS.items()
+        if part[scores].notna().any(axis=None)
+    ]
 
 
 def _block(part: pd.DataFrame, heading: str, labels: Sequence[str], columns: Sequence[str]) -> Block:
