@@ -86,10 +86,14 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
         return Numbers(images_of, drawn.mscxr, "configuration; at least one phrase an image")
     if dataset == "coco":
         assert data.coco is not None, "missing_paths has told"
-        return Numbers(coco.count_images(data.coco, data.coco_prepared), 0, "annotation files, images not opened")
+        return Numbers(
+            coco.count_images(data.coco, data.coco_prepared, data.limit.of("coco")),
+            0,
+            "annotation files, images not opened",
+        )
     assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
     listed, _ = mimic.list_images(
-        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared
+        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared, data.limit.of("cxr")
     )
     phrases = len(read_mscxr(data.ms_cxr).drop_duplicates(["dicom_id", "label_text", "category_name"]))
     return Numbers(listed["split"].value_counts().to_dict(), phrases, "CSV files, reports and images not opened")
