@@ -2,7 +2,7 @@
 # one in as a module keep theirs.
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-IMAGE = f"{HOME}/envs/tradeoffs.sif"
+IMAGE = f"{HOME}/tradeoffs.sif"
 IN_IMAGE = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 if IN_IMAGE and not Path(IMAGE).is_file():
