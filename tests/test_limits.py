@@ -52,13 +52,15 @@ def test_the_limits_of_a_data_set_have_the_names_of_its_splits():
 def test_a_pilot_of_radiographs_counts_what_it_leaves_out(tmp_path):
     write_phantoms(tmp_path, seed=0, train=6, val=2, p19=4, mscxr=4)
     folders = [tmp_path / name for name in ("mimic-cxr-jpg", "mimic-cxr", "ms-cxr")]
-    whole, before = mimic.prepare_images(*folders, ["PA", "AP"], 0.0)
+    whole, before = mimic.list_images(*folders, ["PA", "AP"])
+    listed, _ = mimic.list_images(*folders, ["PA", "AP"], limits={"train": 3, "mscxr": 2})
     some, counts = mimic.prepare_images(*folders, ["PA", "AP"], 0.0, limits={"train": 3, "mscxr": 2})
-    sizes = some["split"].value_counts()
-    assert sizes["train"] <= 3 and sizes["mscxr"] <= 2 and sizes["p19"] == (whole["split"] == "p19").sum()
-    assert counts["beyond data.limit"] == before["kept"] - counts["kept"] and "beyond data.limit" not in before
-    left_out = whole[~whole["sample_id"].isin(some["sample_id"])]
-    assert not set(left_out["subject_id"]) & set(some["subject_id"])
+    sizes = listed["split"].value_counts()
+    assert 0 < sizes["train"] <= 3 and 0 < sizes["mscxr"] <= 2 and sizes["p19"] == (whole["split"] == "p19").sum()
+    assert counts["beyond data.limit"] == len(whole) - len(listed) > 0 and "beyond data.limit" not in before
+    left_out = whole[~whole["sample_id"].isin(listed["sample_id"])]
+    assert not set(left_out["subject_id"]) & set(listed["subject_id"])
+    assert set(some["sample_id"]) <= set(listed["sample_id"])
     boxes, of_boxes = prepare_grounding(folders[2], some)
     assert set(boxes["sample_id"]) == set(some.query("split == 'mscxr'")["sample_id"])
     assert of_boxes["image not in the mscxr split of the image table"] > 0

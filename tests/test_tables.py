@@ -376,5 +376,5 @@ def test_a_csv_in_utf_8_is_read_with_its_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
 def test_a_csv_with_other_separators_says_so(tmp_path, mark, name):
     (tmp_path / "p.csv").write_text(f"text{mark}Finding Labels\nclear{mark}Edema\n")
-    with pytest.raises(InputError, match=f"because {name} separate its columns; save it with commas"):
+    with pytest.raises(InputError, match=f"because {name} separate its columns; write it with commas"):
         read_prompts(tmp_path / "p.csv")

@@ -67,7 +67,7 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
         if column not in table.columns:
             separator = next((name for mark, name in _OTHER_SEPARATORS.items() if mark in table.columns[0]), None)
             if separator and len(table.columns) == 1:
-                fault = f"has no column {column!r}, because {separator} separate its columns; save it with commas"
+                fault = f"has no column {column!r}, because {separator} separate its columns; write it with commas"
                 raise InputError(f"{path}: {fault}")
             raise InputError(f"{path}: has no column {column!r}; {remedy}")
     return table.fillna("")  # cells that a short row lacks

@@ -83,4 +83,4 @@ class RunProgressHandler(logging.Handler):
             self._progress.finished(said["job_id"], now)
         elif self._progress and event == "progress" and now >= self._told + PAUSE:
             self._told = now
-            self._out.info("This run: %s", self._progress.line(now))
+            self._out.info(f"This run: {self._progress.line(now)}")  # Snakemake prints messages without their arguments
