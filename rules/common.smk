@@ -14,6 +14,7 @@ SHIPPED = "" if Path.cwd() == Path(HOME).resolve() else f"{HOME}/"  # before a p
 if HOME not in sys.path:
     sys.path.insert(0, HOME)
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from tradeoffs.config.layers import resolve
@@ -263,10 +264,12 @@ if workflow.is_main_process and not any(isinstance(handler, RunProgressHandler) 
 def check_spelling():
     """Stops where a target is asked for that nothing makes, with those that are like it. As a module of another workflow
     it only warns, since rules of that one may follow."""
-    settings = workflow.dag_settings
-    if not settings:  # --list and the like
+    if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
         return
-    asked = {str(target) for target in [*settings.targets, *settings.forcerun, *settings.until, *settings.omit_from]}
+    words = get_argument_parser().parse_args(sys.argv[1:])  # Snakemake's own reading of them comes after the rules
+    asked = {
+        str(target) for part in (words.targets, words.forcerun, words.until, words.omit_from) for target in part or []
+    }
     names = {rule.name for rule in workflow.rules}
     files = {str(file) for rule in workflow.rules for file in rule.output if "{" not in str(file)}
     for target in sorted(asked - names):
