@@ -6,7 +6,9 @@ IMAGE = f"{HOME}/tradeoffs.sif"
 IN_IMAGE = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 if IN_IMAGE and not Path(IMAGE).is_file():
-    raise WorkflowError(f"--sdm apptainer: there is no image {IMAGE}; build it, see docs/environments.md")
+    raise WorkflowError(
+        f"--sdm apptainer: there is no image {IMAGE}; build it: apptainer build {IMAGE} envs/tradeoffs.def"
+    )
 
 for each in workflow.rules:
     if each.is_script and Path(each.snakefile).is_relative_to(HOME):

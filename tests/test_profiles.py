@@ -132,7 +132,7 @@ def test_apptainer_without_its_image_stops_with_one_line(tmp_path):
     folder = copy_project(tmp_path / "project")
     run = snakemake(folder, "--dry-run", "--cores", "1", "--sdm", "apptainer", more_config=["--", "table1"])
     told = run.stdout + run.stderr
-    assert run.returncode and f"there is no image {folder}/tradeoffs.sif; build it, see docs/environments.md" in told
+    assert run.returncode and f"there is no image {folder}/tradeoffs.sif; build it: apptainer build " in told
     assert "Traceback" not in told
 
 
