@@ -121,7 +121,9 @@ def _find_some(folder: str, data: Data, kind: str) -> None:
     told of by its own reader."""
     try:
         table = (
-            mimic.read_prepared(data.mimic_prepared) if data.mimic_prepared else mimic.read_metadata(data.mimic_cxr_jpg)
+            mimic.read_prepared(data.mimic_prepared)
+            if data.mimic_prepared
+            else mimic.read_metadata(data.mimic_cxr_jpg or folder)
         )
     except InputError:
         return
