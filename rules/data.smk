@@ -36,6 +36,7 @@ rule prepare_images:
         mimic_cxr_reports=raw_folder("mimic_cxr_reports"),
         ms_cxr=raw_folder("ms_cxr"),
         views=CONFIG.data.views,
+        limits=CONFIG.data.limit.of("cxr"),
         code=code_digest("data/prepare_images.py"),
     script:
         "../workflow_scripts/data/prepare_images.py"
@@ -126,6 +127,7 @@ rule prepare_coco:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
+        limits=CONFIG.data.limit.of("coco"),
         coco=lambda wildcards: raw_folder("coco"),  # the lint takes a plain value for the start of the input's path
         code=code_digest("data/prepare_coco.py"),
     script:

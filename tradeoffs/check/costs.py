@@ -89,11 +89,11 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
     if dataset == "coco":
         assert data.coco is not None, "missing_paths has told"
         captions = coco.count_captions(data.coco, "val2017", data.coco_captions)
-        images = coco.count_images(data.coco, data.coco_prepared)
+        images = coco.count_images(data.coco, data.coco_prepared, data.limit.of("coco"))
         return Numbers(images, captions, "annotation files, images not opened")
     assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
     listed, _ = mimic.list_images(
-        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared
+        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared, data.limit.of("cxr")
     )
     phrases = len(read_mscxr(data.ms_cxr).drop_duplicates(["dicom_id", "label_text", "category_name"]))
     return Numbers(listed["split"].value_counts().to_dict(), phrases, "CSV files, reports and images not opened")

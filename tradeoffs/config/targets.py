@@ -1,8 +1,9 @@
 """The tables and figures that a run makes, by name, and what is said of one that it cannot make."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tradeoffs.config.faults import close
 from tradeoffs.config.repeats import fine_tunings, pairs
 from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError
@@ -30,6 +31,14 @@ def figures_of(config: Config) -> list[str]:
     names += ["differences"] if pairs(config) else []
     names += ["losses"] if fine_tunings(config, {name: config.variants_of(name) for name in config.data.sets}) else []
     return names + [f"{figure}_{dataset}" for figure in PER_DATA_SET for dataset in config.data.sets]
+
+
+def misspelt(target: str, known: Iterable[str]) -> str:
+    """What is said of a target that no rule makes. known: the rules by name, and the files that they make"""
+    similar = close(target, known)
+    if similar:
+        return f"{target}: nothing makes this; did you mean {' or '.join(similar)}?"
+    return f"{target}: nothing makes this; `snakemake --list` shows the targets by name, docs/outputs.md the files"
 
 
 def check_targets(targets: Sequence[str], config: Config) -> None:

@@ -8,7 +8,8 @@ from tradeoffs.jobs.limits import limit
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
     prepared = snakemake.input.prepared or None
-    images, captions, counts = prepare_images(params.coco, limit(snakemake, "data.max_missing"), prepared)
+    max_missing = limit(snakemake, "data.max_missing")
+    images, captions, counts = prepare_images(params.coco, max_missing, prepared, params.limits)
     write_table(images, output.images)
     write_table(captions, output.captions)
     write_counts(counts, output.counts)

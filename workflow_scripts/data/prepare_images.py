@@ -14,6 +14,7 @@ with job(snakemake):
         params.views,
         limit(snakemake, "data.max_missing"),
         snakemake.input.prepared or None,
+        params.limits,
     )
     write_table(images, snakemake.output.images)
     write_counts(counts, snakemake.output.counts)
