@@ -32,7 +32,7 @@ known_to_jobs(HOME)
 try:
     CONFIG = resolve(config, Path(HOME, "config", "presets"))
     check_targets(sys.argv[1:], CONFIG)
-    if "check" not in sys.argv:  # the target that tells what is missing; targets are not known yet
+    if "check" not in sys.argv:  # the target that reports what is missing; targets are not known yet
         check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -64,7 +64,7 @@ ENVIRONMENT = f"{HOME}/envs/environment.yaml"  # of all rules, see environment.s
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
-TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one a GPU
+TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one per GPU
 DATASETS = CONFIG.data.sets
 PROTOCOLS = ["corrected", "published"]
 EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
@@ -126,7 +126,7 @@ def encoder_of(wildcards):
 
 
 def model_folder(wildcards):
-    """The model's folder: the base as it is, the fine-tuned model, or one kept on the way there."""
+    """The model's folder: the base as it is, the fine-tuned model, or one of its intermediate checkpoints."""
     variant = CONFIG.variants[wildcards.variant]
     if not variant.finetune:
         return f"{RUN}/model/base"
@@ -166,7 +166,7 @@ def sample_shards(wildcards, name):
 
 
 def texts_of_checkpoint(wildcards):
-    """The texts of the heat maps; for a model on the way only the default one, which the curves need."""
+    """The texts of the heat maps; for an intermediate checkpoint only the default one, which the curves need."""
     texts = TEXTS[wildcards.dataset]
     return texts if wildcards.checkpoint == "final" else texts[:1]
 
@@ -177,7 +177,7 @@ def step_of(wildcards):
 
 
 def scores_over_seeds(dataset, variant):
-    """The score tables of a variant, one a seed; of the location prior and of an external method there is one."""
+    """The score tables of a variant, one per seed; of the location prior and of an external method there is one."""
     folder = f"{EVALUATION.format(dataset=dataset)}/{variant}"
     if variant not in CONFIG.variants:
         return [f"{folder}/localisation.csv"]

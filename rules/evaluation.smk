@@ -4,7 +4,7 @@ KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}
 
 
 rule localise:
-    """Scores the heat maps of one model against boxes or masks, one row a sample."""
+    """Scores the heat maps of one model against boxes or masks, one row per sample."""
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",

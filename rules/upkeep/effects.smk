@@ -2,7 +2,7 @@
 EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 TUNED = [label for label in first_repeats(CONFIG, MAIN) if label["variant"] in ("frozen", "learnable")]
 CXR_TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
-NOISE_SEEDS = range(1000, 1003)  # row 1: further dumps of one model
+NOISE_SEEDS = range(1000, 1003)  # row 1: further heat maps of one model
 TRAINING_CHANGES = {
     12: {"text_dropout": 0.0},  # the original's, where no text is literally "No Finding"
     13: {},

@@ -150,7 +150,7 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
 
 
 def _passes(sampling: Sampling) -> int:
-    """U-Net passes a sample; guidance takes two where else one would do."""
+    """U-Net passes per sample; guidance takes two where else one would do."""
     steps = sampling.steps
     if sampling.scheduler != "dpm":
         steps = len(evenly_spaced_steps(TRAIN_STEPS, steps)) + (sampling.scheduler == "plms")  # its first step: two

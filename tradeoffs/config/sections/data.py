@@ -62,7 +62,7 @@ class Data(Section):
         None, description="the original's train2017_meta.csv in place of train2017's annotations"
     )
     sentences: PathText = Field(
-        "resources/sentences.csv", description="CSV of language-model sentences, one column a finding"
+        "resources/sentences.csv", description="CSV of language-model sentences, one column per finding"
     )
     views: Annotated[list[Literal["PA", "AP"]], AfterValidator(distinct)] = Field(
         ["PA", "AP"], description="view positions that are kept"
