@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +63,7 @@ def debug(file: str, folder: str | Path = "debug", gpus: int = 0) -> list[str]:
         key: str(Path(folder, record["params"][key])) for key in IN_BETWEEN & record["params"].keys()
     }
     for path in listed(moved):
+        shutil.rmtree(path, ignore_errors=True)  # a folder of a run before
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     snakemake = mock_snakemake(
         record["rule"],
@@ -79,7 +81,7 @@ def debug(file: str, folder: str | Path = "debug", gpus: int = 0) -> list[str]:
 
 def record_of(file: str) -> dict[str, Any]:
     """The record of the job that made a file of results/. Raises InputError if there is none."""
-    for run in Path("results").iterdir():
+    for run in Path("results").glob("*"):
         for path in records_of(run):
             record = json.loads(path.read_text())
             if file in listed(record["output"]):
