@@ -43,7 +43,7 @@ use rule heat_maps as heat_maps_for_effect with:
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",
-        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
         model=model_for_effect,
     output:
         heat_maps=f"{EFFECT}/heat_maps_{{shard}}.npz",
