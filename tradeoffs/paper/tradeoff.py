@@ -22,7 +22,7 @@ ALL_HEIGHT, CLOSE_HEIGHT = 2.3, 1.7  # inches of a panel with its labels
 class Point:
     """A variant on one data set.
 
-    seeds: a row per seed, with fid_general and auc_roc; mean, low, high: macro AUC-ROC over seeds with its 95 % interval
+    seeds: a row per seed, with fid_general and auc_roc; mean, low, high: macro AUC-ROC over seeds with 95 % interval
     """
 
     name: str
