@@ -1,5 +1,7 @@
 """Variants that start from other models, change the training for themselves, train by LoRA or are not trained here."""
 
+import json
+import shutil
 from dataclasses import replace
 from itertools import count
 
@@ -18,6 +20,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import load
 from tradeoffs.model.lora import adapters, unet_with_adapters
+from tradeoffs.model.sources import materialise_base
 from tradeoffs.model.training import Pairs, fine_tune
 from tradeoffs.model.variants import model_of_variant, save_variant
 
@@ -149,6 +152,22 @@ def test_a_stopped_training_of_the_units_adapters_ends_as_an_undisturbed_one(tra
 def test_a_target_that_no_layer_has_is_an_error(tiny_base):
     with pytest.raises(InputError, match="unet_lora_targets: no layer of the U-Net has a name that ends in to_p"):
         unet_with_adapters(load(tiny_base).unet, 2, ["to_q", "to_p"], seed=0)
+
+
+def test_a_folder_that_names_classes_of_another_library_loads_if_its_parts_are_known(tiny_base, tmp_path):
+    shutil.copytree(tiny_base, tmp_path / "theirs")
+    file = tmp_path / "theirs" / "model_index.json"
+    index = json.loads(file.read_text())
+    foreign = {"_class_name": "TheirPipeline", "unet": ["theirs.unet", "TheirUNet"], "tokenizer": ["theirs", "Words"]}
+    file.write_text(json.dumps(index | foreign))
+    materialise_base("folder", str(tmp_path / "theirs"), None, tmp_path / "ours")
+    assert same(weights(load(tmp_path / "ours")), weights(load(tiny_base)))
+    saved = json.loads((tmp_path / "ours" / "model_index.json").read_text())
+    assert all(saved[key] == index[key] for key in foreign)
+    config = tmp_path / "theirs" / "unet" / "config.json"
+    config.write_text(config.read_text().replace("UNet2DConditionModel", "TheirUNet"))
+    with pytest.raises(InputError, match=r"unet is \['theirs.unet', 'TheirUNet'\], which is no class .* names none"):
+        materialise_base("folder", str(tmp_path / "theirs"), None, tmp_path / "none")
 
 
 def test_a_second_fine_tuning_starts_where_the_first_one_ended(train):
