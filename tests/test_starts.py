@@ -11,6 +11,7 @@ from diffusers import StableDiffusionPipeline
 from project import PROJECT
 from small_training import IDS, SETTINGS, interrupt_at, own_text, same, weights
 
+from tradeoffs.check.costs import Numbers, encoded_images
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import sources_of
 from tradeoffs.config.repeats import checkpoints
@@ -66,6 +67,12 @@ def test_what_a_variant_descends_from_is_known():
         "variants.tuned.from": "./resources/demo_base",
     }
     assert Config.model_validate(of_run.dump()) == of_run
+
+
+def test_what_a_run_will_encode_counts_models_of_the_users():
+    of_run = config(CURRICULUM, milestones=[3])
+    numbers = Numbers({"train": 100, "mscxr": 7}, 9, "")
+    assert sorted(encoded_images(of_run, "cxr", numbers)) == [7, 107, 107]  # theirs, tuned's start, the base
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,8 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         for subset, images in encoded.items():
             files = (benchmarks / "model" / dataset / "latents").glob(f"{subset}_*.tsv")
             measured |= dict.fromkeys(files, images / config.latents.shards)
-        yield Work("latents", dataset, 1, sum(encoded.values()), "images", measured, gpus)
+        units = sum(encoded_images(config, dataset, of_data))
+        yield Work("latents", dataset, len(origins(config, dataset)), units, "images", measured, gpus)
         trained = {
             name: len(config.seeds_of(name)) * training["steps"] * training["batch_size"]
             for name, training in trainings(config, dataset).items()
@@ -180,6 +181,18 @@ def trainings(config: Config, dataset: str) -> dict[str, dict[str, Any]]:
     return {name: config.training_of(dataset, name) for name in names}
 
 
+def origins(config: Config, dataset: str) -> set[str | None]:
+    """The models that encode the images of one data set: the base (None), and those of the user's, by their variant."""
+    return {None} | {config.origin_of(name) for name in config.variants_of(dataset)}
+
+
+def encoded_images(config: Config, dataset: str, numbers: Numbers) -> list[int]:
+    """Images that each of `origins` encodes: those with heat maps, and those to fine-tune on where it is a start."""
+    trained = {None} | {config.origin_of(name) for name in trainings(config, dataset)}
+    heat_maps, train = (numbers.images.get(subset, 0) for subset in (GROUNDED[dataset], "train"))
+    return [heat_maps + (train if origin in trained else 0) for origin in origins(config, dataset)]
+
+
 def seconds_a_unit(work: Work) -> float | None:
     """Seconds a unit in the finished jobs of this run; None without one.
 
@@ -196,9 +209,11 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
     ms_ssim = config.evaluation.ms_ssim
     samples = config.sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
     encoded = folders = drawn = texts = 0
+    given: set[str | None] = set()
     for dataset, of_data in numbers.items():
         final, _, on_the_way, _ = models(config, dataset)
-        encoded += of_data.images.get("train", 0) + of_data.images.get(GROUNDED[dataset], 0)
+        encoded += sum(encoded_images(config, dataset, of_data))
+        given |= origins(config, dataset) - {None}
         for name, training in trainings(config, dataset).items():
             averages = training["ema_decay"] is not None
             folders += len(config.seeds_of(name)) * (1 + len(training["milestones"]) + averages)
@@ -207,6 +222,9 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
     return {
         "latents (mean and standard deviation)": encoded * 2 * latent,
         f"base model and {folders} fine-tuned ones, float32": (1 + folders) * parameters * FLOAT,
+        **(
+            {f"{len(given)} models of variants.<name>.model and from": len(given) * parameters * FLOAT} if given else {}
+        ),
         "checkpoint of each fine-tuning while it runs, at most": parameters * FLOAT * 3 * 2,
         f"{drawn * samples} samples as PNG, at most": drawn * samples * 3 * side**2,
         f"{texts} heat maps of 20 tokens": texts * 20 * latent / CHANNELS,
