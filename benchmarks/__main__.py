@@ -7,13 +7,14 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import batch_sizes, dag, demo, fine_tuning, heat_maps, localisation, prepare_mimic
+from benchmarks import batch_sizes, dag, demo, fine_tuning, heat_maps, localisation, lora, prepare_mimic
 from benchmarks.measuring import markdown
 from tradeoffs.provenance.records import commit
 
 PARTS = {
     "localisation": localisation,
     "fine_tuning": fine_tuning,
+    "lora": lora,
     "heat_maps": heat_maps,
     "dag": dag,
     "prepare_mimic": prepare_mimic,

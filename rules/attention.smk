@@ -6,7 +6,7 @@ rule heat_maps:
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",
-        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
         model=model_output,
     output:
         heat_maps=f"{HEAT_MAPS}/heat_maps_{{shard}}.npz",
@@ -33,7 +33,7 @@ rule attention_profile:
     """Scores each cross-attention layer at each time step on its own."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
         heat_maps=heat_map_shards,
         model=model_output,
     output:

@@ -20,6 +20,7 @@ from snakemake.logging import logger
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import base_kind, check_paths, content_of, encoder_kind, missing_paths, raw_tables
 from tradeoffs.config.repeated_keys import check_repeated_keys
+from tradeoffs.config.starts import source_of, start_of
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
 from tradeoffs.config.targets import check_targets, figures_of, misspelt, tables_of
 from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, TEXTS
@@ -38,7 +39,7 @@ try:
     check_repeated_keys(workflow.configfiles, sys.argv[1:])
     CONFIG = resolve(config, Path(HOME, "config", "presets"))
     check_targets(sys.argv[1:], CONFIG)
-    if "check" not in sys.argv:  # the target that tells what is missing; targets are not known yet
+    if "check" not in sys.argv:  # the target that reports what is missing; targets are not known yet
         check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -60,6 +61,8 @@ RUN = f"results/{CONFIG.run}"
 DATA = f"{RUN}/data/{{dataset}}"
 CXR, COCO = f"{RUN}/data/cxr", f"{RUN}/data/coco"
 LATENTS = f"{RUN}/model/{{dataset}}/latents"
+GIVEN = f"{RUN}/model/given/{{variant}}"  # a model of the user's
+LATENTS_OF_GIVEN = f"{RUN}/model/{{dataset}}/latents_of/{{variant}}"
 REPEAT = "{dataset}/{variant}/seed{seed}"
 CHECKPOINT = f"{REPEAT}/{{checkpoint}}"
 MODEL = f"{RUN}/model/{REPEAT}"
@@ -75,7 +78,7 @@ ENVIRONMENT = f"{HOME}/envs/environment.yaml"  # of all rules, see environment.s
 
 DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
-TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one a GPU
+TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one per GPU
 DATASETS = CONFIG.data.sets
 PROTOCOLS = ["corrected", "published"]
 EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
@@ -126,7 +129,7 @@ def sentences(wildcards):
 
 def training_of(wildcards):
     """The settings of a fine-tuning, without limits and paces."""
-    settings = CONFIG.training_of(wildcards.dataset)
+    settings = CONFIG.training_of(wildcards.dataset, wildcards.variant)
     return {key: value for key, value in settings.items() if f"training.{key}" not in LIMITS}
 
 
@@ -137,20 +140,43 @@ def encoder_of(wildcards):
 
 
 def model_folder(wildcards):
-    """The model's folder: the base as it is, the fine-tuned model, or one kept on the way there."""
-    variant = CONFIG.variants[wildcards.variant]
+    """The model's folder: the base or a model of the user's as it is, the fine-tuned model, or one of its intermediate
+    checkpoints."""
+    name = wildcards["variant"]
+    variant = CONFIG.variants[name]
     if not variant.finetune:
-        return f"{RUN}/model/base"
-    folder = MODEL.format(**dict(wildcards, variant=CONFIG.trained_as(wildcards.variant)))
+        return GIVEN.format(variant=name) if variant.model else f"{RUN}/model/base"
+    folder = MODEL.format(**dict(wildcards, variant=CONFIG.trained_as(name)))
     if variant.weights == "ema":
         return f"{folder}/ema"
-    return f"{folder}/final" if wildcards.checkpoint == "final" else f"{folder}/milestones/{wildcards.checkpoint}"
+    kept = wildcards["checkpoint"]
+    return f"{folder}/final" if kept == "final" else f"{folder}/milestones/{kept}"
+
+
+def start_folder(wildcards):
+    """The folder of the model that a fine-tuning starts from."""
+    variant = CONFIG.variants[wildcards.variant]
+    start = start_of(variant)
+    if start is None:
+        return GIVEN.format(variant=wildcards.variant) if variant.from_ else f"{RUN}/model/base"
+    last = CONFIG.training_of(wildcards.dataset, start.variant)["steps"]
+    kept = "final" if start.step in (None, last) else f"step{start.step}"
+    return model_folder(dict(wildcards, variant=start.variant, checkpoint=kept))
+
+
+def given_source(wildcards):
+    """Folder, hub id or file of a variant's model of the user's."""
+    return source_of(CONFIG.variants[wildcards.variant])
+
+
+def output_of(folder):
+    """The output of a rule that holds a model's folder: of all intermediate checkpoints there is one."""
+    return str(Path(folder).parent) if Path(folder).parent.name == "milestones" else folder
 
 
 def model_output(wildcards):
-    """The output of a rule that holds the model's folder."""
-    folder = model_folder(wildcards)
-    return folder if wildcards.checkpoint == "final" else str(Path(folder).parent)
+    """The output that holds a model."""
+    return output_of(model_folder(wildcards))
 
 
 def domain_extractor(wildcards):
@@ -161,9 +187,13 @@ def domain_extractor(wildcards):
     return given.xrv_densenet121_all or given.findings_classifier or f"{RUN}/evaluation/cxr/classifier"
 
 
-def latent_shards(dataset, subset):
-    """The files of latents of a subset of the images."""
-    return paths(f"{LATENTS}/{subset}_{{shard}}.safetensors", [{"dataset": dataset}], CONFIG.latents.shards)
+def latent_shards(wildcards, subset):
+    """The files of a subset of the images as a variant's model encodes them: the base's autoencoder, or that of a model
+    of the user's."""
+    origin = CONFIG.origin_of(wildcards.variant)
+    folder = LATENTS_OF_GIVEN if origin else LATENTS
+    label = {"dataset": wildcards.dataset, "variant": origin}
+    return paths(f"{folder}/{subset}_{{shard}}.safetensors", [label], CONFIG.latents.shards)
 
 
 def heat_map_shards(wildcards):
@@ -182,7 +212,7 @@ def scored_part(wildcards):
 
 
 def texts_of_checkpoint(wildcards):
-    """The texts of the heat maps; for a model on the way only the default one, which the curves need."""
+    """The texts of the heat maps; for an intermediate checkpoint only the default one, which the curves need."""
     texts = TEXTS[wildcards.dataset]
     return texts if wildcards.checkpoint == "final" else texts[:1]
 
@@ -193,7 +223,7 @@ def step_of(wildcards):
 
 
 def scores_over_seeds(dataset, variant):
-    """The score tables of a variant, one a seed; of the location prior and of an external method there is one."""
+    """The score tables of a variant, one per seed; of the location prior and of an external method there is one."""
     folder = f"{EVALUATION.format(dataset=dataset)}/{variant}"
     if variant not in CONFIG.variants:
         return [f"{folder}/localisation.csv"]

@@ -43,7 +43,7 @@ rule prepare_images:
 
 
 rule prepare_grounding:
-    """Reads MS-CXR into the grounding table, one row an image and phrase."""
+    """Reads MS-CXR into the grounding table, one row per image and phrase."""
     input:
         raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, "ms_cxr"),
         images=rules.prepare_images.output.images,

@@ -10,7 +10,7 @@ NETWORKS = {
 
 
 rule localise:
-    """Scores the heat maps of one model against boxes or masks, one row a sample."""
+    """Scores the heat maps of one model against boxes or masks, one row per sample."""
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",

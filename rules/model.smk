@@ -17,6 +17,7 @@ rule base_model:
         mem_mb=memory,
         runtime=growing(120),
     params:
+        key="base.source",
         kind=BASE_KIND,
         source=CONFIG.base.source,
         revision=CONFIG.base.revision,
@@ -25,6 +26,30 @@ rule base_model:
         code=code_digest("model/base_model.py"),
     script:
         "../workflow_scripts/model/base_model.py"
+
+
+# The login node has a way out to the hub, compute nodes often have none.
+localrules:
+    given_model,
+
+
+use rule base_model as given_model with:
+    """Brings a model of the user's, which a variant is or starts from, into one diffusers folder."""
+    input:
+        checkpoint=lambda wildcards: [source for source in [given_source(wildcards)] if Path(source).is_file()],
+    output:
+        base=directory(GIVEN),
+    log:
+        f"{LOGS}/model/given/{{variant}}.log",
+    benchmark:
+        f"{BENCHMARKS}/model/given/{{variant}}.tsv"
+    params:
+        key="variants.{variant}",
+        kind=lambda wildcards: base_kind(given_source(wildcards)),
+        source=given_source,
+        revision=None,
+        prediction_type=None,
+        content=lambda wildcards: content_of(given_source(wildcards)),
 
 
 rule encoder:
@@ -72,13 +97,26 @@ rule latents:
         "../workflow_scripts/model/latents.py"
 
 
+use rule latents as latents_of_given_model with:
+    """Encodes one shard of the images with the autoencoder of a model of the user's."""
+    input:
+        images=f"{DATA}/images.csv",
+        base=GIVEN,
+    output:
+        latents=f"{LATENTS_OF_GIVEN}/{{subset}}_{{shard}}.safetensors",
+    log:
+        f"{LOGS}/model/{{dataset}}/latents_of/{{variant}}/{{subset}}_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/model/{{dataset}}/latents_of/{{variant}}/{{subset}}_{{shard}}.tsv"
+
+
 rule finetune:
     """Fine-tunes the base for one variant and seed."""
     input:
         images=f"{DATA}/images.csv",
-        base=rules.base_model.output.base,
+        base=lambda wildcards: output_of(start_folder(wildcards)),
         encoder=encoder_of,
-        latents=lambda wildcards: latent_shards(wildcards.dataset, "train"),
+        latents=lambda wildcards: latent_shards(wildcards, "train"),
         captions=captions,
         sentences=sentences,
     output:
@@ -103,8 +141,9 @@ rule finetune:
         mem_mb=growing(CONFIG.resources.mem_mb * TRAINING_PROCESSES),
         runtime=runtime,
     params:
+        model=start_folder,
         variant=lambda wildcards: CONFIG.variants[wildcards.variant].model_dump(
-            exclude={"weights", "sets", "seeds", "main"}
+            exclude={"from_", "training", "weights", "sets", "seeds", "main"}
         ),
         training=training_of,
         checkpoints=f"{MODEL}/checkpoint",

@@ -1,10 +1,8 @@
 import json
 import logging
 import os
-import runpy
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,13 +11,13 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from project import copy_project, snakemake, watched
 from pycocotools import mask as coco_mask
 from small_training import IDS
-from snakemake.iocontainers import Namedlist
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tradeoffs.config.schema import Config
 from tradeoffs.demo.base import build_tokenizer, save_base
 from tradeoffs.model.checkpoints import LatentDiffusion, load
 from tradeoffs.model.latents import Latents, save_latents
+from tradeoffs.provenance import again
 from tradeoffs.randomness import normal
 
 SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
@@ -40,30 +38,15 @@ def run_lengths():
     return encode
 
 
-def named(values: dict, flat: bool) -> Namedlist:
-    """A part of snakemake's object: its values by name and, in a row, by number; the files of a list are in the row."""
-    part = Namedlist()
-    for name, value in values.items():
-        several = flat and isinstance(value, list)
-        first = len(part)
-        part.extend(value if several else [value])
-        part._set_name(name, first, end=len(part) if several else None)
-    return part
-
-
 @pytest.fixture
 def run_script(tmp_path) -> Callable[..., None]:
     """Runs a script of the workflow by its name; parts of snakemake's object are such as input={"images": path}."""
 
     def run(name: str, **parts: dict) -> None:
         (script,) = SCRIPTS.glob(f"*/{name}.py")
-        parts = {"resources": {}} | parts
         config = Config().dump() | parts.pop("config", {})
-        fields = {part: named(values, flat=part != "params") for part, values in parts.items()}
-        log = [str(tmp_path / f"{name}.log")]
-        snakemake = SimpleNamespace(rule=name, threads=1, log=log, config=config, **fields)
         try:
-            runpy.run_path(str(script), init_globals={"snakemake": snakemake})
+            again.run_script(script, again.mock_snakemake(name, tmp_path / f"{name}.log", config=config, **parts))
         finally:
             logging.basicConfig(force=True)  # job() let the root logger write to the rule's log
 

@@ -136,7 +136,7 @@ def test_capture_changes_nothing_and_leaves_nothing(tiny_model):
         assert probabilities.dtype == torch.float32
     # Each layer's probabilities of a pixel sum to one over all 24 tokens
     torch.testing.assert_close(sums.mean(layers=4, steps=1).sum(1), torch.ones(2, 8, 8))
-    assert set(sums.sums) == {64, 16}  # one sum a resolution, not one a layer
+    assert set(sums.sums) == {64, 16}  # one sum per resolution, not one per layer
     assert unet.attn_processors == before
 
     with pytest.raises(KeyError), captured_cross_attention(unet, record):

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from snakemake import cli
 
-from tradeoffs.config.faults import describe
+from tradeoffs.config.faults import describe, fields_of
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.data import SEEN_PHANTOMS
@@ -61,7 +61,7 @@ def setting(code: str) -> dict | None:
     [(name, content)] = value.items()
     if name in Config.model_fields:
         return value
-    return {"variants": value} if isinstance(content, dict) and set(content) <= set(Variant.model_fields) else None
+    return {"variants": value} if isinstance(content, dict) and set(content) <= set(fields_of(Variant)) else None
 
 
 def test_every_config_key_that_a_document_names_exists():

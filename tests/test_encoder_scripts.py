@@ -53,6 +53,7 @@ def fine_tune(run_script, data, base, variant, encoder):
             "sentences": [],
         },
         params={
+            "model": str(base),
             "variant": variant.model_dump(),
             "training": asdict(replace(SETTINGS, steps=3, milestones=[2])),
             "checkpoints": str(data / "checkpoint"),

@@ -1,5 +1,6 @@
 """Scores of a heat map against values worked out by hand or by scikit-learn, and the rows of a score table."""
 
+import doctest
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,13 @@ from tradeoffs.evaluation import localisation as loc
 from tradeoffs.evaluation import map_scores
 from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
+
+
+def test_every_score_shows_itself_on_an_example():
+    shown = {case.name.rpartition(".")[2] for case in doctest.DocTestFinder().find(map_scores) if case.examples}
+    assert shown == {"auc_roc", "top1", "cnr", "iou", "miou", "distance"}
+    assert doctest.testmod(map_scores).failed == 0
+
 
 RNG = np.random.default_rng(0)
 LEFT = np.array([[True, True, False, False]] * 4)

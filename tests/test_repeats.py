@@ -92,7 +92,9 @@ def test_tables_and_figures_follow_the_data_sets():
 
 
 def test_only_what_changes_no_result_is_taken_from_the_whole_configuration():
-    job = SimpleNamespace(config=CONFIG.dump())
-    assert limit(job, "training.log_every") == 50
+    config = CONFIG.dump() | {"variants": {"mine": {"training": {"log_every": 7}}, "other": {"training": None}}}
+    for variant, expected in (("mine", 7), ("other", 50)):
+        job = SimpleNamespace(config=config, wildcards={"variant": variant})
+        assert limit(job, "training.log_every") == expected
     with pytest.raises(ValueError, match="training.steps changes results"):
         limit(job, "training.steps")

@@ -109,6 +109,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "encoders.<name>.revision": ("v1", set()),
     "variants": ({"another": {"text": "finding_labels"}}, TRAINED_VARIANT | IN_VARIANTS_ORDER),
     "variants.<name>.finetune": (False, SCORED_VARIANT),
+    "variants.<name>.model": ("resources/demo_base", {"given_model", "latents_of_given_model"} | SCORED_VARIANT),
+    "variants.<name>.from": ("learnable", TRAINED_VARIANT),
     "variants.<name>.text_encoder": ("frozen", TRAINED_VARIANT),
     "variants.<name>.text": ("finding_labels", TRAINED_VARIANT),
     "variants.<name>.encoder": ("other", {"encoder"} | TRAINED_VARIANT),
@@ -117,6 +119,10 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "variants.<name>.finding_tokens.start_and_end": (True, TRAINED_VARIANT),  # with a text of tokens
     "variants.<name>.finding_tokens.one_absent": (True, TRAINED_VARIANT),
     "variants.<name>.attention_regularisation": (0.12, TRAINED_VARIANT),
+    "variants.<name>.unet": ("lora", TRAINED_VARIANT),
+    "variants.<name>.unet_lora_rank": (8, TRAINED_VARIANT),
+    "variants.<name>.unet_lora_targets": (["attn2.to_k"], TRAINED_VARIANT),
+    "variants.<name>.training": ({"steps": 7}, TRAINED_VARIANT),
     "variants.<name>.weights": ("ema", FINE_TUNED),  # with what it needs, an average and the variant that keeps it
     "variants.<name>.seeds": ([1], TRAINED_VARIANT),
     "variants.<name>.main": (False, set()),  # its text keeps it out of the main tables all the same
@@ -202,6 +208,7 @@ NEEDED_WITH = {
         "variants": {"raw": {"text": "sentences", "text_encoder": "learnable"}},
     },
     "variants.<name>.encoder": {"encoders": {"other": HUB}},
+    "variants.<name>.model": {"variants": {"sentences_learnable": {"finetune": False}}},
 }
 
 
@@ -211,7 +218,7 @@ def arguments(key: str, value: object) -> list[str]:
     for part in reversed(key.replace("<name>", "sentences_learnable").split(".")):
         nested = {part: nested}
     nested = _merge(NEEDED_WITH.get(key, {}), nested)
-    if key == "variants.<name>.finetune":  # a base that is learnable has no meaning
+    if key in ("variants.<name>.finetune", "variants.<name>.model"):  # one that is learnable then has no meaning
         nested["variants"]["sentences_learnable"]["text_encoder"] = "frozen"
     return [
         "--cores",

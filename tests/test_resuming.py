@@ -236,7 +236,7 @@ def nearly_same(found, expected):
 
 @pytest.mark.parametrize("learnable", [False, True])
 def test_two_processes_give_what_one_gives(fine_tuning, tmp_path, learnable):
-    settings = replace(SIX_STEPS, steps=4, gradient_checkpointing=True, micro_batch_size=1)  # two passes a process
+    settings = replace(SIX_STEPS, steps=4, gradient_checkpointing=True, micro_batch_size=1)  # two passes per process
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     processes = start_two(fine_tuning, tmp_path / "two", settings, learnable)

@@ -13,7 +13,7 @@ from tradeoffs.files import sha256
 from tradeoffs.jobs.job import job
 from tradeoffs.provenance import records
 from tradeoffs.provenance.code import code_digest
-from tradeoffs.provenance.verification import changed_files, join, lineage, made_again, records_of
+from tradeoffs.provenance.verification import changed_files, join, lineage, made_again
 
 
 def git(folder, *command):
@@ -83,7 +83,7 @@ def chain(tmp_path, monkeypatch):
         run_job("score", f"logs/r/scores/{seed}.log", {"images": "images.csv", "model": "m"}, {"scores": f"{seed}.csv"})
     run_job("table", "logs/r/paper/table.log", {"scores": ["0.csv", "1.csv"]}, {"csv": "t.csv", "sidecar": "t.json"})
     run_job("other", "logs/r/paper/other.log", {"images": "images.csv"}, {"csv": "other.csv"})
-    return records_of(Path("results/r"))
+    return records.records_of(Path("results/r"))
 
 
 def test_a_job_leaves_a_record_of_what_it_was_made_from(chain):

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from project import PROJECT, rules_to_run, snakemake
 
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.targets import figures_of
+from tradeoffs.errors import InputError
+from tradeoffs.provenance import again
+from tradeoffs.provenance.records import checksums
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -48,6 +52,17 @@ def test_every_table_and_figure_is_there(finished):
     page = (results / "report.html").read_text()
     assert all(f'id="figure-{name}"' in page for name in figures)
     assert all(f'id="table-{name}"' in page for name in tables)
+
+
+def test_a_finished_job_runs_once_more_in_a_debugger_and_changes_nothing(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    before = json.loads(Path("results/provenance.json").read_text())["files"]
+    for file in ("results/figures/losses.png", "results/smoke/evaluation/cxr/frozen/seed0/final/localisation.csv"):
+        again.debug(file)
+        assert Path("debug", file).read_bytes() == Path(file).read_bytes()
+        assert checksums([file]) == {file: before[file]}
+    with pytest.raises(InputError, match="no finished job has made it.*--skip-script-cleanup results/none.csv"):
+        again.debug("results/none.csv")
 
 
 def test_the_table_says_that_it_is_a_demo_in_every_format(finished):

@@ -70,6 +70,13 @@ def check_maps(arguments: argparse.Namespace) -> str:
     )
 
 
+def debug(arguments: argparse.Namespace) -> str:
+    """Where the files are that a finished job's script wrote when it ran once more."""
+    from tradeoffs.provenance import again
+
+    return "\n".join(again.debug(arguments.file, arguments.folder, arguments.gpus))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     whole = argparse.ArgumentParser("tradeoffs", description=DESCRIPTION, epilog=EPILOG)
@@ -94,6 +101,10 @@ def parser() -> argparse.ArgumentParser:
     of_maps = command("check-maps", check_maps, "read another method's heat maps as a run would")
     of_maps.add_argument("file", help="the .npz file, see docs/data.md")
     of_maps.add_argument("--grounding", help="the run's grounding.csv, with whose ids the file's are compared")
+    again = command("debug", debug, "run the script again that made a file of results/, such as under python -m pdb -m")
+    again.add_argument("file", help="a result of a finished job, such as results/table1.csv")
+    again.add_argument("--folder", default="debug", help="where its files go (default: debug); results/ stays as it is")
+    again.add_argument("--gpus", type=int, default=0, help="GPUs that it may use (default: 0)")
     return whole
 
 

@@ -1,4 +1,4 @@
-"""The two protocols: what the original code computes, and what mends it, switch by switch."""
+"""The two protocols: what the original code computes, and what corrects it, switch by switch."""
 
 from dataclasses import dataclass
 

@@ -2,7 +2,7 @@
 EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 TUNED = [label for label in first_repeats(CONFIG, MAIN) if label["variant"] in ("frozen", "learnable")]
 CXR_TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
-NOISE_SEEDS = range(1000, 1003)  # row 1: further dumps of one model
+NOISE_SEEDS = range(1000, 1003)  # row 1: further heat maps of one model
 TRAINING_CHANGES = {
     12: {"text_dropout": 0.0},  # the original's, where no text is literally "No Finding"
     13: {},
@@ -43,7 +43,7 @@ use rule heat_maps as heat_maps_for_effect with:
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",
-        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
         model=model_for_effect,
     output:
         heat_maps=f"{EFFECT}/heat_maps_{{shard}}.npz",

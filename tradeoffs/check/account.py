@@ -1,4 +1,4 @@
-"""What the target check tells, in words: what is there, how much a run will do and store, whether it can start."""
+"""What the target check reports, in words: what is there, how much a run will do and store, whether it can start."""
 
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping

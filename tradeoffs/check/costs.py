@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -107,18 +108,24 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
     benchmarks = run / "benchmarks"
     for dataset, of_data in numbers.items():
         final, tuned, on_the_way, shown = models(config, dataset)
-        training = config.training_of(dataset)
         gpus = config.resources.gpus
         measured: dict[Path, float] = {}
         encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", GROUNDED[dataset])}
         for subset, images in encoded.items():
             files = (benchmarks / "model" / dataset / "latents").glob(f"{subset}_*.tsv")
             measured |= dict.fromkeys(files, images / config.latents.shards)
-        yield Work("latents", dataset, 1, sum(encoded.values()), "images", measured, gpus)
-        trained = training["steps"] * training["batch_size"]
-        files = (benchmarks / "model" / dataset).glob("*/seed*/finetune.tsv")
-        measured = dict.fromkeys(files, trained)
-        yield Work("finetune", dataset, tuned, tuned * trained, BACK_TOO, measured, config.training_gpus)
+        units = sum(encoded_images(config, dataset, of_data))
+        yield Work("latents", dataset, len(origins(config, dataset)), units, "images", measured, gpus)
+        trained = {
+            name: len(config.seeds_of(name)) * training["steps"] * training["batch_size"]
+            for name, training in trainings(config, dataset).items()
+        }
+        measured = {
+            file: trained[name] / len(config.seeds_of(name))
+            for name in trained
+            for file in (benchmarks / "model" / dataset).glob(f"{name}/seed*/finetune.tsv")
+        }
+        yield Work("finetune", dataset, tuned, sum(trained.values()), BACK_TOO, measured, config.training_gpus)
         measured = {}
         total = 0
         for checkpoint, number in (("final", final), ("step*", on_the_way)):
@@ -157,7 +164,7 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
 
 
 def _passes(sampling: Sampling) -> int:
-    """U-Net passes a sample; guidance takes two where else one would do."""
+    """U-Net passes per sample; guidance takes two where else one would do."""
     steps = sampling.steps
     if sampling.scheduler != "dpm":
         steps = len(evenly_spaced_steps(TRAIN_STEPS, steps)) + (sampling.scheduler == "plms")  # its first step: two
@@ -169,10 +176,28 @@ def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
     way, and those with an attention profile."""
     seeds = {name: len(config.seeds_of(name)) for name in config.variants_of(dataset)}
     main = config.main_variants_of(dataset)
-    milestones = len(config.training_of(dataset)["milestones"])
-    tuned = sum(seeds[name] for name in seeds if config.has_training(name))
-    on_the_way = sum(seeds[name] for name in main if config.has_training(name)) * milestones
+    milestones = {name: len(training["milestones"]) for name, training in trainings(config, dataset).items()}
+    tuned = sum(seeds[name] for name in milestones)
+    on_the_way = sum(seeds[name] * milestones.get(name, 0) for name in main)
     return sum(seeds.values()), tuned, on_the_way, len(main)
+
+
+def trainings(config: Config, dataset: str) -> dict[str, dict[str, Any]]:
+    """The settings of each fine-tuning of one data set, by its variant."""
+    names = [name for name in config.variants_of(dataset) if config.has_training(name)]
+    return {name: config.training_of(dataset, name) for name in names}
+
+
+def origins(config: Config, dataset: str) -> set[str | None]:
+    """The models that encode the images of one data set: the base (None), and those of the user's, by their variant."""
+    return {None} | {config.origin_of(name) for name in config.variants_of(dataset)}
+
+
+def encoded_images(config: Config, dataset: str, numbers: Numbers) -> list[int]:
+    """Images that each of `origins` encodes: those with heat maps, and those to fine-tune on where it is a start."""
+    trained = {None} | {config.origin_of(name) for name in trainings(config, dataset)}
+    heat_maps, train = (numbers.images.get(subset, 0) for subset in (GROUNDED[dataset], "train"))
+    return [heat_maps + (train if origin in trained else 0) for origin in origins(config, dataset)]
 
 
 def seconds_a_unit(work: Work) -> float | None:
@@ -191,16 +216,22 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
     ms_ssim = config.evaluation.ms_ssim
     samples = config.sampling.images + ms_ssim.prompts * (ms_ssim.repeats - 1)
     encoded = folders = drawn = texts = 0
+    given: set[str | None] = set()
     for dataset, of_data in numbers.items():
-        final, tuned, on_the_way, _ = models(config, dataset)
-        encoded += of_data.images.get("train", 0) + of_data.images.get(GROUNDED[dataset], 0)
-        averages = config.training.ema_decay is not None
-        folders += tuned * (1 + len(config.training_of(dataset)["milestones"]) + averages)
+        final, _, on_the_way, _ = models(config, dataset)
+        encoded += sum(encoded_images(config, dataset, of_data))
+        given |= origins(config, dataset) - {None}
+        for name, training in trainings(config, dataset).items():
+            averages = training["ema_decay"] is not None
+            folders += len(config.seeds_of(name)) * (1 + len(training["milestones"]) + averages)
         drawn += final + on_the_way
         texts += final * of_data.heat_maps(dataset, True) + on_the_way * of_data.heat_maps(dataset, False)
     return {
         "latents (mean and standard deviation)": encoded * 2 * latent,
         f"base model and {folders} fine-tuned ones, float32": (1 + folders) * parameters * FLOAT,
+        **(
+            {f"{len(given)} models of variants.<name>.model and from": len(given) * parameters * FLOAT} if given else {}
+        ),
         "checkpoint of each fine-tuning while it runs, at most": parameters * FLOAT * 3 * 2,
         f"{drawn * samples} samples as PNG, at most": drawn * samples * 3 * side**2,
         f"{texts} heat maps of 20 tokens": texts * 20 * latent / CHANNELS,

@@ -14,7 +14,6 @@ from tradeoffs.config.faults import Fault
 from tradeoffs.config.paths import files_of, folders_of, sources_of
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.data import Data
-from tradeoffs.config.sections.model import Base
 from tradeoffs.data import coco, mimic
 from tradeoffs.data.conditioning import read_sentences
 from tradeoffs.data.images import check_some
@@ -88,14 +87,16 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
         else:
             of_table = (_table_readers(config.data) | FILE_READERS)[key]
             yield Given(key, path, of_table, "there" if key == "data.mimic_cxr_reports" or not of_table else "read")
-    for key, (section, kind_of) in sources_of(config).items():
-        if f"{key}.source" in missing:
-            yield Given(f"{key}.source", section.source, state="missing")
+    for key, source in sources_of(config).items():
+        if key in missing:
+            yield Given(key, source.path, state="missing")
         else:
-            kind = kind_of(section.source)
+            kind = source.kind_of(source.path)
             state = "hub id, not looked up" if kind == "hub" else "read"
-            readers = _base_readers(config.base, kind) if section is config.base else ENCODER_READERS[kind]
-            yield Given(f"{key}.source", section.source, readers, state)
+            prediction_type = config.base.prediction_type if key == "base.source" else None
+            of_encoder = key.startswith("encoders.")
+            readers = ENCODER_READERS[kind] if of_encoder else _model_readers(kind, prediction_type)
+            yield Given(key, source.path, readers, state)
 
 
 def _read_prompts(file: str, with_images: bool) -> None:
@@ -107,13 +108,13 @@ def _read_prompts(file: str, with_images: bool) -> None:
         reject_rows(file, prompts["sample_id"] == "", f"sample_id (or dicom_id) is empty, but {remedy}")
 
 
-def _base_readers(base: Base, kind: str) -> Sequence[Reader]:
-    """What opens the base, of a kind of source."""
+def _model_readers(kind: str, prediction_type: str | None) -> Sequence[Reader]:
+    """What opens a base or another whole model, of a kind of source."""
     if kind == "hub":
         return []
     if kind == "file":
-        return [lambda file: ldm.read_model(Path(file), base.prediction_type)]
-    return [partial(check_folder, prediction_type=base.prediction_type), check_headers]
+        return [lambda file: ldm.read_model(Path(file), prediction_type)]
+    return [partial(check_folder, prediction_type=prediction_type), check_headers]
 
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:

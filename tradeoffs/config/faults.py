@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MultipleOf
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tradeoffs.config.schema import Config
@@ -54,13 +55,18 @@ def _type_at(location: Sequence[str | int]) -> Any:
         elif get_origin(bare) is list:
             found = get_args(bare)[0]
         else:
-            found = bare.model_fields[part].rebuild_annotation()
+            found = fields_of(bare)[str(part)].rebuild_annotation()
     return found
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """A section's fields by their keys: Python has no name `from`."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _leaves(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str | None]]:
     """Every key of the schema that takes a value, as dotted key, default and description."""
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         key, bare = prefix + name, _bare(field.annotation)
         if get_origin(bare) is dict:
             yield key, field.default, field.description
@@ -90,7 +96,7 @@ def _expected(annotation: Any) -> str:
         value = _bare(arguments[1])
         return "a section for each name" if issubclass(value, BaseModel) else f"{_expected(arguments[1])} for each name"
     if issubclass(annotation, BaseModel):
-        return f"a section with the keys {', '.join(annotation.model_fields)}"
+        return f"a section with the keys {', '.join(fields_of(annotation))}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[annotation]
 
 
@@ -137,7 +143,7 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 def _suggestion(section: Sequence[str], name: str) -> str:
     """What an unknown key may mean: a like one in its section, the same one elsewhere, or any in its section."""
-    beside = [".".join([*section, known]) for known in _type_at(section).model_fields]
+    beside = [".".join([*section, known]) for known in fields_of(_bare(_type_at(section)))]
     if close(name, [key.rpartition(".")[2] for key in beside]):
         return did_you_mean(name, [key.rpartition(".")[2] for key in beside], ".".join([*section, ""]))
     elsewhere = [key for key, _, _ in _leaves() if key.rpartition(".")[2] == name]

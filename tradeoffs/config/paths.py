@@ -4,12 +4,12 @@ import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tradeoffs.config.faults import Fault, input_error
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.data import Data
-from tradeoffs.config.sections.model import Base, Encoder
+from tradeoffs.config.starts import source_of
 from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
@@ -63,12 +63,13 @@ def missing_paths(config: Config) -> list[Fault]:
         if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
             kind = "folder" if is_folder else "file"
             faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
-    for key, (section, kind_of) in sources_of(config).items():
+    for key, source in sources_of(config).items():
         try:
-            if kind_of(section.source) != "hub" and section.revision:
-                faults.append(Fault(f"{key}.revision", "only a hub id has revisions", "remove the key"))
+            if source.kind_of(source.path) != "hub" and source.revision:
+                key_of_revision = f"{key.removesuffix('.source')}.revision"
+                faults.append(Fault(key_of_revision, "only a hub id has revisions", "remove the key"))
         except InputError as error:
-            faults.append(Fault(f"{key}.source", str(error)))
+            faults.append(Fault(key, str(error)))
     return faults
 
 
@@ -106,13 +107,25 @@ def files_of(config: Config) -> dict[str, str]:
     return files
 
 
-def sources_of(config: Config) -> dict[str, tuple[Base | Encoder, Callable[[str], str]]]:
-    """The models that a run starts from, by the key of their section, with what tells the kind of their source."""
+class Source(NamedTuple):
+    """A model that a run reads: where it is, its revision if it is a hub id, and what says which kind it is."""
+
+    path: str
+    revision: str | None
+    kind_of: Callable[[str], str]
+
+
+def sources_of(config: Config) -> dict[str, Source]:
+    """The models that a run reads, by dotted key: the base, the text encoders and those of variants."""
+    sources = {"base.source": Source(config.base.source, config.base.revision, base_kind)}
     used = {variant.encoder for variant in config.variants.values() if variant.encoder}
-    encoders = {
-        f"encoders.{name}": (encoder, encoder_kind) for name, encoder in config.encoders.items() if name in used
-    }
-    return {"base": (config.base, base_kind), **encoders}
+    for name, encoder in config.encoders.items():
+        if name in used:
+            sources[f"encoders.{name}.source"] = Source(encoder.source, encoder.revision, encoder_kind)
+    for name, variant in config.variants.items():
+        if given := source_of(variant):
+            sources[f"variants.{name}.{'model' if variant.model else 'from'}"] = Source(given, None, base_kind)
+    return sources
 
 
 def _folder_faults(key: str, folder: str | None, contents: list[str]) -> list[Fault]:

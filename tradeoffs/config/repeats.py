@@ -37,7 +37,7 @@ def checkpoints(config: Config, variants: Variants) -> list[Label]:
     labels = []
     for label in repeats(config, variants):
         if config.has_training(label["variant"]):
-            milestones = config.training_of(label["dataset"])["milestones"]
+            milestones = config.training_of(label["dataset"], label["variant"])["milestones"]
             labels += [label | {"checkpoint": f"step{step}"} for step in milestones]
         labels.append(label)
     return labels

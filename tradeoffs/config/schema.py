@@ -2,14 +2,16 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from tradeoffs.config.sections.attention import HeatMaps
 from tradeoffs.config.sections.data import Data, Image
 from tradeoffs.config.sections.evaluation import Classifier, Evaluation
-from tradeoffs.config.sections.model import VARIANTS, Base, Encoder, Latents, Training, Variant
+from tradeoffs.config.sections.model import VARIANTS, Base, Encoder, Latents, Variant
 from tradeoffs.config.sections.resources import Resources
 from tradeoffs.config.sections.sampling import Sampling
+from tradeoffs.config.sections.training import Training
+from tradeoffs.config.starts import check_starts, source_of, start_of
 from tradeoffs.config.values import PathText, Section, Seeds, folder_name, variant_name
 from tradeoffs.data.findings import NO_FINDING
 from tradeoffs.data.findings_in_text import KINDS
@@ -79,8 +81,11 @@ class Config(Section):
         for dataset in self.data.sets:
             if not self.variants_of(dataset):
                 raise ValueError(f"variants: none is left for {dataset}; keep one with text impression")
+        for name in self.variants:
+            self._check_training(name)
+        check_starts(self)
         for name, variant in self.variants.items():
-            if variant.weights == "ema" and self.training.ema_decay is None:
+            if variant.weights == "ema" and self.training_of("cxr", name)["ema_decay"] is None:
                 raise ValueError(f"variants.{name}.weights: ema needs training.ema_decay, such as 0.999; set it")
             if self._trained_as(name) is None:
                 raise ValueError(
@@ -95,6 +100,19 @@ class Config(Section):
         if twice:
             raise ValueError(f"external.{twice[0]}: a variant has this name too; choose another")
         return self
+
+    def _check_training(self, variant: str) -> None:
+        """Raises ValueError, which names the key, if the keys that a variant changes do not fit the others."""
+        try:
+            Training.model_validate(self.training.model_dump() | self._training_changes(variant))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            message = problem["msg"].removeprefix("Value error, ").replace("training.", f"variants.{variant}.training.")
+            raise ValueError(f"variants.{variant}.training.{problem['loc'][0]}: {message}") from None
+
+    def _training_changes(self, variant: str) -> dict[str, Any]:
+        changes = self.variants[variant].training
+        return {} if changes is None else changes.model_dump(exclude_none=True)
 
     def dump(self) -> dict[str, Any]:
         """The configuration as a plain dict that JSON and YAML can hold."""
@@ -179,14 +197,26 @@ class Config(Section):
         return names | ({"vit": "dinov2"} if given.dinov2 else {})
 
     def step_of(self, dataset: str, variant: str, checkpoint: str = "final") -> int:
-        """The step of fine-tuning at which a model is scored; the base is at step 0."""
+        """The step of fine-tuning at which a model is scored, counted from the base (or a model of the user's), which
+        is at step 0, through the variants that it started from."""
         if not self.variants[variant].finetune:
             return 0
-        steps = self.training_of(dataset)["steps"]
-        return steps if checkpoint == "final" else int(checkpoint.removeprefix("step"))
+        steps = self.training_of(dataset, variant)["steps"]
+        own = steps if checkpoint == "final" else int(checkpoint.removeprefix("step"))
+        start = start_of(self.variants[variant])
+        if start is None:
+            return own
+        return own + self.step_of(dataset, start.variant, f"step{start.step}" if start.step else "final")
 
-    def training_of(self, dataset: str) -> dict[str, Any]:
-        """The section `training` with the steps and milestones of one data set."""
-        settings = self.training.model_dump()
+    def origin_of(self, variant: str) -> str | None:
+        """The variant whose model of the user's a variant is or started from, by whatever others; None: the base."""
+        start = start_of(self.variants[variant])
+        if start:
+            return self.origin_of(start.variant)
+        return variant if source_of(self.variants[variant]) else None
+
+    def training_of(self, dataset: str, variant: str | None = None) -> dict[str, Any]:
+        """The section `training` with the steps and milestones of one data set, and what a variant changes of it."""
+        settings = self.training.model_dump() | (self._training_changes(variant) if variant else {})
         coco = {"steps": settings.pop("coco_steps"), "milestones": settings.pop("coco_milestones")}
         return settings | coco if dataset == "coco" else settings

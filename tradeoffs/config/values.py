@@ -66,7 +66,7 @@ Milestones = Annotated[list[Count], AfterValidator(_without_repeats)]
 class Section(BaseModel):
     """A section of the configuration: no unknown key, no infinity, and unchanged once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True)
 
 
 def at_most(value: int, info: ValidationInfo, limit_field: str, limit_key: str) -> int:

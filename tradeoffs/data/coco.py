@@ -205,7 +205,7 @@ def prepare_grounding(
 
 
 def read_prepared(path: str | Path) -> pd.DataFrame:
-    """Reads the original's table of training images, train2017_meta.csv, one row an image.
+    """Reads the original's table of training images, train2017_meta.csv, one row per image.
 
     Returns sample_id, image_id, split (train, "" for others), path below COCO's folder, captions (lists) and Finding
     Labels (all empty). In the file, captions are joined by "|" and split is 1 for training.

@@ -98,7 +98,7 @@ def _with_findings(kind: str, table: pd.DataFrame) -> tuple[pd.DataFrame, Texts,
 
 
 def read_sentences(path: str | Path) -> dict[str, list[str]]:
-    """Reads sentences per finding: a CSV with one column a finding (CheXpert's labels), one sentence a cell.
+    """Reads sentences per finding: a CSV with one column per finding (CheXpert's labels), one sentence per cell.
 
     Columns may differ in length; empty cells are ignored.
     Raises InputError for a missing file, no column named after a finding, a column of another name, a column that
@@ -121,7 +121,7 @@ def read_sentences(path: str | Path) -> dict[str, list[str]]:
 
 
 def read_captions(path: str | Path) -> pd.DataFrame:
-    """Reads the captions of the training images: columns sample_id, text; one row a caption.
+    """Reads the captions of the training images: columns sample_id, text; one row per caption.
 
     Raises InputError for a missing column, or an empty id or text.
     """

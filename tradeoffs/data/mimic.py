@@ -170,7 +170,7 @@ def list_images(
 
 
 def read_prepared(path: str | Path) -> pd.DataFrame:
-    """Reads the original's table of MIMIC-CXR, mimic_metadata_preprocessed.csv, one row an image.
+    """Reads the original's table of MIMIC-CXR, mimic_metadata_preprocessed.csv, one row per image.
 
     Returns sample_id, subject_id, study_id, ViewPosition, split, text, Finding Labels and path, which is the image's
     below the folder of MIMIC-CXR-JPG. In the file, ids of subjects and studies may look like 10000032.0, split is 0

@@ -120,7 +120,7 @@ def empty_predictions(grounding: pd.DataFrame, maps: dict[str, TokenHeatMaps], t
 def mixed_sets(images: Sequence, sets: int, size: int, rng: np.random.Generator) -> list[list]:
     """Sets of images of different prompts, as the original compares them by MS-SSIM (row 16).
 
-    images: one a prompt
+    images: one per prompt
     """
     return [[images[i] for i in rng.choice(len(images), size, replace=False)] for _ in range(sets)]
 

@@ -32,7 +32,7 @@ class External:
 
 def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
     """Reads an `.npz` with `id` (n strings: phrase_ids or sample_ids of the grounding table), `heat` (n, h, h; higher
-    is hotter, in any unit) and perhaps `method` (a string, or n equal ones). Pickles are not loaded. Without a
+    is hotter, in any unit) and optionally `method` (a string, or n equal ones). Pickles are not loaded. Without a
     grounding table (None) the ids may be any.
 
     Maps that are not finite are kept; scoring excludes them with a reason.

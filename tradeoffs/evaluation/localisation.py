@@ -118,7 +118,7 @@ def score_dump(
     resolution: int,
     wrong_prompts: Mapping[str, tuple[TokenHeatMaps, str]] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """Scores (one row a sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase",
+    """Scores (one row per sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase",
     "impression" or "caption" of each image. Samples that cannot be scored have a reason in `excluded` and NaN scores.
 
     wrong_prompts: by the sample's id, a dump on the same image whose text names another category, and that category
@@ -165,7 +165,7 @@ def words_of_samples(rows: list[Sample], text: str, protocol: Protocol) -> dict[
 def score_samples(
     rows: list[Sample], map_of: Callable[[Sample], SampleMap], text: str, protocol: Protocol
 ) -> pd.DataFrame:
-    """Scores (one row a sample, columns `COLUMNS`) of the maps that `map_of` gives, which may raise Excluded.
+    """Scores (one row per sample, columns `COLUMNS`) of the maps that `map_of` gives, which may raise Excluded.
 
     named: whether the text contains the finding's name literally (the original's `--filter_bad_impressions`)
     bare_auc, wrong_prompt_auc: AUC-ROC, on the sample's mask, of the mean over all tokens of the text, and of a dump

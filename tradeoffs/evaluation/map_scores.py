@@ -58,9 +58,14 @@ def resized(heat: np.ndarray, resolution: int, protocol: Protocol) -> np.ndarray
 
 
 def auc_roc(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Probability that a pixel inside the mask is hotter than one outside, ties counting half (Mann-Whitney U).
+    """AUC-ROC: the probability that a pixel inside the mask is hotter than one outside, ties counting half
+    (Mann-Whitney U / (n_in n_out)); 0 to 1, 0.5 for a map that knows nothing, higher is better.
 
-    Both (r, r); NaN for an empty or full mask.
+    heat, mask: (r, r), the mask bool; NaN for an empty or full mask
+
+    >>> heat, mask = np.array([[4, 3], [2, 1]]), np.array([[True, False], [True, False]])
+    >>> auc_roc(heat, mask)  # 4 > 3, 4 > 1 and 2 > 1, but not 2 > 3
+    0.75
     """
     inside, outside = np.sort(heat[mask]), np.sort(heat[~mask])
     if not inside.size or not outside.size:
@@ -71,14 +76,23 @@ def auc_roc(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def top1(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Pointing game: 1 if the hottest pixel (the first in row-major order) is inside the mask, else 0."""
+    """Pointing game: 1 if the hottest pixel (the first in row-major order) is inside the mask, else 0; higher is
+    better.
+
+    >>> top1(np.array([[1, 3], [3, 2]]), np.array([[False, True], [False, False]]))
+    1.0
+    """
     return float(mask.flat[heat.argmax()])
 
 
 def cnr(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Contrast-to-noise ratio (mean_in - mean_out) / sqrt(var_in + var_out), signed, with unbiased variances.
+    """Contrast-to-noise ratio (mean_in - mean_out) / sqrt(var_in + var_out) with unbiased variances; any number, 0 for
+    no contrast, negative where the map is colder inside, higher is better.
 
     NaN with fewer than two pixels on a side, or without any noise.
+
+    >>> cnr(np.array([[4, 3], [2, 1]]), np.array([[True, False], [True, False]]))  # (3 - 2) / sqrt(2 + 2)
+    0.5
     """
     inside, outside = heat[mask].astype(np.float64), heat[~mask].astype(np.float64)
     if min(inside.size, outside.size) < 2:
@@ -140,18 +154,36 @@ def box_map(mask: np.ndarray, protocol: Protocol) -> np.ndarray:
 
 
 def iou(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Intersection over union of two bool arrays; 0 if both are empty."""
+    """Intersection over union of two bool arrays, |A and B| / |A or B|; 0 to 1, higher is better, 0 if both are empty.
+
+    `iou` is that of the binary map and the mask, `box_iou` that of the binary map's bounding box and the mask.
+
+    >>> iou(np.array([True, True, False]), np.array([True, False, False]))
+    0.5
+    """
     union = np.count_nonzero(prediction | mask)
-    return np.count_nonzero(prediction & mask) / union if union else 0.0
+    return float(np.count_nonzero(prediction & mask) / union) if union else 0.0
 
 
 def miou(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Mean of the IoU of the foregrounds and of the backgrounds (fg/bg mIoU)."""
+    """Mean of the IoU of the foregrounds and of the backgrounds (fg/bg mIoU); 0 to 1, higher is better. An empty
+    prediction still has half the background's share.
+
+    >>> miou(np.array([True, True, False, False]), np.array([True, False, False, False]))  # (1/2 + 2/3) / 2
+    0.5833333333333333
+    """
     return (iou(prediction, mask) + iou(~prediction, ~mask)) / 2
 
 
 def distance(prediction: np.ndarray, mask: np.ndarray) -> float:
-    """Distance in pixels between the centres of the two bounding boxes; NaN if one array is empty."""
+    """Distance in pixels between the centres of the two bounding boxes; 0 to the image's diagonal, lower is better;
+    NaN if one array is empty.
+
+    >>> prediction, mask = np.zeros((2, 4, 5), dtype=bool)
+    >>> prediction[0, 0] = mask[3, 4] = True
+    >>> distance(prediction, mask)
+    5.0
+    """
     predicted, true = bounding_box(prediction), bounding_box(mask)
     if predicted is None or true is None:
         return np.nan

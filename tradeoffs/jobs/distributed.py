@@ -1,4 +1,4 @@
-"""One job in several processes, one a GPU, on one node."""
+"""One job in several processes, one per GPU, on one node."""
 
 import logging
 import sys

@@ -11,8 +11,11 @@ LIMITS = ("data.max_missing", "evaluation.max_excluded", "training.checkpoint_ev
 
 
 def limit(snakemake, key: str) -> Any:
-    """The value of one of LIMITS; ValueError for another key, which has to be a param, or results would outlive it."""
+    """The value of one of LIMITS, the variant's own if the job is of one that changes it; ValueError for another key,
+    which has to be a param, or results would outlive it."""
     if key not in LIMITS:
         raise ValueError(f"{key} changes results; give it to the script as a param of its rule")
     section, name = key.split(".")
-    return snakemake.config[section][name]
+    variant = dict(snakemake.wildcards.items()).get("variant")
+    changed = (snakemake.config["variants"].get(variant, {}).get(section) or {}).get(name)
+    return snakemake.config[section][name] if changed is None else changed

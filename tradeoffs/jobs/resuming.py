@@ -69,7 +69,7 @@ class RunFolder:
         remove_leftovers(self.folder)
 
     def lost(self) -> str | None:
-        """Why this process may write here no more: another one claimed the folder, or has finished; None if it may."""
+        """Why this process may not write here: another one claimed the folder, or has finished; None if it may."""
         try:
             owner = json.loads(self._owner_file.read_text())
         except FileNotFoundError:
@@ -83,7 +83,7 @@ class RunFolder:
         )
 
     def check(self) -> None:
-        """Raises Stopped if this process may write here no more."""
+        """Raises Stopped if this process may no longer write here."""
         lost = self.lost()
         if lost:
             raise Stopped(lost)

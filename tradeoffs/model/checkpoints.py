@@ -69,7 +69,7 @@ def noise_schedule(prediction_type: str = "epsilon", **declared: float) -> DDIMS
 
 
 def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict:
-    """The folder's `model_index.json`.
+    """The folder's `model_index.json`, with the classes of diffusers and transformers for parts of another library's.
 
     prediction_type: what the U-Net predicts, as base.prediction_type states it where the folder does not
     Raises InputError unless the folder holds every part of a Stable Diffusion model and all that its configurations
@@ -82,14 +82,7 @@ def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict
             f"{folder}: no model_index.json; give a Stable Diffusion model in diffusers layout as base.source"
         )
     index = read_json(index_file)
-    libraries = {"transformers": transformers, "diffusers": diffusers}
-    for part in PARTS:
-        entry = index.get(part)
-        if entry and not (len(entry) == 2 and hasattr(libraries.get(entry[0]), str(entry[1]))):
-            raise InputError(
-                f"{index_file}: {part} is {entry!r}, which is no class of diffusers or transformers; give a Stable "
-                "Diffusion model"
-            )
+    index |= {part: _class_of(folder, part, index[part]) for part in PARTS if index.get(part)}
     missing = [part for part in PARTS if part not in index or not (folder / part).is_dir()]
     if missing:
         raise InputError(f"{folder}: without {', '.join(missing)}; give a complete diffusers folder as base.source")
@@ -100,6 +93,29 @@ def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict
     for part in ("unet", "vae", "text_encoder"):
         variant_of(folder / part)
     return index
+
+
+def _class_of(folder: Path, part: str, entry: list) -> list:
+    """Library and class of a part: as `model_index.json` says, or where it names a class of another library, which may
+    be a known one under another name, as the part's own configuration says. Raises InputError if neither is known."""
+    libraries = {"transformers": transformers, "diffusers": diffusers}
+    if len(entry) == 2 and hasattr(libraries.get(entry[0]), str(entry[1])):
+        return entry
+    library = "transformers" if part in ("text_encoder", "tokenizer") else "diffusers"
+    names = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
+    file = folder / part / names.get(part, "config.json")
+    declared = read_json(file) if file.is_file() else {}
+    own = (
+        declared.get("_class_name")
+        or declared.get("tokenizer_class")
+        or next(iter(declared.get("architectures") or []), "")
+    )
+    if own and hasattr(libraries[library], str(own)):
+        return [library, str(own)]
+    raise InputError(
+        f"{folder / 'model_index.json'}: {part} is {entry!r}, which is no class of diffusers or transformers, and "
+        f"{file} names none either; give a Stable Diffusion model"
+    )
 
 
 def load(folder: str | Path) -> LatentDiffusion:
@@ -190,6 +206,8 @@ def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) ->
         parts["finding_tokens"].save_pretrained(folder / "tokenizer")
     others = {name for name, value in index.items() if isinstance(value, list)} - set(PARTS)
     index |= {name: [None, None] for name in others}
+    if not hasattr(diffusers, str(index.get("_class_name"))):  # a pipeline of another library's
+        index["_class_name"] = "StableDiffusionPipeline"
     if "requires_safety_checker" in index:
         index["requires_safety_checker"] = False
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")

@@ -32,13 +32,26 @@ NOT_ASKED_FOR = ["*fp16*", "*non_ema*", "*.msgpack", "onnx/*", "*/onnx/*", "open
 
 
 def materialise_base(
-    kind: str, source: str, revision: str | None, folder: Path, prediction_type: str | None = None
+    kind: str,
+    source: str,
+    revision: str | None,
+    folder: Path,
+    prediction_type: str | None = None,
+    key: str = "base.source",
 ) -> None:
     """Writes the base as a complete diffusers folder with float32 weights to `folder`, after checking every weight.
 
     kind: "folder", "file" (a single LDM checkpoint) or "hub" (downloaded)
     prediction_type: "epsilon" or "v_prediction", where the source does not say what its U-Net predicts
+    key: of the source in the config, which errors name
     """
+    try:
+        _materialise(kind, source, revision, folder, prediction_type)
+    except InputError as error:
+        raise InputError(str(error).replace("base.source", key)) from error
+
+
+def _materialise(kind: str, source: str, revision: str | None, folder: Path, prediction_type: str | None) -> None:
     if kind == "file":
         ldm.convert(source, folder, prediction_type)
         return

@@ -215,17 +215,16 @@ def accelerator_for(precision: str, learnable: bool) -> Accelerator:
 def trained_parts(model: LatentDiffusion, learnable: bool) -> dict[str, torch.nn.Module]:
     """The networks that learn, by name, with gradients for their weights and for no others.
 
-    Always the U-Net, and a projection behind the text encoder; with `learnable` the text encoder too, or its adapters
-    where it has some.
+    Always the U-Net, and a projection behind the text encoder; with `learnable` the text encoder too. Of a network with
+    adapters only these learn.
     """
     trained = {name: part for name, part in model.networks.items() if name in ("unet", "projection")}
     if learnable:
         trained["text_encoder"] = model.text_encoder
     for name, network in model.networks.items():
-        network.requires_grad_(name in trained)
-    if learnable and (adapted := adapters(model.text_encoder)):
-        model.text_encoder.requires_grad_(False)
-        for weight in adapted:
+        adapted = adapters(network)
+        network.requires_grad_(name in trained and not adapted)
+        for weight in adapted if name in trained else ():
             weight.requires_grad_(True)
     return trained
 

@@ -24,7 +24,7 @@ def macro_auc(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def models(localisation: pd.DataFrame, fidelity: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """One row a model (dataset, variant, seed, step): macro AUC-ROC beside FID, NaN for one that is not there.
+    """One row per model (dataset, variant, seed, step): macro AUC-ROC beside FID, NaN for one that is not there.
 
     auc_roc: mean over categories of the mean over samples; excluded samples do not count
     """

@@ -262,7 +262,7 @@ def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[s
     panels[0][0].set_ylabel("training loss")
     legend_above(figure, line_handles(trained, look, markers=False))
     explanation = (
-        "Faint: as logged; lines: running means over 10 % of the training, one line a seed. Runs of one seed see the "
+        "Faint: as logged; lines: running means over 10 % of the training, one line per seed. Runs of one seed see the "
         "same images, noise and times, so their curves nearly coincide; the first are drawn wider."
     )
     footer(figure, explanation, note)
@@ -275,7 +275,7 @@ def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[s
 def paired_differences(
     differences: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], protocol: str, note: str
 ) -> Figure:
-    """Differences frozen minus learnable of macro means with 95 % intervals and p values, one panel a data set.
+    """Differences frozen minus learnable of macro means with 95 % intervals and p values, one panel per data set.
 
     A pair has the colour and marker of its frozen variant.
     """

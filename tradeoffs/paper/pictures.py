@@ -102,7 +102,7 @@ def overlay_rows(
     resolution: int,
     most: int = MOST_ROWS,
 ) -> list[Row]:
-    """One row a category: the image with its ground truth, then each variant's heat map with its scores.
+    """One row per category: the image with its ground truth, then each variant's heat map with its scores.
 
     dumps: per variant its token heat maps by id, made with the text
     scores: rows of localisation.csv of these variants; where a sample has no score, the reason stands in its place
@@ -199,7 +199,7 @@ def sample_rows(real: pd.DataFrame, generated: Mapping[str, pd.DataFrame], resol
 def sample_grid(
     images: pd.DataFrame, samples: Sequence[str], variants: Sequence[str], split: str, resolution: int, note: str
 ) -> Figure:
-    """Samples of each variant below real images with the same texts, one column a prompt.
+    """Samples of each variant below real images with the same texts, one column per prompt.
 
     images: rows of images.csv, of which those of `split` are shown; samples: lists of samples, see `by_variant`
     """
@@ -233,7 +233,7 @@ def data_rows(grounding: pd.DataFrame, text: str, resolution: int, columns: int,
 
 
 def data_sheet(grounding: pd.DataFrame, text: str, most: int, resolution: int, note: str) -> Figure:
-    """Test images of the `most` most frequent categories with their texts and outlines, one row a category."""
+    """Test images of the `most` most frequent categories with their texts and outlines, one row per category."""
     explanation = f"The first test images of each category, each with its {text}. Outline: ground truth."
     rows = data_rows(grounding, text, resolution, columns=3, most=most)
     return image_grid(rows, [], label_width=SHEET_LABEL, largest=PAGE, notes=[explanation, note], beside=0.95)

@@ -22,7 +22,7 @@ ALL_HEIGHT, CLOSE_HEIGHT = 2.3, 1.7  # inches of a panel with its labels
 class Point:
     """A variant on one data set.
 
-    seeds: a row a seed, with fid_general and auc_roc; mean, low, high: macro AUC-ROC over seeds with its 95 % interval
+    seeds: a row per seed, with fid_general and auc_roc; mean, low, high: macro AUC-ROC over seeds with 95 % interval
     """
 
     name: str
@@ -42,7 +42,7 @@ def tradeoff(
     protocol: str,
     note: str,
 ) -> Figure:
-    """FID against macro AUC-ROC, one panel a data set; the location prior is a line with its band. Below, where there
+    """FID against macro AUC-ROC, one panel per data set; the location prior is a line with its band. Below, where there
     are frozen and learnable, these two alone, since others set the axes above. Parameters: see `figures`
 
     A variant without both scores is not drawn, which the small print says.

@@ -33,6 +33,7 @@ def record_job(snakemake, device: str, seconds: float, cpu_seconds: dict[str, fl
         del outputs["provenance"]
     record = {
         "rule": snakemake.rule,
+        "script": script_name(),
         "wildcards": dict(snakemake.wildcards.items()),
         "params": dict(snakemake.params.items()),
         "config": snakemake.config,
@@ -51,6 +52,11 @@ def record_job(snakemake, device: str, seconds: float, cpu_seconds: dict[str, fl
     write_json(path, record | {"outputs": checksums(_apart(listed(outputs)))})
 
 
+def records_of(run: Path) -> list[Path]:
+    """The files of records of one run's jobs; run: its folder in results."""
+    return [*run.glob("provenance/**/*.json"), *run.glob("model/*/*/*/provenance.json")]
+
+
 def inputs_of(snakemake) -> dict[str, str | list[str]]:
     """A job's input files by name. In place of a folder of intermediate checkpoints, which is 70 GB at the paper's
     scale, stands the one that the job reads (`params.model`)."""
@@ -58,6 +64,11 @@ def inputs_of(snakemake) -> dict[str, str | list[str]]:
     return {
         name: str(model) if files == str(model.parent) else files for name, files in _by_name(snakemake.input).items()
     }
+
+
+def script_name() -> str:
+    """The script that runs, by its path in workflow_scripts; Snakemake runs a copy with the original's `__file__`."""
+    return "/".join(Path(getattr(sys.modules["__main__"], "__file__", "")).parts[-2:])
 
 
 def commit() -> str:

@@ -2,18 +2,15 @@
 
 import json
 import os
-import runpy
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-
-from snakemake.iocontainers import Namedlist
 
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
-from tradeoffs.provenance.code import SCRIPTS, code_digest
+from tradeoffs.provenance.again import mock_snakemake, run_script
+from tradeoffs.provenance.code import code_digest
 from tradeoffs.provenance.records import code_and_versions, listed
 
 Record = dict[str, Any]
@@ -22,11 +19,6 @@ MADE_AGAIN = {  # rules that compute from score files alone, in seconds, and the
     "differences": "evaluation/compare_variants.py",
     **dict.fromkeys(("table1", "category_table", "table2", "table3", "table7", "differences_table"), "paper/table.py"),
 }
-
-
-def records_of(run: Path) -> list[Path]:
-    """The files of records of one run's jobs; run: its folder in results."""
-    return [*run.glob("provenance/**/*.json"), *run.glob("model/*/*/*/provenance.json")]
 
 
 def lineage(targets: Iterable[str], records: Iterable[str | Path]) -> list[Record]:
@@ -92,21 +84,11 @@ def made_again(record: Record, folder: Path) -> list[str]:
     script = MADE_AGAIN[record["rule"]]
     if code_digest(script) != record["params"]["code"]:
         return [f"{path}: the code that made it has changed since" for path in record["outputs"]]
-    output = {name: folder / Path(path).name for name, path in record["output"].items()}
-    snakemake = SimpleNamespace(
-        rule=record["rule"],
-        threads=1,
-        log=[str(folder / "log")],
-        resources={},
-        config=record["config"],
-        wildcards=Namedlist(fromdict=record["wildcards"]),
-        input=Namedlist(fromdict=record["input"]),
-        output=Namedlist(fromdict=output),
-        params=Namedlist(fromdict=record["params"]),
-    )
-    runpy.run_path(str(SCRIPTS / script), init_globals={"snakemake": snakemake})
+    output = {name: str(folder / Path(path).name) for name, path in record["output"].items()}
+    parts = {name: record[name] for name in ("wildcards", "input", "params", "config")}
+    run_script(script, mock_snakemake(record["rule"], folder / "log", output=output, **parts))
     return [
         f"{path}: made again from {', '.join(listed(record['input']))} it comes out otherwise"
         for name, path in record["output"].items()
-        if name != "sidecar" and output[name].read_bytes() != Path(path).read_bytes()
+        if name != "sidecar" and Path(output[name]).read_bytes() != Path(path).read_bytes()
     ]

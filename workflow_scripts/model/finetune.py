@@ -25,7 +25,7 @@ from tradeoffs.randomness import numpy_rng
 
 def main() -> None:
     inputs, params, output, seed = snakemake.input, snakemake.params, snakemake.output, int(snakemake.wildcards.seed)
-    origin = inputs.base, inputs.encoder or None, params.variant
+    origin = params.model, inputs.encoder or None, params.variant
     model = model_of_variant(*origin, seed)
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     images = read_images(inputs.images)

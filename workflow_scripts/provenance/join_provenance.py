@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tradeoffs.jobs.job import job
-from tradeoffs.provenance.records import write_json
-from tradeoffs.provenance.verification import join, records_of
+from tradeoffs.provenance.records import records_of, write_json
+from tradeoffs.provenance.verification import join
 
 with job(snakemake):
     records = records_of(Path(snakemake.params.run))

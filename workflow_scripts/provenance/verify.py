@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 from tradeoffs.errors import InputError
 from tradeoffs.jobs.job import job, logger
-from tradeoffs.provenance.verification import MADE_AGAIN, changed_files, lineage, made_again, records_of
+from tradeoffs.provenance.records import records_of
+from tradeoffs.provenance.verification import MADE_AGAIN, changed_files, lineage, made_again
 
 with job(snakemake):
     tables = [path for path in sorted(Path("results").glob("*.json")) if path.name != "provenance.json"]

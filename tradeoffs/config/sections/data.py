@@ -87,7 +87,7 @@ class Data(Section):
         "every caption that names a class, as in the original",
     )
     sentences: PathText = Field(
-        "resources/sentences.csv", description="CSV of language-model sentences, one column a finding"
+        "resources/sentences.csv", description="CSV of language-model sentences, one column per finding"
     )
     views: Annotated[list[Literal["PA", "AP"]], AfterValidator(distinct)] = Field(
         ["PA", "AP"], description="view positions that are kept"

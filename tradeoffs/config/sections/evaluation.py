@@ -12,7 +12,7 @@ class MsSsim(Section):
     """Diversity: MS-SSIM between images of the same prompt."""
 
     prompts: Count = Field(100, description="prompts whose images are compared")
-    repeats: Annotated[Whole, Ge(2)] = Field(4, description="images a prompt, compared in pairs")
+    repeats: Annotated[Whole, Ge(2)] = Field(4, description="images per prompt, compared in pairs")
 
 
 class Extractors(Section):
@@ -76,5 +76,5 @@ class Classifier(Section):
     """The findings classifier: domain features and label consistency."""
 
     epochs: Count = Field(5, description="passes over the training images")
-    batch_size: Count = Field(32, description="images a step")
+    batch_size: Count = Field(32, description="images per step")
     learning_rate: Positive = Field(1e-4, description="learning rate")

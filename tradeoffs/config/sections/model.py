@@ -1,24 +1,12 @@
-"""The base, other text encoders, the variants and their fine-tuning."""
+"""The base, other text encoders and the variants."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tradeoffs.config.values import (
-    Count,
-    Milestones,
-    Number,
-    PathText,
-    Positive,
-    Section,
-    Seeds,
-    Sets,
-    Share,
-    Text,
-    Whole,
-    at_most,
-)
+from tradeoffs.config.sections.training import TrainingChanges
+from tradeoffs.config.values import Count, PathText, Positive, Section, Seeds, Sets, Text, distinct
 from tradeoffs.data.findings_in_text import TOKENS
 
 
@@ -56,9 +44,20 @@ class FindingTokens(Section):
 
 
 class Variant(Section):
-    """One way to fine-tune the base: a row of the tables."""
+    """A model that is scored, and how it is fine-tuned: a row of the tables."""
 
     finetune: bool = Field(True, description="false: the base as it is")
+    model: PathText | None = Field(
+        None,
+        description="a model trained elsewhere, scored as it is: a diffusers folder, a hub id owner/name, or a "
+        "single LDM file",
+    )
+    from_: PathText | None = Field(
+        None,
+        alias="from",
+        description="the model that fine-tuning starts from: another variant, with @step one of its milestones, or a "
+        "folder, hub id or file as for model (a folder beside: ./folder); null: the base",
+    )
     encoder: Text | None = Field(
         None, description="the text encoder, a name in the section encoders; null: the base's own"
     )
@@ -67,6 +66,15 @@ class Variant(Section):
         description="learnable: the text encoder is trained along with the U-Net; lora: adapters of low rank in it are",
     )
     lora_rank: Count = Field(16, description="rank of the adapters with text_encoder lora; their alpha equals it")
+    unet: Literal["full", "lora"] = Field(
+        "full", description="lora: adapters of low rank in the U-Net are trained in place of all its weights"
+    )
+    unet_lora_rank: Count = Field(16, description="rank of the adapters with unet lora; their alpha equals it")
+    unet_lora_targets: Annotated[list[Text], AfterValidator(distinct)] = Field(
+        ["to_q", "to_k", "to_v", "to_out.0"],
+        description="layers with adapters, by the ends of their names (peft's target_modules), such as attn2.to_k for "
+        "the keys of cross-attention alone",
+    )
     attention_regularisation: Positive | None = Field(
         None,
         description="weight of a loss that draws cross-attention to the words of the image's findings; null: none. "
@@ -87,17 +95,35 @@ class Variant(Section):
         description="which weights are evaluated: the last ones, or their moving average (training.ema_decay), which "
         "the fine-tuning of the variant that is alike but for its raw weights has kept",
     )
+    training: TrainingChanges | None = Field(  # type: ignore[valid-type]
+        None, description="keys of the section training with other values for this variant; null: the run's"
+    )
     sets: Sets | None = Field(None, description="data sets that have this variant; null: all that have its text")
     seeds: Seeds | None = Field(None, description="seeds of this variant; null: the run's seeds")
     main: bool = Field(
         True, description="a row of Tables 1, 2 and 7 if its text is the impression; false: of Table 3 only"
     )
 
-    @field_validator("encoder", "text_encoder", "attention_regularisation", "weights")
+    @model_validator(mode="before")
     @classmethod
-    def _needs_training(cls, value: str | float | None, info: ValidationInfo) -> str | float | None:
-        if value not in (None, "frozen", "raw") and not info.data.get("finetune", True):
-            raise ValueError(f"{value} has no meaning with finetune: false; remove one of the two")
+    def _is_scored_as_it_is(cls, given: Any) -> Any:
+        return {"finetune": False, **given} if isinstance(given, Mapping) and given.get("model") else given
+
+    @field_validator("model")
+    @classmethod
+    def _is_not_fine_tuned(cls, model: str | None, info: ValidationInfo) -> str | None:
+        if model and info.data.get("finetune"):
+            raise ValueError(
+                "it is scored as it is; set finetune: false, or give it as from to start fine-tuning there"
+            )
+        return model
+
+    @field_validator("from_", "encoder", "text_encoder", "unet", "attention_regularisation", "weights", "training")
+    @classmethod
+    def _needs_training(cls, value: Any, info: ValidationInfo) -> Any:
+        if value not in (None, "frozen", "raw", "full") and not info.data.get("finetune", True):
+            shown = value if isinstance(value, str) else "this section"
+            raise ValueError(f"{shown} has no meaning for a model that is not fine-tuned; remove one of the two")
         return value
 
     @field_validator("text")
@@ -115,6 +141,13 @@ class Variant(Section):
         if tokens != FindingTokens() and info.data.get("text", TOKENS) != TOKENS:
             raise ValueError(f"has a meaning with text {TOKENS} only; set it or remove this section")
         return tokens
+
+    @field_validator("encoder")
+    @classmethod
+    def _of_the_base(cls, encoder: str | None, info: ValidationInfo) -> str | None:
+        if encoder and info.data.get("from_"):
+            raise ValueError("from brings its own text encoder; remove one of the two")
+        return encoder
 
     @field_validator("sets")
     @classmethod
@@ -136,61 +169,6 @@ VARIANTS = {
     "sentences_frozen": Variant(text="sentences"),
     "sentences_learnable": Variant(text="sentences", text_encoder="learnable"),
 }
-
-
-class Training(Section):
-    """Fine-tuning."""
-
-    steps: Count = Field(60_000, description="optimiser steps on cxr")
-    coco_steps: Count = Field(150_000, description="optimiser steps on coco")
-    milestones: Milestones = Field([], description="steps on cxr whose models are kept and scored too, for the curves")
-    coco_milestones: Milestones = Field([], description="the same on coco")
-    batch_size: Count = Field(
-        8,
-        description="images an optimiser step, over all devices and accumulated passes; 8 in the original's README "
-        "configuration, 64 or 256 in its SLURM scripts (preset paper_slurm)",
-    )
-    micro_batch_size: Count = Field(
-        8, description="at most so many images a device in one pass; accumulated passes fill batch_size"
-    )
-    learning_rate: Positive = Field(5e-5, description="peak learning rate of AdamW")
-    text_encoder_learning_rate: Positive | None = Field(
-        None, description="peak learning rate of a text encoder that learns; null: learning_rate, as the original"
-    )
-    weight_decay: Annotated[Number, Ge(0)] = Field(0.01, description="weight decay of AdamW")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after the warm-up")
-    warmup_steps: Annotated[Whole, Ge(0)] = Field(0, description="steps of linear warm-up")
-    text_dropout: Share = Field(0.3, description="probability per image that its text is replaced by the empty text")
-    precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")
-    checkpoint_every: Count = Field(5000, description="steps between checkpoints, from which a stopped job resumes")
-    gradient_checkpointing: bool = Field(True, description="less memory for more time; the same up to rounding")
-    ema_decay: Annotated[Number, Gt(0), Lt(1)] | None = Field(
-        None, description="decay of a moving average of the weights, kept beside them; null: none"
-    )
-    min_snr_gamma: Positive | None = Field(
-        None, description="gamma of min-SNR loss weights, 5 in their paper; null: all time steps weigh the same"
-    )
-    max_grad_norm: Positive | None = Field(
-        None, description="gradients of a larger norm, over all weights, are scaled down to it; null: never"
-    )
-    log_every: Count = Field(50, description="steps between rows of the loss log")
-
-    @field_validator("milestones", "coco_milestones")
-    @classmethod
-    def _before_the_end(cls, milestones: list[int], info: ValidationInfo) -> list[int]:
-        key = "coco_steps" if info.field_name == "coco_milestones" else "steps"
-        steps = info.data.get(key)
-        if steps and max(milestones, default=0) >= steps:
-            raise ValueError(
-                f"{max(milestones)} is not below training.{key} ({steps}); give lower ones, or [] for none"
-            )
-        return sorted(milestones)
-
-    @field_validator("warmup_steps")
-    @classmethod
-    def _within_training(cls, warmup_steps: int, info: ValidationInfo) -> int:
-        at_most(warmup_steps, info, "coco_steps", "training.coco_steps")
-        return at_most(warmup_steps, info, "steps", "training.steps")
 
 
 class Latents(Section):

@@ -11,7 +11,7 @@ from tradeoffs.config.values import Count, Section, Whole
 class Resources(Section):
     """What a job may use; memory and time grow when a job is tried again."""
 
-    threads: Count = Field(8, description="threads a job")
+    threads: Count = Field(8, description="threads per job")
     gpus: Annotated[Whole, Ge(0)] = Field(1, description="GPUs of a job that runs a model; 0: CPU only")
     training_gpus: Annotated[Whole, Ge(0)] | None = Field(
         None, description="GPUs of a fine-tuning job, each with a process of its own; null: as gpus"

@@ -11,7 +11,7 @@ from tradeoffs.config.values import Count, Number, Section
 class Sampling(Section):
     """Synthetic images."""
 
-    images: Count = Field(5000, description="images a variant and seed")
+    images: Count = Field(5000, description="images per variant and seed")
     guidance: Annotated[Number, Ge(1)] = Field(4.0, description="classifier-free guidance scale; 1 means no guidance")
     steps: Annotated[Count, Le(1000)] = Field(75, description="steps of the scheduler")
     scheduler: Literal["plms", "ddim", "dpm"] = Field("plms", description="sampler; dpm is DPM-Solver++")
