@@ -275,7 +275,8 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         (
             {"variants": {"pretrained": {"text_encoder": "learnable"}}},
-            "variants.pretrained.text_encoder: learnable has no meaning with finetune: false; remove one of the two",
+            "variants.pretrained.text_encoder: learnable has no meaning for a model that is not fine-tuned; remove "
+            "one of the two",
         ),
         (
             {"variants": dict.fromkeys(DEFAULT_VARIANTS, False)},
@@ -324,7 +325,7 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         (
             {"variants": {"pretrained": {"weights": "ema"}}},
-            "variants.pretrained.weights: ema has no meaning with finetune: false; remove one of the two",
+            "variants.pretrained.weights: ema has no meaning for a model that is not fine-tuned; remove one of the two",
         ),
         ({"training": {"ema_decay": 1}}, "training.ema_decay: expected null or a number > 0 and < 1, given 1"),
         (
@@ -399,9 +400,9 @@ def test_a_broken_preset_file_is_named(tmp_path, content):
         ),
         (
             {"encoder": "minilm", "finetune": False},
-            "variants.mine.encoder: minilm has no meaning with finetune: false;",
+            "variants.mine.encoder: minilm has no meaning for a model that is not",
         ),
-        ({"text_encoder": "lora", "finetune": False}, "variants.mine.text_encoder: lora has no meaning with finetune"),
+        ({"text_encoder": "lora", "finetune": False}, "variants.mine.text_encoder: lora has no meaning for a model"),
         (
             {"text": "sentences", "sets": ["cxr", "coco"]},
             "variants.mine.sets: coco has no sentences; leave coco out or",

@@ -105,7 +105,8 @@ def test_the_table_describes_every_key():
     rows = [
         re.fullmatch(r"\| `(.+?)` \| (.+) \| (`.+`|needed) \| (.+) \|", line) for line in describe().splitlines()[2:]
     ]
-    named = [f"variants.<name>.{key}" for key in Variant.model_fields]
+    variant = Variant().model_dump(by_alias=True)
+    named = [f"variants.<name>.{key}" for key in leaves(variant)]
     named += [f"encoders.<name>.{key}" for key in Encoder.model_fields]
     assert sorted(row[1] for row in rows) == sorted([*leaves(Config().dump()), *named])
     assert "| `training.learning_rate` | a number > 0 | `5e-05` | peak learning rate of AdamW |" in describe()

@@ -120,7 +120,7 @@ def test_a_home_folder_is_expanded(files, monkeypatch, tmp_path):
 def test_prompts_without_images_have_nothing_to_be_compared_with(files):
     files["data"]["prompts"] = "mine.csv"
     Path("mine.csv").write_text("text,Finding Labels\n")
-    with pytest.raises(InputError, match="data.prompts: mine.csv has no column sample_id .* reference to population"):
+    with pytest.raises(InputError, match="data.prompts: mine.csv has no column sample_id .*reference to population"):
         check_paths(resolve(files, PRESETS))
     check_paths(resolve(files | {"evaluation": {"reference": "population"}}, PRESETS))
     Path("mine.csv").write_text("dicom_id,text,Finding Labels\n")

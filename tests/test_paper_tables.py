@@ -247,7 +247,7 @@ def far_off(auc, **entry):
     row = (summaries["variant"] == "sentences_frozen") & (summaries["metric"] == "auc_roc")
     summaries.loc[row, ["mean", "low", "high"]] = auc, auc - 0.01, auc + 0.01
     variants = VARIANTS | {"sentences_frozen": VARIANTS["sentences_frozen"] | entry}
-    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", EXTRACTORS)
+    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", EXTRACTORS, "prompts")
     return [note for note in table.notes if "far off" in note]
 
 
@@ -488,7 +488,7 @@ def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path)
 def test_the_dictionary_tells_what_each_column_of_each_table_means():
     arguments = SUMMARIES, VARIANTS, [], CXR, "corrected"
     tables = [first_table(), grounding_table("T", *arguments), table7("T", *arguments)]
-    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS))
+    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS, "prompts"))
     for table in tables:
         words = dictionary(table.rows.columns).set_index("column")
         assert words.index.tolist() == table.rows.columns.tolist() and (words["meaning"] != "").all()

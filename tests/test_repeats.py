@@ -57,6 +57,7 @@ def test_pairs_and_entries():
     assert pairs(CONFIG) == [{"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}]
     assert entries(CONFIG, SHOWN)["frozen"] == {
         "finetune": True,
+        "encoder": None,
         "sampled_from": "impression",
         "text_encoder": "frozen",
         "text": "impression",

@@ -204,7 +204,9 @@ def test_prompts_are_read(tmp_path):
         tmp_path / "p.csv", {"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema |No Finding ", "more": "x"}
     )
     table = read_prompts(path)
-    assert table.to_dict("records") == [{"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema|No Finding"}]
+    assert table.to_dict("records") == [
+        {"prompt_id": "007", "text": "Edema.", "Finding Labels": "Edema|No Finding", "sample_id": ""}
+    ]
 
 
 def test_prompts_may_have_the_structure_of_the_image_table(tmp_path):
@@ -221,7 +223,9 @@ def test_prompts_may_have_the_structure_of_the_originals_table(tmp_path):
         "dicom_id,split,impression,Finding Label,Finding Labels \nx,3,Edema.,,Edema\n", "utf-8-sig"
     )
     table = read_prompts(tmp_path / "p.csv")
-    assert table.to_dict("records") == [{"prompt_id": "00000", "text": "Edema.", "Finding Labels": "Edema"}]
+    assert table.to_dict("records") == [
+        {"prompt_id": "00000", "text": "Edema.", "Finding Labels": "Edema", "sample_id": "x"}
+    ]
 
 
 @pytest.mark.parametrize(
