@@ -16,10 +16,20 @@ if HOME not in sys.path:
 
 from snakemake.exceptions import WorkflowError
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.paths import base_kind, check_paths, content_of, encoder_kind, missing_paths, raw_tables
+from tradeoffs.config.paths import (
+    base_kind,
+    check_paths,
+    content_of,
+    encoder_kind,
+    images_of_set,
+    missing_paths,
+    raw_tables,
+    tables_of_set,
+)
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
-from tradeoffs.config.targets import check_targets, figures_of, tables_of
-from tradeoffs.data.sets import GROUNDED, POPULATION, TEXTS
+from tradeoffs.config.targets import caption_of, check_targets, figures_of, tables_of
+from tradeoffs.data.coco_categories import COCO_NAMES
+from tradeoffs.data.sets import GROUNDED, POPULATION, SPLIT_OF_SETS
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.jobs.limits import LIMITS
@@ -66,19 +76,32 @@ DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
 TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one a GPU
 DATASETS = CONFIG.data.sets
+LOCALISED = [*DATASETS, *CONFIG.grounding]  # data sets with boxes or masks
+TEXTS = {dataset: CONFIG.texts_of(dataset) for dataset in ("cxr", "coco", *CONFIG.grounding)}
+GROUNDED |= dict.fromkeys(CONFIG.grounding, SPLIT_OF_SETS)
+QUERY_WORDS = {
+    "cxr": {name: words for name, words in CONFIG.data.query_words.items() if name not in COCO_NAMES},
+    "coco": {name: words for name, words in CONFIG.data.query_words.items() if name in COCO_NAMES},
+}
 PROTOCOLS = ["corrected", "published"]
 EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
-TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else {"cxr": "MIMIC-CXR", "coco": "MS-COCO"}
+OPEN = CONFIG.data.cxr == "open"  # cxr without credentialed data
+TITLES = {"cxr": "Open-i and ChestX-ray14" if OPEN else "MIMIC-CXR", "coco": "MS-COCO"}
+TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else TITLES
 TITLES = {dataset: TITLES[dataset] for dataset in DATASETS}
+SET_TITLES = {name: of_set.title or name for name, of_set in CONFIG.grounding.items()}
 TABLE_TITLES = {dataset: f"Demo: {title}" if DEMO else title for dataset, title in TITLES.items()}
 NOTE = "Demo: phantoms and a small model, not the paper's data or numbers." if DEMO else ""
-IMAGE_NOTES = {"cxr": NOTE or "Credentialed data of patients: do not share.", "coco": NOTE}  # of figures with images
+LICENSED, CREDENTIALED = "Mind the images' licence before you share.", "Credentialed data of patients: do not share."
+IMAGE_NOTES = {"cxr": NOTE or (LICENSED if OPEN else CREDENTIALED), "coco": NOTE}  # of figures with images
+IMAGE_NOTES |= dict.fromkeys(CONFIG.grounding, LICENSED)
 # heat maps have the size of the latents: 8 px a latent pixel in Stable Diffusion and in the demo's base
 MAP_SIZE = CONFIG.image.resolution // 8
 
 
 wildcard_constraints:
-    dataset="cxr|coco",
+    dataset="|".join(["cxr", "coco", *CONFIG.grounding]),
+    boxes="|".join(CONFIG.grounding) or "there is no further set of boxes",
     variant="[a-z][a-z0-9_]*",
     frozen="[a-z][a-z0-9_]*",
     learnable="[a-z][a-z0-9_]*",
@@ -100,7 +123,7 @@ def raw_folder(key):
 
 def prepared(key):
     """The original's prepared table that takes the place of raw files, or none."""
-    return [] if DEMO else getattr(CONFIG.data, key) or []
+    return [] if DEMO or (OPEN and key == "mimic_prepared") else getattr(CONFIG.data, key) or []
 
 
 def captions(wildcards):
@@ -130,7 +153,8 @@ def model_folder(wildcards):
     variant = CONFIG.variants[wildcards.variant]
     if not variant.finetune:
         return f"{RUN}/model/base"
-    folder = MODEL.format(**dict(wildcards, variant=CONFIG.trained_as(wildcards.variant)))
+    trained = {"dataset": CONFIG.models_of(wildcards.dataset), "variant": CONFIG.trained_as(wildcards.variant)}
+    folder = MODEL.format(**dict(wildcards, **trained))
     if variant.weights == "ema":
         return f"{folder}/ema"
     return f"{folder}/final" if wildcards.checkpoint == "final" else f"{folder}/milestones/{wildcards.checkpoint}"

@@ -54,9 +54,10 @@ def test_checkpoints_are_of_fine_tunings_and_come_before_the_last_model():
 
 
 def test_pairs_and_entries():
-    assert pairs(CONFIG) == [{"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}]
+    assert pairs(CONFIG, ["cxr"]) == [{"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}]
     assert entries(CONFIG, SHOWN)["frozen"] == {
         "finetune": True,
+        "encoder": None,
         "text_encoder": "frozen",
         "text": "impression",
         "sets": ["cxr", "coco"],

@@ -164,7 +164,7 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
         | dict.fromkeys(size, "first")
     )
     number = table.groupby("sample_id").cumcount() + 1
-    table = table.assign(phrase_id=table["sample_id"] + "-" + number.astype(str), phrase=table["category"])
+    table = table.assign(phrase_id=table["sample_id"] + "-" + number.astype(str), phrase=table["category"], words="")
     return table[GROUNDING_COLUMNS], counts
 
 

@@ -2,6 +2,7 @@
 
 from tradeoffs.data.coco import prepare_grounding, prepare_images
 from tradeoffs.data.tables import write_counts, write_table
+from tradeoffs.data.words import with_words
 from tradeoffs.jobs.job import job
 from tradeoffs.jobs.limits import limit
 
@@ -12,6 +13,6 @@ with job(snakemake):
     grounding, grounding_counts = prepare_grounding(params.coco, images)
     write_table(images, output.images)
     write_table(captions, output.captions)
-    write_table(grounding, output.grounding)
+    write_table(with_words(grounding, snakemake.params.query_words), output.grounding)
     write_counts(images_counts, output.images_counts)
     write_counts(grounding_counts, output.grounding_counts)
