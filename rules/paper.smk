@@ -357,3 +357,41 @@ rule report:
         code=code_digest("paper/report.py"),
     script:
         "../workflow_scripts/paper/report.py"
+
+
+rule explore:
+    """A page to look at the heat maps in a browser: variants side by side, by token, layer and time, with scores."""
+    input:
+        **{f"{dataset}_grounding": DATA.format(dataset=dataset) + "/grounding.csv" for dataset in DATASETS},
+        **{
+            f"{dataset}_heat_maps": paths(
+                f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", FIRST_MAIN[dataset], CONFIG.heat_maps.shards
+            )
+            for dataset in DATASETS
+        },
+        **{f"{dataset}_maps": paths(f"{HEAT_MAPS}/explored_maps.npz", FIRST_MAIN[dataset]) for dataset in DATASETS},
+        scores=[
+            *paths(f"{SCORES}/localisation.csv", [one for dataset in DATASETS for one in FIRST_MAIN[dataset]]),
+            *paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
+        ],
+    output:
+        html="results/explore.html",
+    log:
+        f"{LOGS}/paper/explore.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/explore.tsv"
+    localrule: True
+    resources:
+        **LIGHT_JOB,
+    params:
+        **OF_PROTOCOL,
+        datasets={
+            dataset: {"title": TITLES[dataset], "text": TEXTS[dataset][0], "variants": MAIN[dataset]}
+            for dataset in DATASETS
+        },
+        resolution=CONFIG.image.resolution,
+        demo=DEMO,
+        template=sha256(Path(HOME, "tradeoffs/paper/explore.html.j2")),
+        code=code_digest("paper/explore.py"),
+    script:
+        "../workflow_scripts/paper/explore.py"
