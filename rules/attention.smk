@@ -55,3 +55,30 @@ rule attention_profile:
         code=code_digest("attention/attention_profile.py"),
     script:
         "../workflow_scripts/attention/attention_profile.py"
+
+
+rule explored_maps:
+    """Keeps each token's maps by layer and by diffusion time, for the explore page."""
+    input:
+        grounding=f"{DATA}/grounding.csv",
+        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        heat_maps=heat_map_shards,
+        model=model_output,
+    output:
+        maps=f"{HEAT_MAPS}/explored_maps.npz",
+    log:
+        f"{LOGS}/attention/{CHECKPOINT}/explored_maps.log",
+    benchmark:
+        f"{BENCHMARKS}/attention/{CHECKPOINT}/explored_maps.tsv"
+    threads: THREADS
+    resources:
+        **MODEL_JOB,
+    params:
+        **CONFIG.heat_maps.model_dump(include={"steps", "keep", "batch_size", "precision"}),
+        model=model_folder,
+        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        samples=CONFIG.heat_maps.profile_samples,
+        resolution=CONFIG.image.resolution,
+        code=code_digest("attention/explored_maps.py"),
+    script:
+        "../workflow_scripts/attention/explored_maps.py"

@@ -18,12 +18,22 @@ from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.paths import base_kind, check_paths, content_of, encoder_kind, missing_paths, raw_tables
+from tradeoffs.config.paths import (
+    base_kind,
+    check_paths,
+    content_of,
+    encoder_kind,
+    images_of_set,
+    missing_paths,
+    raw_tables,
+    tables_of_set,
+)
 from tradeoffs.config.repeated_keys import check_repeated_keys
 from tradeoffs.config.starts import source_of, start_of
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
-from tradeoffs.config.targets import check_targets, figures_of, misspelt, tables_of
-from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, TEXTS
+from tradeoffs.config.targets import caption_of, check_targets, figures_of, misspelt, tables_of
+from tradeoffs.data.coco_categories import COCO_NAMES
+from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.paper.notes import scope_notes
@@ -80,19 +90,32 @@ DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
 TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one per GPU
 DATASETS = CONFIG.data.sets
+LOCALISED = [*DATASETS, *CONFIG.grounding]  # data sets with boxes or masks
+TEXTS = {dataset: CONFIG.texts_of(dataset) for dataset in ("cxr", "coco", *CONFIG.grounding)}
+GROUNDED |= dict.fromkeys(CONFIG.grounding, SPLIT_OF_SETS)
+QUERY_WORDS = {
+    "cxr": {name: words for name, words in CONFIG.data.query_words.items() if name not in COCO_NAMES},
+    "coco": {name: words for name, words in CONFIG.data.query_words.items() if name in COCO_NAMES},
+}
 PROTOCOLS = ["corrected", "published"]
 EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
-TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else {"cxr": "MIMIC-CXR", "coco": "MS-COCO"}
+OPEN = CONFIG.data.cxr == "open"  # cxr without credentialed data
+TITLES = {"cxr": "Open-i and ChestX-ray14" if OPEN else "MIMIC-CXR", "coco": "MS-COCO"}
+TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else TITLES
 TITLES = {dataset: TITLES[dataset] for dataset in DATASETS}
+SET_TITLES = {name: of_set.title or name for name, of_set in CONFIG.grounding.items()}
 TABLE_TITLES = {dataset: f"Demo: {title}" if DEMO else title for dataset, title in TITLES.items()}
 NOTE = "Demo: phantoms and a small model, not the paper's data or numbers." if DEMO else ""
-IMAGE_NOTES = {"cxr": NOTE or "Credentialed data of patients: do not share.", "coco": NOTE}  # of figures with images
+LICENSED, CREDENTIALED = "Mind the images' licence before you share.", "Credentialed data of patients: do not share."
+IMAGE_NOTES = {"cxr": NOTE or (LICENSED if OPEN else CREDENTIALED), "coco": NOTE}  # of figures with images
+IMAGE_NOTES |= dict.fromkeys(CONFIG.grounding, LICENSED)
 # heat maps have the size of the latents: 8 px a latent pixel in Stable Diffusion and in the demo's base
 MAP_SIZE = CONFIG.image.resolution // 8
 
 
 wildcard_constraints:
-    dataset="cxr|coco",
+    dataset="|".join(["cxr", "coco", *CONFIG.grounding]),
+    boxes="|".join(CONFIG.grounding) or "there is no further set of boxes",
     variant="|".join([*CONFIG.variants, *CONFIG.external, LOCATION_PRIOR]),
     frozen="|".join(CONFIG.variants),
     learnable="|".join(CONFIG.variants),
@@ -114,7 +137,7 @@ def raw_folder(key):
 
 def prepared(key):
     """The original's prepared table that takes the place of raw files, or none."""
-    return [] if DEMO else getattr(CONFIG.data, key) or []
+    return [] if DEMO or (OPEN and key == "mimic_prepared") else getattr(CONFIG.data, key) or []
 
 
 def captions(wildcards):
@@ -146,7 +169,8 @@ def model_folder(wildcards):
     variant = CONFIG.variants[name]
     if not variant.finetune:
         return GIVEN.format(variant=name) if variant.model else f"{RUN}/model/base"
-    folder = MODEL.format(**dict(wildcards, variant=CONFIG.trained_as(name)))
+    trained = {"dataset": CONFIG.models_of(wildcards["dataset"]), "variant": CONFIG.trained_as(name)}
+    folder = MODEL.format(**dict(wildcards, **trained))
     if variant.weights == "ema":
         return f"{folder}/ema"
     kept = wildcards["checkpoint"]

@@ -1,4 +1,9 @@
 # Raw layouts -> prepared tables. The demo writes phantoms in the same layouts first.
+# of cxr; the boxes are in the last of them
+CXR_FOLDERS = ["open_i", "chestxray14"] if OPEN else ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr"]
+CXR_TABLES = [key for key in CXR_FOLDERS if key != "mimic_cxr_reports"]
+
+
 rule phantoms:
     """Draws phantom chest radiographs in the layouts of MIMIC-CXR-JPG, its reports and MS-CXR."""
     output:
@@ -18,9 +23,9 @@ rule phantoms:
 
 
 rule prepare_images:
-    """Reads MIMIC-CXR-JPG and its reports into the image table."""
+    """Reads MIMIC-CXR-JPG and its reports, or Open-i and ChestX-ray14, into the image table."""
     input:
-        raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, "mimic_cxr_jpg", "ms_cxr"),
+        raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, *CXR_TABLES),
         prepared=prepared("mimic_prepared"),
     output:
         images=f"{CXR}/images.csv",
@@ -32,9 +37,7 @@ rule prepare_images:
     resources:
         **LIGHT_JOB,
     params:
-        mimic_cxr_jpg=raw_folder("mimic_cxr_jpg"),
-        mimic_cxr_reports=raw_folder("mimic_cxr_reports"),
-        ms_cxr=raw_folder("ms_cxr"),
+        folders={key: raw_folder(key) for key in CXR_FOLDERS},
         views=CONFIG.data.views,
         limits=CONFIG.data.limit.of("cxr"),
         code=code_digest("data/prepare_images.py"),
@@ -43,9 +46,9 @@ rule prepare_images:
 
 
 rule prepare_grounding:
-    """Reads MS-CXR into the grounding table, one row per image and phrase."""
+    """Reads the boxes of MS-CXR, or of ChestX-ray14, into the grounding table, one row per image and phrase."""
     input:
-        raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, "ms_cxr"),
+        raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, CXR_FOLDERS[-1]),
         images=rules.prepare_images.output.images,
     output:
         grounding=f"{CXR}/grounding.csv",
@@ -58,7 +61,8 @@ rule prepare_grounding:
     resources:
         **LIGHT_JOB,
     params:
-        ms_cxr=raw_folder("ms_cxr"),
+        folders={CXR_FOLDERS[-1]: raw_folder(CXR_FOLDERS[-1])},
+        query_words=QUERY_WORDS["cxr"],
         code=code_digest("data/prepare_grounding.py"),
     script:
         "../workflow_scripts/data/prepare_grounding.py"
@@ -153,6 +157,7 @@ rule prepare_coco_grounding:
     params:
         coco=lambda wildcards: raw_folder("coco"),
         most_captions=CONFIG.data.coco_captions,
+        query_words=QUERY_WORDS["coco"],
         code=code_digest("data/prepare_coco_grounding.py"),
     script:
         "../workflow_scripts/data/prepare_coco_grounding.py"
@@ -178,6 +183,31 @@ rule prepare_coco_prompts:
         code=code_digest("data/prepare_coco_prompts.py"),
     script:
         "../workflow_scripts/data/prepare_coco_prompts.py"
+
+
+rule prepare_boxes:
+    """Reads a further set of boxes or masks into an image table and a grounding table."""
+    input:
+        raw=lambda wildcards: tables_of_set(CONFIG.grounding[wildcards.boxes]),
+        trained_on=lambda wildcards: f"{RUN}/data/{CONFIG.models_of(wildcards.boxes)}/images.csv",
+    output:
+        images=f"{RUN}/data/{{boxes}}/images.csv",
+        grounding=f"{RUN}/data/{{boxes}}/grounding.csv",
+        counts=f"{RUN}/data/{{boxes}}/grounding_counts.csv",
+    log:
+        f"{LOGS}/data/{{boxes}}/prepare_boxes.log",
+    benchmark:
+        f"{BENCHMARKS}/data/{{boxes}}/prepare_boxes.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        **LIGHT_JOB,
+    params:
+        of_set=lambda wildcards: CONFIG.grounding[wildcards.boxes].model_dump(exclude={"models", "title", "images"}),
+        folder=lambda wildcards: images_of_set(CONFIG.grounding[wildcards.boxes]),
+        code=code_digest("data/prepare_boxes.py"),
+    script:
+        "../workflow_scripts/data/prepare_boxes.py"
 
 
 rule prepare_wrong_prompts:

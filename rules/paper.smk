@@ -4,11 +4,16 @@ MAIN = {dataset: CONFIG.main_variants_of(dataset) for dataset in DATASETS}
 ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
-FIRST_MAIN = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in MAIN.items()}
+# of further sets of boxes, which have tables and figures of localisation, but no samples
+SETS = {name: CONFIG.main_variants_of(name) for name in CONFIG.grounding}
+LOCALISED_MAIN = MAIN | SETS
+ALL_TITLES = TITLES | SET_TITLES
+FIRST_MAIN = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in LOCALISED_MAIN.items()}
 FIRST_ALL = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in ALL.items()}
-PAIRS, FINE_TUNED = pairs(CONFIG), fine_tunings(CONFIG, ALL)
+PAIRS, FINE_TUNED = pairs(CONFIG, DATASETS), fine_tunings(CONFIG, ALL)
 TABLES, FIGURES = tables_of(CONFIG), figures_of(CONFIG)
 COUNTS = counts(DATASETS)
+SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in SETS]
 PROMPT_COUNTS = paths(f"{DATA}/prompts_counts.csv", [{"dataset": dataset} for dataset in DATASETS])
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
@@ -146,11 +151,28 @@ use rule table2 as table7 with:
         title=f"Table 7. Grounding with the impression as text. {NOTE}".strip(),
 
 
+use rule table2 as grounding_sets_table with:
+    """Localisation on further sets of boxes, of the models of the run."""
+    input:
+        summaries=summaries(SETS),
+        counts=SET_COUNTS,
+    output:
+        **table_files("grounding_sets"),
+    log:
+        f"{LOGS}/paper/grounding_sets_table.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/grounding_sets_table.tsv"
+    params:
+        title="Localisation on further sets of boxes.",
+        arguments={"variants": entries(CONFIG, SETS), "external": []},
+        datasets=SET_TITLES,
+
+
 use rule table1 as differences_table with:
     """Differences between frozen and learnable variants with intervals and p values."""
     input:
-        differences=paths(DIFFERENCES, PAIRS),
-        counts=COUNTS,
+        differences=paths(DIFFERENCES, pairs(CONFIG, LOCALISED)),
+        counts=COUNTS + SET_COUNTS,
     output:
         **table_files("differences"),
     log:
@@ -161,6 +183,7 @@ use rule table1 as differences_table with:
         table="differences_table",
         title=f"Differences, frozen minus learnable. {NOTE}".strip(),
         arguments={},
+        datasets=TABLE_TITLES | SET_TITLES,
 
 
 rule tradeoff:
@@ -208,7 +231,7 @@ use rule tradeoff as training_curves with:
 use rule tradeoff as findings with:
     """Figure: AUC-ROC and specificity for each finding or class and variant."""
     input:
-        summaries=lambda wildcards: summaries(only(wildcards.dataset, MAIN), external=True),
+        summaries=lambda wildcards: summaries(only(wildcards.dataset, LOCALISED_MAIN), external=True),
     output:
         **figure_files("findings_{dataset}"),
     log:
@@ -218,7 +241,11 @@ use rule tradeoff as findings with:
     params:
         chart="findings",
         arguments=lambda wildcards: OF_PROTOCOL
-        | {"variants": [*CONFIG.variants, *CONFIG.external], "titles": only(wildcards.dataset, TITLES), "note": NOTE},
+        | {
+            "variants": [*CONFIG.variants, *CONFIG.external],
+            "titles": only(wildcards.dataset, ALL_TITLES),
+            "note": NOTE,
+        },
 
 
 use rule tradeoff as differences_figure with:
@@ -287,7 +314,7 @@ rule overlays:
         picture="overlays",
         arguments=lambda wildcards: of_pictures(wildcards)
         | OF_PROTOCOL
-        | {"variants": MAIN[wildcards.dataset], "text": TEXTS[wildcards.dataset][0]},
+        | {"variants": LOCALISED_MAIN[wildcards.dataset], "text": TEXTS[wildcards.dataset][0]},
         code=code_digest("paper/picture.py"),
     script:
         "../workflow_scripts/paper/picture.py"
@@ -338,15 +365,13 @@ rule report:
     input:
         tables=expand("results/{table}.json", table=TABLES),
         figures=expand("results/figures/{figure}.png", figure=FIGURES),
-        captions=sorted(
-            {f"{SHIPPED}report/{name.removesuffix('_cxr').removesuffix('_coco')}.rst" for name in TABLES + FIGURES}
-        ),
+        captions=sorted({f"{SHIPPED}{caption_of(name, CONFIG)}" for name in TABLES + FIGURES}),
         summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)),
         differences=paths(DIFFERENCES, PAIRS),
         scores=paths(f"{SCORES}/localisation.csv", repeats(CONFIG, ALL))
         + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
-        counts=COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
+        counts=COUNTS + SET_COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
     output:
         html=report("results/report.html", caption="../report/report.rst", category="Report"),
     log:
@@ -360,7 +385,46 @@ rule report:
         benchmarks=BENCHMARKS,
         demo=DEMO,
         datasets=TITLES,
+        titles=ALL_TITLES,
         template=sha256(Path(HOME, "tradeoffs/paper/report.html.j2")),
         code=code_digest("paper/report.py"),
     script:
         "../workflow_scripts/paper/report.py"
+
+
+rule explore:
+    """A page to look at the heat maps in a browser: variants side by side, by token, layer and time, with scores."""
+    input:
+        **{f"{dataset}_grounding": DATA.format(dataset=dataset) + "/grounding.csv" for dataset in DATASETS},
+        **{
+            f"{dataset}_heat_maps": paths(
+                f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", FIRST_MAIN[dataset], CONFIG.heat_maps.shards
+            )
+            for dataset in DATASETS
+        },
+        **{f"{dataset}_maps": paths(f"{HEAT_MAPS}/explored_maps.npz", FIRST_MAIN[dataset]) for dataset in DATASETS},
+        scores=[
+            *paths(f"{SCORES}/localisation.csv", [one for dataset in DATASETS for one in FIRST_MAIN[dataset]]),
+            *paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
+        ],
+    output:
+        html="results/explore.html",
+    log:
+        f"{LOGS}/paper/explore.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/explore.tsv"
+    localrule: True
+    resources:
+        **LIGHT_JOB,
+    params:
+        **OF_PROTOCOL,
+        datasets={
+            dataset: {"title": TITLES[dataset], "text": TEXTS[dataset][0], "variants": MAIN[dataset]}
+            for dataset in DATASETS
+        },
+        resolution=CONFIG.image.resolution,
+        demo=DEMO,
+        template=sha256(Path(HOME, "tradeoffs/paper/explore.html.j2")),
+        code=code_digest("paper/explore.py"),
+    script:
+        "../workflow_scripts/paper/explore.py"

@@ -539,7 +539,7 @@ def test_the_scripts_write_tables_prompts_and_counts(coco, tmp_path, run_script)
     coco.image("val", 140, "A second car.")
     coco.write()
     paths = {name: tmp_path / f"{name}.csv" for name in ("images", "captions", "grounding", "prompts", "counts")}
-    params = {"coco": str(coco.folder), "most_captions": None, "limits": {}}
+    params = {"coco": str(coco.folder), "most_captions": None, "limits": {}, "query_words": {}}
 
     def first_and_last_count():
         return pd.read_csv(paths["counts"]).iloc[[0, -1]].to_numpy().tolist()

@@ -208,8 +208,11 @@ def test_variants_may_stand_in_some_data_sets_only():
             {"run": "../elsewhere"},
             'run: "../elsewhere" cannot name a folder; use lower-case letters, digits, _ and - only',
         ),
-        ({"preset": "dmo"}, 'preset: there is no preset "dmo"; choose one of demo, paper, paper_slurm, smoke'),
-        ({"preset": ["demo"]}, 'preset: there is no preset ["demo"]; choose one of demo, paper, paper_slurm, smoke'),
+        ({"preset": "dmo"}, 'preset: there is no preset "dmo"; choose one of demo, open, paper, paper_slurm, smoke'),
+        (
+            {"preset": ["demo"]},
+            'preset: there is no preset ["demo"]; choose one of demo, open, paper, paper_slurm, smoke',
+        ),
         ({"seeds": []}, "seeds: the list is empty; give at least one value"),
         ({"seeds": [1, 2, 1]}, "seeds: the list [1, 2, 1] repeats a value; give each once"),
         ({"seeds": 3}, "seeds: expected a list, each a whole number >= 0, given 3; write a list, such as [0, 1, 2]"),
@@ -225,6 +228,32 @@ def test_variants_may_stand_in_some_data_sets_only():
         ({"variants": {"frozen": {"seeds": []}}}, "variants.frozen.seeds: the list is empty; give at least one value"),
         ({"data": {"views": ["LL"]}}, 'data.views.0: expected one of PA, AP, given "LL"'),
         ({"data": {"ms_cxr": ""}}, "data.ms_cxr: the text is empty; give a value or leave the key out"),
+        (
+            {"data": {"query_words": {"Edemas": ["edema"]}}},
+            "data.query_words: Edemas is none of Atelectasis, Cardiomegaly, Consolidation, Edema, Lung Opacity, "
+            "Pleural Effusion, Pneumonia, Pneumothorax, and no class of MS-COCO; correct the name",
+        ),
+        (
+            {"data": {"source": "phantoms", "cxr": "open"}},
+            "data.cxr: phantoms are drawn in the layouts of mimic; set data.source to files, or leave this out",
+        ),
+        (
+            {"grounding": {"coco": {"path": "boxes.csv"}}},
+            "grounding.coco: this name is that of a data set of the run; choose another",
+        ),
+        (
+            {"grounding": {"my_set": {"path": "boxes.csv"}}},
+            "grounding.my_set: use lower-case letters and digits in this name, a letter first",
+        ),
+        (
+            {"grounding": {"mine": {"path": "boxes.csv", "layout": "vindr"}}},
+            "grounding.mine.layout: expected one of csv, vindr_cxr, chestx_det, chexlocalize, padchest_gr, "
+            'chestxray14, given "vindr"',
+        ),
+        (
+            {"data": {"sets": ["coco"]}, "grounding": {"mine": {"path": "boxes.csv"}}},
+            "grounding.mine.models: cxr is not in data.sets; add it there or remove the set",
+        ),
         ({"data": {"source": "mimic"}}, 'data.source: expected one of phantoms, files, given "mimic"'),
         ({"data": {"sets": ["mimic"]}}, 'data.sets.0: expected one of cxr, coco, given "mimic"'),
         ({"data": {"sets": []}}, "data.sets: the list is empty; give at least one value"),

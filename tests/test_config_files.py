@@ -9,6 +9,7 @@ from configs import CONFIG, DEFAULT_VARIANTS, PRESETS
 from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.data import GroundingSet
 from tradeoffs.config.sections.model import Encoder, Variant
 
 
@@ -84,7 +85,7 @@ def test_the_examples_in_config_yaml_are_valid():
     lines = (CONFIG / "config.yaml").read_text().splitlines()
     examples = [line.removeprefix("# ") for line in lines if re.match(r"# +[a-z_]+:", line)]
     user = yaml.safe_load("\n".join(examples))
-    assert set(user) == {"run", "seeds", "data", "base", "encoders", "variants", "evaluation", "external"}
+    assert set(user) == {"run", "seeds", "data", "base", "encoders", "variants", "evaluation", "external", "grounding"}
     config = resolve(user, PRESETS)
     assert config.variants["my_variant"].text == "finding_labels" and config.external and config.data.coco
 
@@ -97,7 +98,7 @@ def test_the_readme_holds_the_table_of_keys():
 def test_the_table_describes_every_key():
     def leaves(value: dict, prefix: str = ""):
         for key, below in value.items():
-            if isinstance(below, dict) and key not in ("encoders", "variants", "external"):
+            if isinstance(below, dict) and key not in ("encoders", "variants", "external", "grounding", "query_words"):
                 yield from leaves(below, f"{prefix}{key}.")
             else:
                 yield prefix + key
@@ -108,5 +109,6 @@ def test_the_table_describes_every_key():
     variant = Variant().model_dump(by_alias=True)
     named = [f"variants.<name>.{key}" for key in leaves(variant)]
     named += [f"encoders.<name>.{key}" for key in Encoder.model_fields]
+    named += [f"grounding.<name>.{key}" for key in GroundingSet.model_fields]
     assert sorted(row[1] for row in rows) == sorted([*leaves(Config().dump()), *named])
     assert "| `training.learning_rate` | a number > 0 | `5e-05` | peak learning rate of AdamW |" in describe()

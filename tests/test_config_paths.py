@@ -2,13 +2,17 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from configs import PRESETS, path_problems, write
 from snakemake.utils import update_config
 
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.paths import base_kind, check_paths, encoder_kind
+from tradeoffs.config.paths import base_kind, check_paths, encoder_kind, images_of_set, tables_of_set
+from tradeoffs.config.sections.data import GroundingSet
+from tradeoffs.data.box_layouts import LAYOUTS
+from tradeoffs.data.raw_files import BOX_TABLES
 from tradeoffs.errors import InputError
 from tradeoffs.packages import package_folder
 
@@ -56,6 +60,52 @@ def test_folders_of_a_data_set_that_is_left_out_are_not_looked_at(files):
     data = files["data"]
     check_paths(resolve({"preset": "paper", "data": data | {"sets": ["cxr"], "coco": "not/there"}}, PRESETS))
     check_paths(resolve({"preset": "paper", "data": data | {"sets": ["coco"], "ms_cxr": "not/there"}}, PRESETS))
+
+
+def test_open_data_needs_its_own_folders(files, tmp_path):
+    files["data"] = {"cxr": "open", "sets": ["cxr"]}
+    problem = "not set, but data.source files needs it; set it to the folder you downloaded (or see data.sets)"
+    assert path_problems(resolve(files, PRESETS)) == [f"data.{key}: {problem}" for key in ("open_i", "chestxray14")]
+    write(tmp_path / "iu", "ecgen-radiology/1.xml", "nlmcxr_dicom_metadata.csv.gz", "png/CXR1_1_IM-0001-3001.png")
+    write(tmp_path / "nih", "Data_Entry_2017_v2020.csv", "images/00000001_000.png")
+    files["data"] |= {"open_i": "iu", "chestxray14": "nih"}
+    assert path_problems(resolve(files, PRESETS)) == [
+        "data.chestxray14: the folder nih holds no BBox_List_2017.csv; give the folder that does"
+    ]
+
+
+def test_further_sets_of_boxes_must_be_there(files, tmp_path):
+    write(tmp_path / "vindr", "annotations/annotations_test.csv")
+    write(tmp_path / "det", "other.json")
+    files["grounding"] = {
+        "mine": {"path": "boxes.csv"},
+        "vindr": {"layout": "vindr_cxr", "path": "vindr", "images": "png"},
+        "det": {"layout": "chestx_det", "path": "det"},
+    }
+    config = resolve(files, PRESETS)
+    assert path_problems(config) == [
+        "grounding.mine.path: there is no file boxes.csv; correct the path or remove the set",
+        "grounding.vindr.images: there is no folder png; correct the path or remove the key",
+        "grounding.det.path: the folder det holds no ChestX_Det_*.json; give the folder that does",
+    ]
+    assert tables_of_set(config.grounding["vindr"]) == ["vindr/annotations/annotations_test.csv"]
+    assert images_of_set(config.grounding["vindr"]) == "png" and images_of_set(config.grounding["mine"]) == "."
+
+
+def test_further_sets_of_boxes_are_scored_with_the_models_of_a_data_set():
+    grounding = {"mine": {"path": "boxes.csv"}, "scenes": {"path": "boxes.csv", "models": "coco"}}
+    config = resolve({"preset": "paper", "grounding": grounding}, PRESETS)
+    assert config.main_variants_of("mine") == ["pretrained", "frozen", "learnable"]
+    assert config.variants_of("scenes") == config.variants_of("coco")
+    assert config.pairs_of("mine") == [("frozen", "learnable")]  # of the main variants only
+    assert config.training_of("scenes")["steps"] == config.training.coco_steps
+    assert config.texts_of("mine") == ["phrase"] and config.texts_of("cxr") == ["phrase", "impression"]
+    assert resolve({"preset": "open"}, PRESETS).texts_of("cxr") == ["phrase"]
+
+
+def test_layouts_of_the_configuration_are_those_that_are_read():
+    assert get_args(GroundingSet.model_fields["layout"].annotation) == tuple(LAYOUTS)
+    assert set(BOX_TABLES) == set(LAYOUTS) - {"csv"}
 
 
 def test_a_missing_folder_is_named(files):

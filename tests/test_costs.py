@@ -35,6 +35,19 @@ def test_variants_and_seeds_that_are_left_out_cost_nothing():
     assert models(one, "cxr") == (2, 1, 0, 2)
 
 
+def test_a_further_set_of_boxes_costs_latents_and_heat_maps_of_the_main_models(tmp_path):
+    boxes = ["a,1,Edema,1,2,3,4,test", "a,1,Edema,5,6,7,8,test", "b,2,Edema,1,2,3,4,val"]
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,subject,category,x,y,w,h,split", *boxes]))
+    one = config(seeds=[0, 1], grounding={"mine": {"path": str(tmp_path / "boxes.csv")}})
+    numbers = count(one, "mine", tmp_path)
+    assert (numbers.images, numbers.phrases) == ({"mscxr": 1}, 1)
+    assert models(one, "mine") == (6, 0, 0, 0)
+    of_set = {work.rule: work.units for work in works(one, {"mine": numbers}, tmp_path) if work.units}
+    assert of_set == {"latents": 1, "heat_maps": 6 * 2 * (1 + 1) * one.heat_maps.keep}
+    with_set, without = disk(one, PAPER | {"mine": numbers}, 1), disk(one, PAPER, 1)
+    assert [what for what in with_set if what.endswith("samples as PNG, at most")][0] in without
+
+
 @pytest.mark.parametrize(
     ("scheduler", "guidance", "passes"), [("plms", 4, 156), ("ddim", 4, 154), ("dpm", 4, 150), ("dpm", 1, 75)]
 )

@@ -68,6 +68,7 @@ def test_nothing_is_wrong_with_the_presets(monkeypatch):
         ("data.prompts", "prompts.csv", "prompts.csv: has no column 'Finding Labels'"),
         ("data.sentences", "sentences.csv", "sentences.csv: has no column named after a finding"),
         ("external.other", "maps.npz", "maps.npz: is no .npz"),
+        ("grounding.mine.path", "boxes.csv", "boxes.csv: has no column 'image'"),
         ("evaluation.extractors.inception", "i.pt", ".*i.pt is not the TorchScript file of Inception"),
         ("evaluation.extractors.xrv_densenet121_all", "xrv.pt", "needs the package torchxrayvision"),
         ("base.source", "model.ckpt", "model.ckpt: is damaged"),

@@ -320,9 +320,11 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
     run_script(
         "prepare_images",
         params={
-            "mimic_cxr_jpg": str(raw.jpg),
-            "mimic_cxr_reports": str(raw.reports),
-            "ms_cxr": str(raw.ms_cxr),
+            "folders": {
+                "mimic_cxr_jpg": str(raw.jpg),
+                "mimic_cxr_reports": str(raw.reports),
+                "ms_cxr": str(raw.ms_cxr),
+            },
             "limits": {},
             "views": ["PA"],
         },
@@ -335,10 +337,12 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
     run_script(
         "prepare_grounding",
         input={"images": out["images"]},
-        params={"ms_cxr": str(raw.ms_cxr)},
+        params={"folders": {"ms_cxr": str(raw.ms_cxr)}, "query_words": {"Edema": ["edema", "congestion"]}},
         output={"grounding": out["grounding"], "counts": out["counts"]},
     )
-    assert read_grounding(out["grounding"])["phrase_id"].tolist() == ["b-1"]
+    grounding = read_grounding(out["grounding"])
+    assert grounding["phrase_id"].tolist() == ["b-1"]
+    assert grounding["words"].tolist() == ["edema|congestion" if grounding["category"][0] == "Edema" else ""]
 
     run_script(
         "prepare_wrong_prompts",
@@ -362,7 +366,8 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
 
 
 def test_scripts_print_wrong_input_as_one_line(run_script, capsys):
-    params = {"mimic_cxr_jpg": "nowhere", "mimic_cxr_reports": "", "ms_cxr": "", "views": ["PA"], "limits": {}}
+    folders = {"mimic_cxr_jpg": "nowhere", "mimic_cxr_reports": "", "ms_cxr": ""}
+    params = {"folders": folders, "views": ["PA"], "limits": {}}
     with pytest.raises(SystemExit):
         run_script("prepare_images", params=params, input={"prepared": []}, output={"images": "x", "counts": "y"})
     assert capsys.readouterr().err.startswith("Error in rule prepare_images: nowhere: there is no such folder")

@@ -184,5 +184,5 @@ def test_boxes_without_any_image_are_an_error(tmp_path, images):
 
 def test_cropped_or_stretched_images_are_an_error(tmp_path, images):
     path = write(tmp_path / "boxes.csv", box("a", "Edema", "edema", 0, 0, 5, 5, width=80, height=80))
-    with pytest.raises(InputError, match="a.jpg: is 100 x 80, but MS-CXR's boxes were drawn on 80 x 80"):
+    with pytest.raises(InputError, match="a.jpg: is 100 x 80, but its boxes were drawn on 80 x 80"):
         prepare_grounding(path, images)

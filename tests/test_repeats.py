@@ -54,7 +54,7 @@ def test_checkpoints_are_of_fine_tunings_and_come_before_the_last_model():
 
 
 def test_pairs_and_entries():
-    assert pairs(CONFIG) == [{"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}]
+    assert pairs(CONFIG, ["cxr"]) == [{"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}]
     assert entries(CONFIG, SHOWN)["frozen"] == {
         "finetune": True,
         "encoder": None,

@@ -65,8 +65,15 @@ FILES = {
     "ms_cxr": "results/smoke/data/cxr/raw/ms-cxr",
     "coco": "results/smoke/data/coco/raw",
 }
+OPEN_FILES = {"open_i": "open_i", "chestxray14": "chestx-ray14"}
 
-# Dotted key of the schema: another value than the smoke preset's, and what runs again. A <name> is sentences_learnable.
+# all that a further set of boxes needs besides the models, which are there
+FURTHER_SET = {"prepare_boxes", "prepare_wrong_prompts", "latents", "heat_maps", "localise", "location_prior"}
+FURTHER_SET |= {"localisation_summary", "differences", "overlays", "findings", "data_sheet", "grounding_sets_table"}
+FURTHER_SET |= TABLES
+
+# Dotted key of the schema: another value than the smoke preset's, and what runs again. A <name> is sentences_learnable,
+# or a set of boxes.
 KEYS: dict[str, tuple[object, set[str]]] = {
     # figures of single images and layers show the first seed
     "seeds": ([0, 1], FINE_TUNED - {"attention_profile", "attention_profile_figure", "overlays", "samples_figure"}),
@@ -100,6 +107,23 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "data.phantoms.mscxr": (17, {"phantoms"} | CXR),
     "data.phantoms.coco_train": (25, {"phantom_scenes"} | COCO),
     "data.phantoms.coco_val": (17, {"phantom_scenes"} | COCO),
+    "data.query_words": (
+        {"Edema": ["edema", "congestion"]},
+        {"prepare_grounding", "prepare_wrong_prompts", "data_sheet", "location_prior"} | ATTENDED,
+    ),
+    "data.cxr": ("open", (CXR | COCO) - {"table7"}),  # which needs reports of the images with boxes
+    "data.open_i": ("elsewhere", TABLES),
+    "data.chestxray14": ("elsewhere", TABLES),
+    "grounding": ({"own": {"path": "own_boxes.csv"}}, FURTHER_SET),
+    "grounding.<name>.models": ("coco", FURTHER_SET),
+    "grounding.<name>.layout": ("chestx_det", FURTHER_SET),
+    "grounding.<name>.path": ("own_boxes.csv", FURTHER_SET),
+    "grounding.<name>.images": ("own_set", FURTHER_SET),
+    "grounding.<name>.split": ("all", FURTHER_SET),
+    "grounding.<name>.categories": (["Edema"], FURTHER_SET),
+    "grounding.<name>.query_words": ({"Edema": ["edema"]}, FURTHER_SET),
+    "grounding.<name>.texts": (["impression"], FURTHER_SET),
+    "grounding.<name>.title": ("Own", FURTHER_SET),
     "image.resolution": (64, CLASSIFIED | {"data_sheet", "location_prior"} | ENCODED),
     "base.source": ("owner/name", {"base_model"} | ENCODED),
     "base.revision": ("v1", {"base_model"} | ENCODED),
@@ -201,6 +225,9 @@ NEEDED_WITH = {
     "variants.<name>.finding_tokens.start_and_end": TOKENS,
     "variants.<name>.finding_tokens.one_absent": TOKENS,
     "data.source": {"data": FILES},
+    "data.cxr": {"data": FILES | OPEN_FILES | {"source": "files"}},
+    **{key: {"grounding": {"own": {"path": "own_boxes.csv"}}} for key in KEYS if key.startswith("grounding.")},
+    "grounding.<name>.layout": {"grounding": {"own": {"path": "own_set"}}},
     "base.revision": {"base": HUB},
     "encoders.<name>.revision": {"encoders": {"sentences_learnable": HUB}},
     "variants.<name>.weights": {
@@ -215,7 +242,8 @@ NEEDED_WITH = {
 def arguments(key: str, value: object) -> list[str]:
     """Snakemake's command line for the smoke preset with another value of one key."""
     nested = value
-    for part in reversed(key.replace("<name>", "sentences_learnable").split(".")):
+    name = "own" if key.startswith("grounding.") else "sentences_learnable"
+    for part in reversed(key.replace("<name>", name).split(".")):
         nested = {part: nested}
     nested = _merge(NEEDED_WITH.get(key, {}), nested)
     if key in ("variants.<name>.finetune", "variants.<name>.model"):  # one that is learnable then has no meaning
@@ -247,8 +275,15 @@ def changed_keys(finished) -> Runs:
     shutil.copyfile(finished / "resources" / "sentences.csv", finished / "other_sentences.csv")
     (finished / "own_prompts.csv").write_text("prompt_id,text,Finding Labels,sample_id\n")
     (finished / "vit").mkdir()
-    for name in ("maps.npz", "inception.pt", "densenet.pt"):  # dry runs do not read them
+    for name in ("own_boxes.csv", "maps.npz", "inception.pt", "densenet.pt"):  # dry runs do not read them
         (finished / name).touch()
+    (finished / "own_set").mkdir()
+    (finished / "own_set" / "ChestX_Det_test.json").touch()
+    open_i, nih = (finished / folder for folder in OPEN_FILES.values())
+    for folder in (open_i / "png", open_i / "ecgen-radiology", nih / "images"):
+        folder.mkdir(parents=True)
+    for file in (open_i / "nlmcxr_dicom_metadata.csv", nih / "BBox_List_2017.csv", nih / "Data_Entry_2017_v2020.csv"):
+        file.touch()
     return dry_runs(finished, {key: arguments(key, value) for key, (value, _) in KEYS.items()})
 
 

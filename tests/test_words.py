@@ -1,8 +1,9 @@
 """Where the words of a finding or class stand in a text, in both protocols."""
 
+import pandas as pd
 import pytest
 
-from tradeoffs.data.words import is_named, places_of, query_words
+from tradeoffs.data.words import is_named, places_of, query_words, with_words
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 
@@ -36,6 +37,19 @@ def test_words_of_a_finding_are_the_originals(protocol):
 def test_words_of_a_class_have_plurals_in_corrected_only(category, plurals):
     assert query_words(category, CORRECTED) == (category, *plurals)
     assert query_words(category, PUBLISHED) == (category,)
+
+
+def test_categories_of_other_sets_are_asked_for_by_their_name():
+    assert query_words("Pleural effusion", CORRECTED) == ("pleural", "effusion", "effusions")  # as VinDr-CXR writes it
+    assert query_words("Nodule/Mass", CORRECTED) == ("Nodule", "Nodules", "Mass", "Masses")
+    assert query_words("Nodule/Mass", PUBLISHED) == ("Nodule", "Mass")
+
+
+def test_words_of_the_configuration_go_first():
+    assert query_words("Edema", PUBLISHED, "edema|congestion") == ("edema", "congestion")
+    assert is_named("vascular congestion", "Edema", CORRECTED, "edema|congestion")
+    grounding = with_words(pd.DataFrame({"category": ["Edema", "Mass"]}), {"Edema": ["edema", "congestion"]})
+    assert grounding["words"].tolist() == ["edema|congestion", ""]
 
 
 CARS = "Car, carrot and cars; the CAR.\nmotorcars"

@@ -167,10 +167,20 @@ def layer_maps(
     Queries, noise, steps and precision are those of `token_heat_maps`.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-steps:]
-    encoder = CachedTextEncoder(*model.text_side)
     columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
     for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):
         columns[row, tokenize(model.tokenizer, query.text).positions] = of_tokens
+    for row, time, name, of_image, size in attention_of_layers(model, queries, times, seed, batch_size, precision):
+        yield row, time, name, (of_image @ torch.from_numpy(columns[row])).view(size).numpy()
+
+
+@torch.no_grad()
+def attention_of_layers(
+    model: LatentDiffusion, queries: Sequence[Query], times: Sequence[int], seed: int, batch_size: int, precision: str
+) -> Iterator[tuple[int, int, str, torch.Tensor, tuple[int, int]]]:
+    """Yields, for each query, time and layer: the query's place in `queries`, the time, the layer's name, the
+    probabilities (h * w, L) as the mean over heads, on the CPU, and (h, w). Parameters: see `token_heat_maps`"""
+    encoder = CachedTextEncoder(*model.text_side)
     pairs = [(row, time) for row in range(len(queries)) for time in times]
     for first in Progress(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
         batch = pairs[first : first + batch_size]
@@ -183,9 +193,9 @@ def layer_maps(
             context = _context(encoder, [queries[row].text for row, _ in batch], precision)
             _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
         for name, probabilities in layers.items():
-            height, width = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
+            size = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
             for (row, time), of_image in zip(batch, probabilities.cpu(), strict=True):
-                yield row, time, name, (of_image @ torch.from_numpy(columns[row])).view(height, width).numpy()
+                yield row, time, name, of_image, size
 
 
 def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:

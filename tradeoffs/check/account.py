@@ -13,7 +13,10 @@ from tradeoffs.config.schema import Config
 
 GB = 1e9
 RAW_DATA = {
-    "cxr": ("data.mimic_cxr_jpg", "data.mimic_cxr_reports", "data.ms_cxr", "data.mimic_prepared"),
+    "cxr": (
+        *("data.mimic_cxr_jpg", "data.mimic_cxr_reports", "data.ms_cxr", "data.mimic_prepared"),
+        *("data.open_i", "data.chestxray14"),
+    ),
     "coco": ("data.coco", "data.coco_prepared"),
 }
 
@@ -33,9 +36,10 @@ def inputs_told(
 def numbers_of(config: Config, run: Path, faults: Collection[Fault]) -> dict[str, Numbers]:
     """The numbers of each data set (see `count`), none where its raw data has a fault. run: the run's folder."""
     faulty = {fault.key for fault in faults}
+    raw_data = RAW_DATA | {name: (f"grounding.{name}.path",) for name in config.grounding}
     return {
-        dataset: Numbers({}, 0, "") if faulty & set(RAW_DATA[dataset]) else count(config, dataset, run)
-        for dataset in config.data.sets
+        dataset: Numbers({}, 0, "") if faulty & set(raw_data[dataset]) else count(config, dataset, run)
+        for dataset in [*config.data.sets, *config.grounding]
     }
 
 
@@ -46,13 +50,15 @@ def numbers_told(numbers: Mapping[str, Numbers]) -> Iterator[str]:
             yield f"{dataset}: images not counted, they cannot be read; latents and heat maps are missing below"
             continue
         images = ", ".join(f"{split} {n}" for split, n in sorted(of_data.images.items()))
-        what = "phrases with boxes" if dataset == "cxr" else "captions of test images, each with a heat map at most"
+        what = "captions of test images, each with a heat map at most" if dataset == "coco" else "phrases with boxes"
         yield f"{dataset}: images {images}; {of_data.texts} {what} ({of_data.source})"
 
 
 def training_told(config: Config, numbers: Mapping[str, Numbers]) -> Iterator[str]:
     """A line for each data set: how many images one fine-tuning sees."""
     for dataset, of_data in numbers.items():
+        if dataset in config.grounding:
+            continue
         training, images = config.training_of(dataset), of_data.images.get("train", 0)
         seen = training["steps"] * training["batch_size"]
         epochs = f"{seen / images:.2f} epochs of {images:,}" if images else "of an unknown number"

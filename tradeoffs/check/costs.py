@@ -14,9 +14,11 @@ import pandas as pd
 
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.sampling import Sampling
-from tradeoffs.data import coco, mimic
+from tradeoffs.data import coco, mimic, open_radiographs
+from tradeoffs.data.box_layouts import read_boxes
+from tradeoffs.data.grounding_sets import ALL_SPLITS
 from tradeoffs.data.mscxr import read_mscxr
-from tradeoffs.data.sets import GROUNDED, POPULATION
+from tradeoffs.data.sets import GROUNDED, POPULATION, SPLIT_OF_SETS
 from tradeoffs.demo.phantom_coco import CAPTIONS
 from tradeoffs.model.timesteps import evenly_spaced_steps
 
@@ -29,8 +31,8 @@ BACK_TOO = "images forth and back"
 
 @dataclass(frozen=True)
 class Numbers:
-    """Images of one data set by split, phrases with boxes (cxr) or captions of test images (coco) that may have heat
-    maps, and where they were counted."""
+    """Images of one data set by split, phrases with boxes or captions of test images (coco) that may have heat maps,
+    and where they were counted."""
 
     images: dict[str, int]
     texts: int
@@ -38,7 +40,8 @@ class Numbers:
 
     def heat_maps(self, dataset: str, final: bool) -> int:
         """Heat maps of one model at most: of phrases or captions; of a final one, impressions and wrong prompts too."""
-        texts = [self.texts, self.images.get(GROUNDED[dataset], 0)] if dataset == "cxr" else [self.texts]
+        images = self.images.get(GROUNDED.get(dataset, SPLIT_OF_SETS), 0)
+        texts = [self.texts] if dataset == "coco" else [self.texts, images]
         return 2 * sum(texts) if final else texts[0]
 
 
@@ -78,8 +81,14 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
     tables = run / "data" / dataset
     if (tables / "images.csv").is_file() and (tables / "grounding.csv").is_file():
         images = pd.read_csv(tables / "images.csv", usecols=["split"], dtype=str)["split"].value_counts()
-        texts = pd.read_csv(tables / "grounding.csv", usecols=["phrase_id" if dataset == "cxr" else "text_id"])
+        texts = pd.read_csv(tables / "grounding.csv", usecols=["text_id" if dataset == "coco" else "phrase_id"])
         return Numbers(images.to_dict(), len(texts.drop_duplicates()), "prepared tables of the run")
+    if dataset in config.grounding:
+        of_set = config.grounding[dataset]
+        rows = read_boxes(of_set.layout, of_set.path)
+        rows = rows[(rows["split"] == of_set.split) | (of_set.split == ALL_SPLITS)]
+        phrases = len(rows.drop_duplicates(["image", "phrase", "category"]))
+        return Numbers({SPLIT_OF_SETS: rows["image"].nunique()}, phrases, "its own files, images not opened")
     data, drawn = config.data, config.data.phantoms
     if data.source == "phantoms" and dataset == "coco":
         captions = drawn.coco_val * min(CAPTIONS, data.coco_captions or CAPTIONS)
@@ -92,6 +101,11 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
         captions = coco.count_captions(data.coco, "val2017", data.coco_captions)
         images = coco.count_images(data.coco, data.coco_prepared, data.limit.of("coco"))
         return Numbers(images, captions, "annotation files, images not opened")
+    if data.cxr == "open":
+        assert data.open_i is not None and data.chestxray14 is not None, "missing_paths has told"
+        listed, _ = open_radiographs.list_images(data.open_i, data.chestxray14, data.views, data.limit.of("cxr"))
+        phrases = len(read_boxes("chestxray14", data.chestxray14).drop_duplicates(["image", "category"]))
+        return Numbers(listed["split"].value_counts().to_dict(), phrases, "tables and reports, images not opened")
     assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
     listed, _ = mimic.list_images(
         data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared, data.limit.of("cxr")
@@ -110,7 +124,8 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         final, tuned, on_the_way, shown = models(config, dataset)
         gpus = config.resources.gpus
         measured: dict[Path, float] = {}
-        encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", GROUNDED[dataset])}
+        grounded = GROUNDED.get(dataset, SPLIT_OF_SETS)
+        encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", grounded)}
         for subset, images in encoded.items():
             files = (benchmarks / "model" / dataset / "latents").glob(f"{subset}_*.tsv")
             measured |= dict.fromkeys(files, images / config.latents.shards)
@@ -134,6 +149,8 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
             files = (benchmarks / "attention" / dataset).glob(f"*/seed*/{checkpoint}/heat_maps_*.tsv")
             measured |= dict.fromkeys(files, of_model / maps.shards)
         yield Work("heat_maps", dataset, final + on_the_way, total, "U-Net passes at most", measured, gpus)
+        if dataset in config.grounding:
+            continue
         profile = maps.profile_samples * maps.steps
         files = (benchmarks / "attention" / dataset).glob("*/seed*/final/attention_profile.tsv")
         measured = dict.fromkeys(files, profile)
@@ -173,7 +190,9 @@ def _passes(sampling: Sampling) -> int:
 
 def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
     """Numbers of models of one data set: final ones, those of them that are fine-tuned, those kept and scored on the
-    way, and those with an attention profile."""
+    way, and those with an attention profile. On a further set of boxes, those of the main variants are only scored."""
+    if dataset in config.grounding:
+        return sum(len(config.seeds_of(name)) for name in config.main_variants_of(dataset)), 0, 0, 0
     seeds = {name: len(config.seeds_of(name)) for name in config.variants_of(dataset)}
     main = config.main_variants_of(dataset)
     milestones = {name: len(training["milestones"]) for name, training in trainings(config, dataset).items()}
@@ -224,7 +243,7 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
         for name, training in trainings(config, dataset).items():
             averages = training["ema_decay"] is not None
             folders += len(config.seeds_of(name)) * (1 + len(training["milestones"]) + averages)
-        drawn += final + on_the_way
+        drawn += 0 if dataset in config.grounding else final + on_the_way
         texts += final * of_data.heat_maps(dataset, True) + on_the_way * of_data.heat_maps(dataset, False)
     return {
         "latents (mean and standard deviation)": encoded * 2 * latent,

@@ -13,11 +13,14 @@ import pandas as pd
 from tradeoffs.config.faults import Fault
 from tradeoffs.config.paths import files_of, folders_of, sources_of
 from tradeoffs.config.schema import Config
-from tradeoffs.config.sections.data import Data
-from tradeoffs.data import coco, mimic
+from tradeoffs.config.sections.data import Data, GroundingSet
+from tradeoffs.data import coco, mimic, open_i
+from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.conditioning import read_sentences
+from tradeoffs.data.grounding_sets import read_rows
 from tradeoffs.data.images import check_some
 from tradeoffs.data.mscxr import read_mscxr
+from tradeoffs.data.open_radiographs import read_entries
 from tradeoffs.data.tables import read_prompts, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import load_classifier
@@ -76,9 +79,12 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
     """
     missing = {fault.key for fault in faults}
     paths = {f"data.{key}": folder for key, folder in folders_of(config.data).items() if folder} | files_of(config)
+    paths |= {f"grounding.{name}.path": of_set.path for name, of_set in config.grounding.items()}
     for key, path in paths.items():
         if key in missing:
             yield Given(key, path, state="missing")
+        elif key.startswith("grounding."):
+            yield Given(key, path, [partial(_read_set, of_set=config.grounding[key.split(".")[1]], key=key)])
         elif key.startswith("external."):
             state = "read" if grounding is not None else "read; its ids are compared once the run's boxes are prepared"
             yield Given(key, path, [partial(read_external, grounding=grounding)], state)
@@ -125,6 +131,8 @@ def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
         "data.mimic_cxr_jpg": (*mimic_tables, partial(_find_some, data=data, kind="images")),
         "data.mimic_cxr_reports": (partial(_find_some, data=data, kind="reports"),),
         "data.ms_cxr": (read_mscxr,),
+        "data.open_i": (partial(open_i.list_images, views=data.views),),
+        "data.chestxray14": (partial(read_boxes, "chestxray14"), read_entries),
         "data.coco": [partial(_read_coco, part=part) for part in coco_parts],
     }
 
@@ -150,3 +158,8 @@ def _find_some(folder: str, data: Data, kind: str) -> None:
 
 def _read_coco(folder: str, part: str) -> None:
     check_some(folder, coco.listed_images(folder, part), "images", "data.coco")
+
+
+def _read_set(path: str, of_set: GroundingSet, key: str) -> None:
+    settings = of_set.model_dump(include={"layout", "split", "texts", "categories", "query_words"})
+    read_rows(key.removesuffix(".path"), path=path, **settings)

@@ -2,15 +2,24 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tradeoffs.config.faults import Fault, input_error
 from tradeoffs.config.schema import Config
-from tradeoffs.config.sections.data import Data
+from tradeoffs.config.sections.data import Data, GroundingSet
 from tradeoffs.config.starts import source_of
-from tradeoffs.data.raw_files import MIMIC_TABLES, MS_CXR_TABLE, coco_annotations, newest
+from tradeoffs.data.raw_files import (
+    BOX_TABLES,
+    CHESTXRAY14_ENTRIES,
+    MIMIC_TABLES,
+    MS_CXR_TABLE,
+    OPEN_I_METADATA,
+    OPEN_I_REPORTS,
+    coco_annotations,
+    newest,
+)
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
@@ -22,8 +31,11 @@ NETWORK_FOLDERS = {f"evaluation.extractors.{name}" for name in ("findings_classi
 def _contents(data: Data) -> dict[str, list[str]]:
     """The folders that a run on files needs, by key, and what is read in them: patterns of tables (see `newest`), and
     folders of images or reports."""
-    folders = {}
-    if "cxr" in data.sets:
+    folders: dict[str, list[str]] = {}
+    if "cxr" in data.sets and data.cxr == "open":
+        folders["open_i"] = [OPEN_I_METADATA, OPEN_I_REPORTS, "png"]
+        folders["chestxray14"] = [*BOX_TABLES["chestxray14"], CHESTXRAY14_ENTRIES, "images"]
+    elif "cxr" in data.sets:
         folders["mimic_cxr_jpg"] = ["files"] if data.mimic_prepared else [*MIMIC_TABLES.values(), "files"]
         if not data.mimic_prepared:
             folders["mimic_cxr_reports"] = ["files"]
@@ -63,6 +75,7 @@ def missing_paths(config: Config) -> list[Fault]:
         if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
             kind = "folder" if is_folder else "file"
             faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
+    faults += [fault for name, of_set in config.grounding.items() for fault in _set_faults(f"grounding.{name}", of_set)]
     for key, source in sources_of(config).items():
         try:
             if source.kind_of(source.path) != "hub" and source.revision:
@@ -97,8 +110,9 @@ def files_of(config: Config) -> dict[str, str]:
     extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
     files |= {f"evaluation.extractors.{name}": file for name, file in extractors.items()}
     if config.data.source == "files":
-        prepared = {"cxr": "mimic_prepared", "coco": "coco_prepared"}
-        tables = {f"data.{prepared[dataset]}": getattr(config.data, prepared[dataset]) for dataset in config.data.sets}
+        prepared = {"coco": "coco_prepared"} | ({"cxr": "mimic_prepared"} if config.data.cxr == "mimic" else {})
+        keys = [prepared[dataset] for dataset in config.data.sets if dataset in prepared]
+        tables = {f"data.{key}": getattr(config.data, key) for key in keys}
         files |= {key: file for key, file in tables.items() if file}
     if config.data.prompts_file:
         files["data.prompts"] = config.data.prompts_file
@@ -141,6 +155,27 @@ def _folder_faults(key: str, folder: str | None, contents: list[str]) -> list[Fa
     if missing:
         return [Fault(key, f"the folder {path} holds no {' and no '.join(missing)}", "give the folder that does")]
     return []
+
+
+def _set_faults(key: str, of_set: GroundingSet) -> Iterator[Fault]:
+    if of_set.layout != "csv":
+        yield from _folder_faults(f"{key}.path", of_set.path, BOX_TABLES[of_set.layout])
+    elif not Path(of_set.path).is_file():
+        yield Fault(f"{key}.path", f"there is no file {of_set.path}", "correct the path or remove the set")
+    if of_set.images and not Path(of_set.images).is_dir():
+        yield Fault(f"{key}.images", f"there is no folder {of_set.images}", "correct the path or remove the key")
+
+
+def images_of_set(of_set: GroundingSet) -> str:
+    """The folder of a set's images: its own key, or the folder of the CSV or of the set."""
+    return of_set.images or (str(Path(of_set.path).parent) if of_set.layout == "csv" else of_set.path)
+
+
+def tables_of_set(of_set: GroundingSet) -> list[str]:
+    """The files that a set's boxes are read from, as far as they are there."""
+    if of_set.layout == "csv":
+        return [of_set.path]
+    return [str(path) for pattern in BOX_TABLES[of_set.layout] for path in sorted(Path(of_set.path).glob(pattern))]
 
 
 def base_kind(source: str) -> Literal["folder", "file", "hub"]:

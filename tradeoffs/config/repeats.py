@@ -43,11 +43,11 @@ def checkpoints(config: Config, variants: Variants) -> list[Label]:
     return labels
 
 
-def pairs(config: Config) -> list[Label]:
-    """Labels of the pairs of a frozen and a learnable variant of every data set of the run."""
+def pairs(config: Config, datasets: Sequence[str]) -> list[Label]:
+    """Labels of the pairs of a frozen and a learnable variant of some data sets or sets of boxes."""
     return [
         {"dataset": dataset, "frozen": frozen, "learnable": learnable}
-        for dataset in config.data.sets
+        for dataset in datasets
         for frozen, learnable in config.pairs_of(dataset)
     ]
 

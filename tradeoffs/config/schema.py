@@ -5,29 +5,33 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from tradeoffs.config.sections.attention import HeatMaps
-from tradeoffs.config.sections.data import Data, Image
+from tradeoffs.config.sections.data import Data, GroundingSet, Image
 from tradeoffs.config.sections.evaluation import Classifier, Evaluation
 from tradeoffs.config.sections.model import VARIANTS, Base, Encoder, Latents, Variant
 from tradeoffs.config.sections.resources import Resources
 from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.config.sections.training import Training
 from tradeoffs.config.starts import check_starts, source_of, start_of
-from tradeoffs.config.values import PathText, Section, Seeds, folder_name, variant_name
+from tradeoffs.config.values import PathText, Section, Seeds, folder_name, set_name, variant_name
 from tradeoffs.data.findings import NO_FINDING
 from tradeoffs.data.findings_in_text import KINDS
+from tradeoffs.data.sets import TEXTS
 
 
 class Config(Section):
     """The whole configuration of one run."""
 
     preset: str = Field(
-        "demo", description="numbers to start from: a file in config/presets (demo, paper, paper_slurm, smoke)"
+        "demo", description="numbers to start from, of config/presets: demo, open, paper, paper_slurm or smoke"
     )
     run: Annotated[str, AfterValidator(folder_name)] | None = Field(
         None, description="folder in results/ that holds this run; null: the preset's name"
     )
     seeds: Seeds = Field([0], description="seeds of fine-tuning, heat-map noise and sampling, each a repeat of the run")
     data: Data = Field(Data(), description="images, reports and boxes")
+    grounding: dict[Annotated[str, AfterValidator(set_name)], GroundingSet] = Field(
+        {}, description="further sets of boxes by name, on which models of the run are scored"
+    )
     image: Image = Field(Image(), description="image geometry")
     base: Base = Field(Base(), description="the model that is fine-tuned")
     encoders: dict[Annotated[str, AfterValidator(folder_name)], Encoder] = Field(
@@ -84,6 +88,11 @@ class Config(Section):
         for name in self.variants:
             self._check_training(name)
         check_starts(self)
+        for name, grounding in self.grounding.items():
+            if grounding.models not in self.data.sets:
+                raise ValueError(
+                    f"grounding.{name}.models: {grounding.models} is not in data.sets; add it there or remove the set"
+                )
         for name, variant in self.variants.items():
             if variant.weights == "ema" and self.training_of("cxr", name)["ema_decay"] is None:
                 raise ValueError(f"variants.{name}.weights: ema needs training.ema_decay, such as 0.999; set it")
@@ -153,8 +162,19 @@ class Config(Section):
         own = self.variants[variant].model_copy(update={"sets": None, "seeds": None, "main": True})
         return next((name for name, other in trained.items() if other == own), None)
 
+    def models_of(self, dataset: str) -> str:
+        """The data set whose models are scored on a data set: itself, or that of a further set of boxes."""
+        return self.grounding[dataset].models if dataset in self.grounding else dataset
+
+    def texts_of(self, dataset: str) -> list[str]:
+        """The kinds of texts of a data set's heat maps, the default one first."""
+        if dataset in self.grounding:
+            return list(self.grounding[dataset].texts)
+        return ["phrase"] if dataset == "cxr" and self.data.cxr == "open" else TEXTS[dataset]
+
     def variants_of(self, dataset: str) -> list[str]:
         """The variants that a data set has: coco has captions, and no findings."""
+        dataset = self.models_of(dataset)
         return [
             name
             for name, variant in self.variants.items()
@@ -169,7 +189,8 @@ class Config(Section):
 
     def pairs_of(self, dataset: str) -> list[tuple[str, str]]:
         """The pairs of a frozen and a learnable variant (whole or by LoRA) of a data set that are otherwise alike."""
-        tuned = {name: self.variants[name] for name in self.variants_of(dataset) if self.variants[name].finetune}
+        names = self.main_variants_of(dataset) if dataset in self.grounding else self.variants_of(dataset)
+        tuned = {name: self.variants[name] for name in names if self.variants[name].finetune}
         likeness = {
             name: variant.model_dump(exclude={"text_encoder", "lora_rank", "sets", "seeds", "main"})
             for name, variant in tuned.items()
@@ -217,6 +238,7 @@ class Config(Section):
 
     def training_of(self, dataset: str, variant: str | None = None) -> dict[str, Any]:
         """The section `training` with the steps and milestones of one data set, and what a variant changes of it."""
+        dataset = self.models_of(dataset)
         settings = self.training.model_dump() | (self._training_changes(variant) if variant else {})
         coco = {"steps": settings.pop("coco_steps"), "milestones": settings.pop("coco_milestones")}
         return settings | coco if dataset == "coco" else settings

@@ -9,6 +9,7 @@ from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError
 
 PER_DATA_SET = ("overlays", "samples", "findings", "attention_profile", "data")  # figures
+PER_SET_OF_BOXES = ("overlays", "findings", "data")
 NEEDS = {
     "table1_cxr_findings": "cxr",
     "table2": "cxr",
@@ -21,16 +22,26 @@ RULES = {"findings_table": "table1_cxr_findings", "category_table": "table1_coco
 
 def tables_of(config: Config) -> list[str]:
     """Names of the tables of a run, in the order of the report."""
-    names = ["table1", *NEEDS, "differences"]
+    names = ["table1", *NEEDS, *(["grounding_sets"] if config.grounding else []), "differences"]
+    if "impression" not in config.texts_of("cxr"):
+        names.remove("table7")
     return [name for name in names if NEEDS.get(name, config.data.sets[0]) in config.data.sets]
 
 
 def figures_of(config: Config) -> list[str]:
     """Names of the figures of a run, in the order of the report."""
     names = ["tradeoff", "training_curves"]
-    names += ["differences"] if pairs(config) else []
+    names += ["differences"] if pairs(config, config.data.sets) else []
     names += ["losses"] if fine_tunings(config, {name: config.variants_of(name) for name in config.data.sets}) else []
-    return names + [f"{figure}_{dataset}" for figure in PER_DATA_SET for dataset in config.data.sets]
+    names += [f"{figure}_{dataset}" for figure in PER_DATA_SET for dataset in config.data.sets]
+    return names + [f"{figure}_{name}" for figure in PER_SET_OF_BOXES for name in config.grounding]
+
+
+def caption_of(name: str, config: Config) -> str:
+    """The file of a table's or figure's caption; a figure of each data set has one for all of them."""
+    for dataset in [*config.data.sets, *config.grounding]:
+        name = name.removesuffix(f"_{dataset}")
+    return f"report/{name}.rst"
 
 
 def misspelt(target: str, known: Iterable[str]) -> str:
@@ -52,3 +63,5 @@ def check_targets(targets: Sequence[str], config: Config) -> None:
         dataset = NEEDS.get(name) or ("figures/" in target and name.rpartition("_")[2])
         if dataset in ("cxr", "coco") and dataset not in config.data.sets and name not in made:
             raise InputError(f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another")
+        if name == "table7" and name not in made:
+            raise InputError(f"{target}: needs reports of the images with boxes, which cxr from open data lacks")

@@ -44,6 +44,14 @@ def variant_name(name: str) -> str:
     return name
 
 
+def set_name(name: str) -> str:
+    if name in ("cxr", "coco"):
+        raise ValueError("this name is that of a data set of the run; choose another")
+    if not re.fullmatch(r"[a-z][a-z0-9]*", name):  # figures are named <figure>_<set>
+        raise ValueError("use lower-case letters and digits in this name, a letter first")
+    return name
+
+
 def _given(text: str) -> str:
     if not text:
         raise ValueError("the text is empty; give a value or leave the key out")

@@ -200,6 +200,7 @@ def prepare_grounding(
         phrase=table["category"],
         text_id=table["sample_id"] + "-caption" + table["caption"].astype(str),
         part="test",
+        words="",
     )
     return table[GROUNDING_COLUMNS], counts
 

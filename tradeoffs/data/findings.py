@@ -30,6 +30,48 @@ MSCXR_FINDINGS = (
     "Pneumothorax",
 )
 
+# The 14 findings of ChestX-ray14 (Wang et al. 2017), and none of them
+CHESTXRAY14_LABELS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "No Finding",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
+
+# CheXpert's label of the terms that Open-i's reports are indexed with (in lower case, before their first slash)
+OPEN_I_LABELS = {
+    "normal": "No Finding",
+    "pulmonary atelectasis": "Atelectasis",
+    "cardiomegaly": "Cardiomegaly",
+    "consolidation": "Consolidation",
+    "pulmonary edema": "Edema",
+    "fractures, bone": "Fracture",
+    "nodule": "Lung Lesion",
+    "mass": "Lung Lesion",
+    "opacity": "Lung Opacity",
+    "airspace disease": "Lung Opacity",
+    "infiltrate": "Lung Opacity",
+    "pleural effusion": "Pleural Effusion",
+    "pneumonia": "Pneumonia",
+    "pneumothorax": "Pneumothorax",
+    "hydropneumothorax": "Pneumothorax",
+    "catheters, indwelling": "Support Devices",
+    "implanted medical device": "Support Devices",
+    "medical device": "Support Devices",
+    "tube, inserted": "Support Devices",
+}
+
 # The original's query words: the tokens of these words in a text are asked for a finding's heat map
 QUERY_WORDS: dict[str, tuple[str, ...]] = {
     "Atelectasis": ("atelectasis", "atelectatic"),

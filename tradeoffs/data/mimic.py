@@ -162,7 +162,7 @@ def list_images(
     drop(table["split"] == "", "not in the split file")
     drop((table["split"] == "mscxr") & ~table["sample_id"].isin(mscxr_images), "split mscxr, but not in MS-CXR")
     drop((table["split"] != "mscxr") & table["subject_id"].isin(subjects), "subject has an MS-CXR image")
-    drop(_in_an_earlier_split(table), "subject has an image of another split")
+    drop(in_an_earlier_split(table), "subject has an image of another split")
     if limits:
         drop(beyond_limits(table, limits), BEYOND)
 
@@ -214,7 +214,7 @@ def _read_raw(jpg: Path, reports: Path) -> pd.DataFrame:
     )
 
 
-def _in_an_earlier_split(table: pd.DataFrame) -> pd.Series:
+def in_an_earlier_split(table: pd.DataFrame) -> pd.Series:
     """Whether another image of the subject has a split that comes before: those tested on before those trained on."""
     rank = table["split"].map({name: rank for rank, name in enumerate(("mscxr", "p19", "test", "val", "train"))})
     return rank > rank.groupby(table["subject_id"]).transform("min")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.findings import MSCXR_FINDINGS
-from tradeoffs.data.images import image_size
+from tradeoffs.data.grounding_sets import check_shapes, clipped
 from tradeoffs.data.raw_files import MS_CXR_TABLE, newest
 from tradeoffs.data.tables import GROUNDING_COLUMNS, read_csv, reject_rows
 from tradeoffs.errors import InputError
@@ -74,7 +74,7 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
     mscxr = images[images["split"] == "mscxr"].set_index("sample_id")
     drop(~rows["sample_id"].isin(mscxr.index), "image not in the mscxr split of the image table")
     drop(~((rows["w"] > 0) & (rows["h"] > 0) & rows["x"].notna() & rows["y"].notna()), "empty box")
-    rows, passes_border = _clip(rows)
+    rows, passes_border = clipped(rows)
     drop((rows["w"] <= 0) | (rows["h"] <= 0), "box outside the image")
     group = ["sample_id", "phrase", "category"]
     drop(rows.duplicated([*group, "x", "y", "w", "h"]), "same box twice")
@@ -95,37 +95,16 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
     number = phrases.groupby("sample_id").cumcount() + 1
     phrases["phrase_id"] = phrases["sample_id"] + "-" + number.astype(str)
     phrases = phrases.join(mscxr[["subject_id", "path", "text"]], on="sample_id")
-    phrases = phrases.assign(part=phrases["part"].mask(phrases["part"] == "", phrases["subject_id"].map(_drawn_part)))
+    phrases = phrases.assign(part=phrases["part"].mask(phrases["part"] == "", phrases["subject_id"].map(drawn_part)))
     val, test = (phrases[phrases["part"] == part] for part in ("val", "test"))
     counts["phrases of the validation part (kept)"] = len(val)
     both = val["subject_id"].isin(test["subject_id"])
     counts["phrases of the validation part whose subject is in the test part too (kept)"] = int(both.sum())
     counts["kept"] = counts.pop("kept")
-    _check_shapes(phrases.drop_duplicates("sample_id"))
-    return phrases.assign(mask="", text_id=phrases["sample_id"])[GROUNDING_COLUMNS], counts
+    check_shapes(phrases.drop_duplicates("sample_id"))
+    return phrases.assign(mask="", words="", text_id=phrases["sample_id"])[GROUNDING_COLUMNS], counts
 
 
-def _drawn_part(subject: str) -> str:
-    """The part of a subject where MS-CXR has no split: the same in every run."""
+def drawn_part(subject: str) -> str:
+    """The part of a subject where boxes have no split: the same in every run."""
     return "val" if numpy_rng("MS-CXR validation part", subject).random() < VALIDATION_SHARE else "test"
-
-
-def _clip(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Boxes cut at the image border (no positive w, h if wholly outside), and which ones passed it."""
-    x1, y1 = rows["x"] + rows["w"], rows["y"] + rows["h"]
-    passes = (rows["x"] < 0) | (rows["y"] < 0) | (x1 > rows["image_width"]) | (y1 > rows["image_height"])
-    x0, y0 = rows["x"].clip(lower=0.0), rows["y"].clip(lower=0.0)
-    width = (x1.clip(upper=rows["image_width"]) - x0).where(passes, rows["w"])
-    height = (y1.clip(upper=rows["image_height"]) - y0).where(passes, rows["h"])
-    return rows.assign(x=x0, y=y0, w=width, h=height), passes
-
-
-def _check_shapes(images: pd.DataFrame) -> None:
-    """A resized copy of MIMIC-CXR is fine, a cropped or stretched one would shift every box."""
-    for path, box_width, box_height in images[["path", "image_width", "image_height"]].itertuples(index=False):
-        width, height = image_size(path)
-        if abs(width / height * box_height / box_width - 1) > 0.01:
-            raise InputError(
-                f"{path}: is {width} x {height}, but MS-CXR's boxes were drawn on {box_width} x {box_height}; "
-                "use images of the original shape"
-            )

@@ -14,7 +14,7 @@ import pandas as pd
 from pycocotools import mask as coco_mask
 
 from tradeoffs.data.coco_categories import COCO_NAMES
-from tradeoffs.data.findings import CHEXPERT_LABELS, MSCXR_FINDINGS
+from tradeoffs.data.findings import CHEXPERT_LABELS
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 
@@ -33,8 +33,9 @@ GROUNDING_COLUMNS = [
     "mask",
     "text_id",
     "part",
+    "words",
 ]
-OF_GROUNDING_MADE_BEFORE = {"mask": "", "part": "test"}  # columns that a table may lack, and text_id
+OF_GROUNDING_MADE_BEFORE = {"mask": "", "part": "test", "words": ""}  # columns that a table may lack, and text_id
 PARTS = ("val", "test")
 PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels", "sample_id"]
 SAMPLE_COLUMNS = ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
@@ -98,6 +99,7 @@ def reject_labels(path: str | Path, cells: pd.Series, names: Collection[str]) ->
 def read_images(path: str | Path) -> pd.DataFrame:
     """Reads a prepared image table (IMAGE_COLUMNS).
 
+    labels: names that Finding Labels may have; None for any, where they are no labels to train on or to compare with
     Raises InputError for a missing column, an id that is empty or occurs twice, an empty path, an unknown split, or a
     train, val or test image without text, or an unknown label. Does not look whether the image files exist.
     """
@@ -108,7 +110,8 @@ def read_images(path: str | Path) -> pd.DataFrame:
     reject_rows(path, ~table["split"].isin(SPLITS), f"split is none of {', '.join(SPLITS)}")
     without_text = table["split"].isin(SPLITS_WITH_TEXT) & (table["text"].str.strip() == "")
     reject_rows(path, without_text, f"text is empty, which a {', '.join(SPLITS_WITH_TEXT)} image needs")
-    reject_labels(path, table["Finding Labels"], LABELS)
+    # images with boxes are not trained on, and have their own set's names
+    reject_labels(path, table["Finding Labels"].mask(table["split"] == "mscxr", ""), LABELS)
     return table
 
 
@@ -118,11 +121,12 @@ def read_grounding(path: str | Path, part: str = "all") -> pd.DataFrame:
     `mask` is empty where the boxes are the ground truth, or a run-length encoded mask as COCO has it, in JSON:
     {"size": [height, width], "counts": "..."}; a table without the column has boxes only. `text_id` names the text
     of the row's image (an impression, or one of several captions), by default it is the sample_id. `part` is val, on
-    which choices are made, or test, which tables show.
+    which choices are made, or test, which tables show. `words` are those that ask for the category, joined by "|", or
+    empty for its default ones (see `words.query_words`), as without the column.
     part: val or test for the rows of that part only
-    Raises InputError for a missing column, an id that is empty or occurs twice, an unknown category, an empty path or
-    phrase, an image size that is no positive whole number, boxes that are malformed or outside the image, or a mask
-    that is malformed or of another size than the image.
+    Raises InputError for a missing column, an id that is empty or occurs twice, an empty category, path or phrase,
+    words one of which is empty, an image size that is no positive whole number, boxes that are malformed or outside
+    the image, or a mask that is malformed or of another size than the image.
     """
     lacked = {*OF_GROUNDING_MADE_BEFORE, "text_id"}
     table = read_csv(path, [column for column in GROUNDING_COLUMNS if column not in lacked], _REMEDY)
@@ -131,10 +135,9 @@ def read_grounding(path: str | Path, part: str = "all") -> pd.DataFrame:
     table = table[GROUNDING_COLUMNS]
     _reject_bad_ids(path, table["phrase_id"])
     reject_rows(path, ~table["part"].isin(PARTS), f"part is none of {', '.join(PARTS)}")
-    for column in ("sample_id", "subject_id", "path", "phrase", "text_id"):
+    for column in ("sample_id", "subject_id", "path", "category", "phrase", "text_id"):
         reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
-    known = table["category"].isin([*MSCXR_FINDINGS, *COCO_NAMES])
-    reject_rows(path, ~known, f"category is none of {', '.join(MSCXR_FINDINGS)}, and no class of COCO")
+    reject_rows(path, table["words"].str.contains(r"^\||\|\s*\||\|$"), "words has an empty word")
     for column in ("image_width", "image_height"):
         reject_rows(path, ~table[column].str.fullmatch("0*[1-9][0-9]{,8}"), f"{column} is not a positive whole number")
         table[column] = table[column].astype("int64")
@@ -144,7 +147,7 @@ def read_grounding(path: str | Path, part: str = "all") -> pd.DataFrame:
     reject_rows(path, malformed, "boxes is not a JSON list of [x, y, w, h] in pixels inside the image")
     table["boxes"] = pd.Series(boxes, dtype=object)
     sizes = zip(table["mask"], table["image_width"], table["image_height"], strict=True)
-    bad_masks = pd.Series([mask != "" and not _is_mask(mask, *size) for mask, *size in sizes], dtype=bool)
+    bad_masks = pd.Series([mask != "" and not _is_mask_of(mask, *size) for mask, *size in sizes], dtype=bool)
     reject_rows(path, bad_masks, 'mask is not a JSON {"size": [height, width], "counts": "..."} of the image\'s size')
     pair = [table["text_id"], table["category"]]
     masked = (table["mask"] != "").groupby(pair).transform("any")
@@ -232,6 +235,10 @@ def _reject_bad_ids(path: str | Path, ids: pd.Series) -> None:
     reject_rows(path, ids.duplicated(), f"{ids.name} occurs in an earlier row too")
 
 
+def _is_mask_of(cell: str, width: int, height: int) -> bool:
+    return is_mask(cell) and json.loads(cell)["size"] == [height, width]
+
+
 def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None:
     try:
         boxes = [[float(value) for value in box] for box in json.loads(cell)]
@@ -246,11 +253,11 @@ def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None
     return boxes or None
 
 
-def _is_mask(cell: str, width: int, height: int) -> bool:
+def is_mask(cell: str) -> bool:
+    """Whether a text is a mask, run-length encoded as COCO has it, in JSON: {"size": [h, w], "counts": "..."}."""
     try:
         mask = json.loads(cell)
         # pycocotools reads run lengths of another sum as rubbish, which shows when they are written again
-        decoded = coco_mask.decode(mask)
-        return mask["size"] == [height, width] and coco_mask.encode(decoded)["counts"].decode() == mask["counts"]
+        return coco_mask.encode(coco_mask.decode(mask))["counts"].decode() == mask["counts"]
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return False

@@ -1,7 +1,9 @@
 """The words that ask for a finding or a class, and where they stand in a text, in both protocols."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 from tradeoffs.data.coco_categories import query_words as coco_words
 from tradeoffs.data.findings import QUERY_WORDS
@@ -10,11 +12,27 @@ from tradeoffs.protocols import Protocol
 Place = tuple[int, int]  # start and end character
 
 
-def query_words(category: str, protocol: Protocol) -> tuple[str, ...]:
-    """Words of a finding (the original's), or of a COCO class: its name and, in corrected, its plural (row 10)."""
-    if category in QUERY_WORDS:
-        return QUERY_WORDS[category]
-    return (category,) if protocol.words_by_substring else coco_words(category)
+_OF_FINDINGS = {finding.lower(): words for finding, words in QUERY_WORDS.items()}
+
+
+def query_words(category: str, protocol: Protocol, given: str = "") -> tuple[str, ...]:
+    """The words that ask for a category: those given (joined by "|"), else its default ones.
+
+    These are a finding's of MS-CXR (the original's, however the name is written), or for another finding or a COCO
+    class its name and, in corrected, its plural (row 10). A name such as Nodule/Mass stands for each of its parts.
+    """
+    if given:
+        return tuple(given.split("|"))
+    if category.lower() in _OF_FINDINGS:
+        return _OF_FINDINGS[category.lower()]
+    names = category.split("/")
+    return tuple(names) if protocol.words_by_substring else tuple(word for name in names for word in coco_words(name))
+
+
+def with_words(grounding: pd.DataFrame, given: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The grounding table with a column `words`: those given for the row's category, joined by "|", or ""."""
+    words = {category: "|".join(words) for category, words in given.items()}
+    return grounding.assign(words=[words.get(category, "") for category in grounding["category"]])
 
 
 def places_of(text: str, words: Sequence[str], protocol: Protocol) -> list[Place]:
@@ -33,6 +51,6 @@ def places_of(text: str, words: Sequence[str], protocol: Protocol) -> list[Place
     ]
 
 
-def is_named(text: str, category: str, protocol: Protocol) -> bool:
-    """Whether a text has one of the category's query words."""
-    return bool(places_of(text, query_words(category, protocol), protocol))
+def is_named(text: str, category: str, protocol: Protocol, given: str = "") -> bool:
+    """Whether a text has one of the category's query words (given: see `query_words`)."""
+    return bool(places_of(text, query_words(category, protocol, given), protocol))

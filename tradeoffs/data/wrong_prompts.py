@@ -24,13 +24,14 @@ def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str,
         name: categories | set(labels[name].split("|"))
         for name, categories in grounding.groupby("sample_id")["category"].agg(set).items()
     }
+    words = dict(zip(grounding["category"], grounding.get("words", pd.Series("", grounding.index)), strict=True))
     donors = [
         (row.subject_id, getattr(row, column), row.category)
         for row in grounding.drop_duplicates([column, "category"]).itertuples()
-        if is_named(getattr(row, column), row.category, CORRECTED)
+        if is_named(getattr(row, column), row.category, CORRECTED, words[row.category])
     ]
     categories = sorted(set(grounding["category"]).union(*shown.values()) - {""})
-    named = {text: {c for c in categories if is_named(text, c, CORRECTED)} for _, text, _ in donors}
+    named = {text: {c for c in categories if is_named(text, c, CORRECTED, words.get(c, ""))} for _, text, _ in donors}
     rows = []
     for row in grounding[grounding[column] != ""].drop_duplicates(id_column).itertuples():
         here = shown[row.sample_id]

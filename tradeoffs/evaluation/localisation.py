@@ -37,6 +37,7 @@ class Sample:
     id: names the text's dump (phrase_id of the phrase, or text_id of the impression or caption)
     boxes: the ground truth, [x, y, w, h] in pixels of the original image
     encoded_mask: the ground truth as a run-length encoded mask; "" where it is the union of the boxes
+    words: those that ask for the category, joined by "|"; "" for its default ones
     """
 
     id: str
@@ -47,6 +48,7 @@ class Sample:
     boxes: list[list[float]]
     encoded_mask: str
     geometry: Geometry
+    words: str = ""
 
     def mask(self, protocol: Protocol) -> np.ndarray:
         """Ground truth, bool (resolution, resolution): corrected counts pixels that are covered by half (row 4)."""
@@ -83,7 +85,8 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
     result = []
     for _, rows in grounding.groupby(keys, sort=False):
         first = rows.iloc[0]
-        if text == "caption" and not is_named(first["text"], first["category"], protocol):
+        words = first.get("words", "")
+        if text == "caption" and not is_named(first["text"], first["category"], protocol, words):
             continue
         result.append(
             Sample(
@@ -95,6 +98,7 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
                 boxes=[box for boxes in rows["boxes"] for box in boxes],
                 encoded_mask=first["mask"],
                 geometry=Geometry(int(first["image_width"]), int(first["image_height"]), resolution),
+                words=words,
             )
         )
     return result
@@ -125,6 +129,7 @@ def score_dump(
     """
     rows = samples(grounding, text, protocol, resolution)
     words = words_of_samples(rows, text, protocol)
+    given = {row.category: row.words for row in rows}
 
     def map_of(sample: Sample) -> SampleMap:
         if not sample.text.strip():
@@ -140,7 +145,7 @@ def score_dump(
             return None
         dump, category = wrong_prompts[sample.id]
         try:
-            weights, query = token_weights(dump, query_words(category, protocol), protocol)
+            weights, query = token_weights(dump, query_words(category, protocol, given.get(category, "")), protocol)
         except Excluded:
             return None
         return query_map(dump, weights) if query != ALL_TOKENS else None
@@ -156,7 +161,7 @@ def words_of_samples(rows: list[Sample], text: str, protocol: Protocol) -> dict[
     words: dict[tuple[str, str], tuple[str, ...]] = {}
     so_far: dict[str, tuple[str, ...]] = defaultdict(tuple)
     for row in rows:
-        own = query_words(row.category, protocol)
+        own = query_words(row.category, protocol, row.words)
         so_far[row.id] += own
         words[row.id, row.category] = so_far[row.id] if text == "caption" and protocol.earlier_classes else own
     return words

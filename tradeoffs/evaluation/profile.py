@@ -35,8 +35,9 @@ def profiled_samples(rows: Sequence[Sample], maps: Mapping[str, TokenHeatMaps], 
     for place in numpy_rng("profile").permutation(len(rows))[:most]:
         sample = rows[place]
         mask = sample.mask(CORRECTED)
+        words = query_words(sample.category, CORRECTED, sample.words)
         try:
-            weights, _ = token_weights(maps[sample.id], query_words(sample.category, CORRECTED), CORRECTED)
+            weights, _ = token_weights(maps[sample.id], words, CORRECTED)
         except Excluded:
             continue  # the score table counts it with its reason
         if mask.any() and not mask.all():

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_rel
 
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import texts_in
 from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
 from tradeoffs.paper.formatting import p_clause, signed, significant
 
@@ -72,12 +72,13 @@ def conclusions(
     titles: data set -> a name that reads well after "on", in the order of the report
     summaries, fidelity, differences: rows of localisation_summary.csv, fidelity.csv and differences.csv
     """
+    defaults = {dataset: texts_in(texts)[0] for dataset, texts in summaries.groupby("dataset")["text"]}
     return [
         _conclusion(
             title,
-            _of(summaries, dataset=dataset, text=TEXTS[dataset][0], pairs="all"),
+            _of(summaries, dataset=dataset, text=defaults.get(dataset, ""), pairs="all"),
             _of(fidelity, dataset=dataset),
-            _of(differences, dataset=dataset, text=TEXTS[dataset][0], frozen=FROZEN, learnable=LEARNABLE),
+            _of(differences, dataset=dataset, text=defaults.get(dataset, ""), frozen=FROZEN, learnable=LEARNABLE),
         )
         for dataset, title in titles.items()
     ]

@@ -4,13 +4,13 @@ import re
 
 import pandas as pd
 
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import texts_in
 from tradeoffs.evaluation.statistics import MACRO, over_captions
 
 
 def main_rows(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Rows of one protocol, of all pairs, conditioned on each data set's default text (phrase, caption)."""
-    defaults = {dataset: texts[0] for dataset, texts in TEXTS.items()}
+    defaults = {dataset: texts_in(texts)[0] for dataset, texts in table.groupby("dataset")["text"]}
     kept = (table["protocol"] == protocol) & (table["text"] == table["dataset"].map(defaults))
     if "pairs" in table:
         kept &= table["pairs"] == "all"

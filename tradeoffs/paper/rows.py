@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import texts_in
 from tradeoffs.evaluation.statistics import MACRO, MICRO
 from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
 
@@ -47,7 +47,12 @@ def macro_rows(summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], prot
     names: the variants of each data set; real images among them have no such scores
     """
     scores = wide_scores(summaries, protocol)
-    keys = [(dataset, text, "all", name) for dataset in names for text in TEXTS[dataset] for name in names[dataset]]
+    keys = [
+        (dataset, text, "all", name)
+        for dataset in names
+        for text in texts_of(scores, dataset)
+        for name in names[dataset]
+    ]
     localised = [key for key in keys if key[-1] != REAL_IMAGES]
     rows = scores.xs(MACRO, level="group").loc[localised].reindex(keys)
     micro = scores.xs(MICRO, level="group")
@@ -101,6 +106,11 @@ def grounding_variants(
     """The rows per category: variants, external methods that have maps of this text, the location prior."""
     scored = [name for name in external if (dataset, text, "all", MICRO, name) in scores.index]
     return [*variants_of(variants, dataset), *scored, LOCATION_PRIOR]
+
+
+def texts_of(scores: pd.DataFrame, dataset: str) -> list[str]:
+    """The kinds of texts that a data set was scored with, the default one first."""
+    return texts_in(scores.loc[dataset].index.get_level_values("text"))
 
 
 def groups_of(scores: pd.DataFrame, dataset: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import texts_in
 from tradeoffs.metrics import DISTANCES, FIDELITY, LABEL_SCORES, LOCATION_PRIOR, METRICS, REAL_IMAGES
 from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
@@ -37,6 +37,7 @@ from tradeoffs.paper.rows import (
     groups_of,
     macro_rows,
     ordered,
+    texts_of,
     variants_of,
     wide_scores,
     with_fidelity,
@@ -144,7 +145,8 @@ def grounding_table(
     datasets: Mapping[str, str],
     protocol: str,
 ) -> PaperTable:
-    """Table 2 (cxr) and the table per category (coco): grounding per category, then micro and macro mean.
+    """Table 2 (cxr), the table per category (coco) and the one of further sets of boxes: grounding per category, then
+    micro and macro mean.
 
     Rows as in Table 1, with the external methods before the location prior, for the texts that they have maps of.
     """
@@ -152,7 +154,7 @@ def grounding_table(
     keys = [
         (dataset, text, "all", group, name)
         for dataset in datasets
-        for text in TEXTS[dataset]
+        for text in texts_of(scores, dataset)
         for group in groups_of(scores, dataset)
         for name in grounding_variants(scores, variants, external, dataset, text)
     ]
@@ -247,7 +249,7 @@ def differences_table(title: str, differences: pd.DataFrame, datasets: Mapping[s
     for dataset, data in datasets.items():
         own = differences[(differences["dataset"] == dataset) & (differences["protocol"] == protocol)]
         for pair, rows in own.groupby(["frozen", "learnable"], sort=False):
-            for text in TEXTS[dataset]:
+            for text in texts_in(rows["text"]):
                 parts[(data, *pair, text)] = rows[rows["text"] == text].assign(data=data)
     rows = pd.concat(parts.values(), ignore_index=True) if parts else differences
     blocks = [

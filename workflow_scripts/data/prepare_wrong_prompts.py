@@ -7,6 +7,7 @@ from tradeoffs.data.wrong_prompts import wrong_prompts
 from tradeoffs.jobs.job import job
 
 with job(snakemake):
-    grounding, images = read_grounding(snakemake.input.grounding), read_images(snakemake.input.images)
+    grounding = read_grounding(snakemake.input.grounding)
+    images = read_images(snakemake.input.images)
     tables = [wrong_prompts(grounding, images, text, snakemake.params.seed) for text in snakemake.params.texts]
     write_table(pd.concat(tables), snakemake.output.wrong_prompts)

@@ -38,7 +38,7 @@ with job(snakemake):
         params.demo,
         conclusions(params.datasets, summaries, fidelity, differences),
         [read_table(path, captions, output.html) for path in inputs.tables],
-        [read_figure(path, captions, params.datasets) for path in inputs.figures],
+        [read_figure(path, captions, params.titles) for path in inputs.figures],
         making,
     )
     with atomic_path(output.html) as temporary:

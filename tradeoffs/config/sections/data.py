@@ -3,9 +3,13 @@
 from typing import Annotated, Literal
 
 from annotated_types import Ge, MultipleOf
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from tradeoffs.config.values import Count, PathText, Section, Seed, Sets, Share, Whole, distinct
+from tradeoffs.config.values import Count, PathText, Section, Seed, Sets, Share, Text, Whole, distinct
+from tradeoffs.data.coco_categories import COCO_NAMES
+from tradeoffs.data.findings import MSCXR_FINDINGS
+
+Words = Annotated[list[Text], AfterValidator(distinct)]
 
 MSCXR_PHRASES = "mscxr"  # in place of a file of prompts
 SEEN_PHANTOMS = {1000: "the demo's base was chosen", 2000: "its findings classifier was trained"}
@@ -61,6 +65,13 @@ class Data(Section):
     sets: Sets = Field(
         ["cxr", "coco"], description="data sets of the run: cxr is MIMIC-CXR with MS-CXR, coco is MS-COCO 2017"
     )
+    cxr: Literal["mimic", "open"] = Field(
+        "mimic",
+        description="what cxr is read from: MIMIC-CXR with MS-CXR, or open data, Open-i's images and reports with "
+        "ChestX-ray14's boxes (source files only)",
+    )
+    open_i: PathText | None = Field(None, description="folder of Open-i, needed for cxr from open data")
+    chestxray14: PathText | None = Field(None, description="folder of ChestX-ray14, needed for cxr from open data")
     mimic_cxr_jpg: PathText | None = Field(
         None, description="folder of MIMIC-CXR-JPG (PhysioNet), needed for cxr with source files"
     )
@@ -101,12 +112,56 @@ class Data(Section):
         description="null: cxr's list of p19 impressions, balanced over the findings; mscxr: MS-CXR's phrases (the "
         "original's --use_mscxrlabels); else a CSV of your own prompts (prompt_id, text, Finding Labels)",
     )
+    query_words: dict[Text, Words] = Field(
+        {},
+        description="words that ask for a finding of MS-CXR or a class of MS-COCO in place of its default ones, by its "
+        "name",
+    )
     phantoms: Phantoms = Field(Phantoms(), description="the demo's phantoms, used with source phantoms")
 
     @property
     def prompts_file(self) -> str | None:
         """The user's own prompts, if there are any."""
         return None if self.prompts == MSCXR_PHRASES else self.prompts
+
+    @field_validator("cxr")
+    @classmethod
+    def _no_phantoms_in_open_layouts(cls, cxr: str, info: ValidationInfo) -> str:
+        if cxr == "open" and info.data.get("source") == "phantoms":
+            raise ValueError("phantoms are drawn in the layouts of mimic; set data.source to files, or leave this out")
+        return cxr
+
+    @field_validator("query_words")
+    @classmethod
+    def _of_known_categories(cls, words: dict[str, list[str]]) -> dict[str, list[str]]:
+        unknown = [name for name in words if name not in (*MSCXR_FINDINGS, *COCO_NAMES)]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]} is none of {', '.join(MSCXR_FINDINGS)}, and no class of MS-COCO; correct the name"
+            )
+        return words
+
+
+class GroundingSet(Section):
+    """A further set of boxes or masks, on which the models of one of the run's data sets are scored."""
+
+    models: Literal["cxr", "coco"] = Field("cxr", description="data set of the run whose models are scored on it")
+    layout: Literal["csv", "vindr_cxr", "chestx_det", "chexlocalize", "padchest_gr", "chestxray14"] = Field(
+        "csv", description="whose layout its files have; csv is one of your own, see docs/data.md"
+    )
+    path: PathText = Field(description="the CSV, or the folder of the set as it is downloaded")
+    images: PathText | None = Field(
+        None, description="folder of its images, if it is another than that of the CSV or of the set"
+    )
+    split: Text = Field("test", description="rows of this split are scored; all: every row")
+    categories: Words | None = Field(None, description="categories that are scored; null: all that have a box")
+    query_words: dict[Text, Words] = Field(
+        {}, description="words that ask for a category, by its name; without an entry its default ones, or its name"
+    )
+    texts: Annotated[list[Literal["phrase", "impression"]], AfterValidator(distinct)] = Field(
+        ["phrase"], description="texts of its heat maps; impression is the text of a whole image, where the set has one"
+    )
+    title: Text | None = Field(None, description="its name in tables; null: its name here")
 
 
 class Image(Section):
