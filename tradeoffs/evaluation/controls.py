@@ -4,7 +4,7 @@ The other controls (bare map, wrong word, wrong prompt) need the model's own dum
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -28,16 +28,10 @@ def location_prior(
     word is the other finding's prior. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
     """
     rows = samples(grounding, text, protocol, resolution)
-    masks = defaultdict(list)
-    for sample in rows:
-        small = area_average(sample.mask(CORRECTED), map_size)
-        masks[sample.category].append((sample.subject_id, small))
+    masks = small_masks(rows, map_size)
 
     def map_of(sample: Sample) -> SampleMap:
-        others = [mask for subject, mask in masks[sample.category] if subject != sample.subject_id]
-        if not others:
-            raise Excluded("no other subject with this finding")
-        return SampleMap(np.mean(others, axis=0))
+        return SampleMap(prior_map(masks[sample.category], {sample.subject_id}))
 
     return score_samples(rows, map_of, text, protocol)
 
@@ -55,6 +49,22 @@ def on_common_samples(prior: pd.DataFrame, models: Iterable[pd.DataFrame]) -> pd
         scores[metrics] = scores[metrics].where(there.reindex(scores.index, fill_value=False))
     lost = scores["auc_roc"].isna() & (scores["excluded"].fillna("") == "")
     return scores.assign(excluded=scores["excluded"].mask(lost, NOT_COMMON)).reset_index()
+
+
+def small_masks(rows: Sequence[Sample], map_size: int) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """By category, each sample's subject and (corrected) mask, area-averaged to (map_size, map_size)."""
+    masks = defaultdict(list)
+    for sample in rows:
+        masks[sample.category].append((sample.subject_id, area_average(sample.mask(CORRECTED), map_size)))
+    return masks
+
+
+def prior_map(masks: Sequence[tuple[str, np.ndarray]], without: Collection[str]) -> np.ndarray:
+    """Mean (h, h) of the masks of all subjects but `without`; raises Excluded if there is none."""
+    others = [mask for subject, mask in masks if subject not in without]
+    if not others:
+        raise Excluded("no other subject with this finding")
+    return np.mean(others, axis=0)
 
 
 def area_average(mask: np.ndarray, size: int) -> np.ndarray:
