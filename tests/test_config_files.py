@@ -9,6 +9,7 @@ from configs import CONFIG, DEFAULT_VARIANTS, PRESETS
 from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.schema import Config
+from tradeoffs.config.sections.attention import Method
 from tradeoffs.config.sections.data import GroundingSet
 from tradeoffs.config.sections.model import Encoder, Variant
 
@@ -98,7 +99,8 @@ def test_the_readme_holds_the_table_of_keys():
 def test_the_table_describes_every_key():
     def leaves(value: dict, prefix: str = ""):
         for key, below in value.items():
-            if isinstance(below, dict) and key not in ("encoders", "variants", "external", "grounding", "query_words"):
+            named_by_user = ("encoders", "variants", "external", "grounding", "query_words", "methods")
+            if isinstance(below, dict) and key not in named_by_user:
                 yield from leaves(below, f"{prefix}{key}.")
             else:
                 yield prefix + key
@@ -110,5 +112,6 @@ def test_the_table_describes_every_key():
     named = [f"variants.<name>.{key}" for key in leaves(variant)]
     named += [f"encoders.<name>.{key}" for key in Encoder.model_fields]
     named += [f"grounding.<name>.{key}" for key in GroundingSet.model_fields]
+    named += [f"attention.methods.<name>.{key}" for key in Method.model_fields]
     assert sorted(row[1] for row in rows) == sorted([*leaves(Config().dump()), *named])
     assert "| `training.learning_rate` | a number > 0 | `5e-05` | peak learning rate of AdamW |" in describe()

@@ -2,14 +2,12 @@
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 import yaml
 
 from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.paths import base_kind
 from tradeoffs.errors import InputError
 
 PRESETS = Path(__file__).resolve().parent.parent / "config" / "presets"  # of the clone that is installed
@@ -33,26 +31,19 @@ def show_keys(arguments: argparse.Namespace) -> str:
 
 def check_model(arguments: argparse.Namespace) -> str:
     """What a base model is, after every weight was loaded."""
-    from tradeoffs.model.checkpoints import load  # here: loads torch
-    from tradeoffs.model.sources import materialise_base
+    from tradeoffs.commands.models import load_model, own_resolution  # here: loads torch
 
     source = arguments.source
-    kind = base_kind(source)
-    if kind == "hub":
-        raise InputError(f"{source}: there is no such folder or file, and a hub id is not downloaded; give its folder")
-    with tempfile.TemporaryDirectory() as folder:
-        if kind == "file":
-            materialise_base(kind, source, None, Path(folder), arguments.prediction_type)
-        model = load(folder if kind == "file" else source)
-    side = model.unet.config.sample_size * 2 ** (len(model.vae.config.block_out_channels) - 1)
-    lines = [f"{source}: a latent diffusion model that can be fine-tuned ({kind})"]
+    model = load_model(source, arguments.prediction_type)
+    lines = [f"{source}: a latent diffusion model that can be fine-tuned"]
     for name, network in model.networks.items():
         parameters = sum(weight.numel() for weight in network.parameters())
         lines.append(f"  {name}: {type(network).__name__}, {parameters:,} parameters")
     lines.append(
         f"  texts of at most {model.tokenizer.model_max_length} tokens, width {model.unet.config.cross_attention_dim}"
     )
-    lines.append(f"  made for images of {side} px; its U-Net predicts {model.schedule.config.prediction_type}")
+    predicted = model.schedule.config.prediction_type
+    lines.append(f"  made for images of {own_resolution(model)} px; its U-Net predicts {predicted}")
     return "\n".join(lines)
 
 
@@ -75,6 +66,40 @@ def debug(arguments: argparse.Namespace) -> str:
     from tradeoffs.provenance import again
 
     return "\n".join(again.debug(arguments.file, arguments.folder, arguments.gpus))
+
+
+def heat_map(arguments: argparse.Namespace) -> str:
+    """Where a model attends to the words of a text on an image."""
+    from tradeoffs.commands.run import run_heat_map
+
+    return run_heat_map(arguments)
+
+
+def generate(arguments: argparse.Namespace) -> str:
+    """Images of a text, and where the model attended to its words meanwhile."""
+    from tradeoffs.commands.run import run_generate
+
+    return run_generate(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> str:
+    """What differs between two finished runs."""
+    from tradeoffs.commands import compare as comparing
+    from tradeoffs.commands.comparison_text import to_markdown, write_comparison
+
+    found = comparing.compare(arguments.a, arguments.b)
+    page = to_markdown(found, arguments.a, arguments.b, arguments.protocol)
+    if arguments.out:
+        write_comparison(found, Path(arguments.out), page)
+    return page
+
+
+def box(text: str) -> tuple[float, ...]:
+    """The numbers of x,y,w,h."""
+    values = tuple(map(float, text.split(",")))
+    if len(values) != 4:
+        raise ValueError
+    return values
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +130,37 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("file", help="a result of a finished job, such as results/table1.csv")
     again.add_argument("--folder", default="debug", help="where its files go (default: debug); results/ stays as it is")
     again.add_argument("--gpus", type=int, default=0, help="GPUs that it may use (default: 0)")
+
+    of_heat_map = command("heatmap", heat_map, "show where a model attends to the words of a text on an image")
+    _of_model_and_text(of_heat_map, steps=50)
+    of_heat_map.add_argument("--image", required=True, help="the image file")
+    of_heat_map.add_argument("--box", type=box, help="x,y,w,h in the image file's pixels: score the map against it")
+    of_heat_map.add_argument("--grounding", help="with a box: a grounding.csv, for the location prior")
+    of_heat_map.add_argument("--category", help="with a box: whose prior; default: the finding that the words ask for")
+    of_heat_map.add_argument("--exchange", help="with a box: another word to score in the place of the words")
+    of_heat_map.add_argument("--keep", type=int, default=40, help="last steps, which are averaged (default: 40)")
+    of_images = command("generate", generate, "draw images of a text, and show where the model attended meanwhile")
+    _of_model_and_text(of_images, steps=75)
+    of_images.add_argument("-n", type=int, default=4, help="number of images (default: 4)")
+    of_images.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance scale (default: 4)")
+    of_images.add_argument("--scheduler", choices=["plms", "ddim", "dpm"], default="plms", help="sampler")
+    of_runs = command("compare", compare, "say what differs between two finished runs: scores, configuration, code")
+    of_runs.add_argument("a", help="a run's folder, results/<run>, or results where it holds one run")
+    of_runs.add_argument("b", help="another one; differences are b - a")
+    of_runs.add_argument("--protocol", choices=["corrected", "published"], default="corrected", help="of the scores")
+    of_runs.add_argument("--out", help="a folder for the page and its tables with all rows as CSV")
     return whole
+
+
+def _of_model_and_text(command: argparse.ArgumentParser, steps: int) -> None:
+    command.add_argument("--model", required=True, help="a diffusers folder, or a single .ckpt or .safetensors file")
+    command.add_argument("--text", required=True, help="the sentence")
+    command.add_argument("--words", nargs="+", default=[], help="words of the sentence (default: all of it)")
+    command.add_argument("--out", required=True, help="the folder to write to")
+    command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    command.add_argument("--steps", type=int, default=steps, help=f"time steps (default: {steps})")
+    command.add_argument("--resolution", type=int, help="side of the image in pixels (default: the model's own)")
+    command.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32", help="of autocast")
 
 
 def main(words: list[str] | None = None) -> None:

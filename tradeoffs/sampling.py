@@ -1,6 +1,6 @@
 """Synthetic images by classifier-free guidance, with noise that belongs to the image, not to the batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from tradeoffs.data.tables import SAMPLE_COLUMNS
 from tradeoffs.jobs.devices import autocast, default_device
-from tradeoffs.model.checkpoints import load
+from tradeoffs.model.checkpoints import LatentDiffusion, load
 from tradeoffs.model.latents import latent_size
 from tradeoffs.model.pipelines import stable_diffusion
 from tradeoffs.model.schedule import in_double, obeyed
@@ -107,24 +107,48 @@ def draw_samples(
     unconditional: the text that guidance leads away from
     Raises InputError for a resolution that the model, or a precision that the device does not have.
     """
-    model = load(folder).to(default_device())
-    encoder = CachedTextEncoder(*model.text_side)
-    # the text encoder may be of any family, so texts are given as embeddings
-    pipeline = stable_diffusion(model.vae, None, None, model.unet, sampler(scheduler, model.schedule.config))
-    pipeline.set_progress_bar_config(disable=True)
-    size = latent_size(model.vae, resolution)
-    shape = (pipeline.unet.config.in_channels, size, size)
+    drawing = Sampler(
+        load(folder).to(default_device()), scheduler, resolution, seed, guidance, steps, precision, unconditional
+    )
     records = rows.to_dict("records")
     for start in Progress(range(0, len(records), batch_size), desc="samples", unit="batch"):
         batch = records[start : start + batch_size]
-        noise = torch.stack([normal(shape, seed, "sample", row["image_id"]) for row in batch])
-        with autocast("sampling.precision", precision):
-            images = pipeline(
-                prompt_embeds=encoder([row["text"] for row in batch]),
-                negative_prompt_embeds=encoder([unconditional] * len(batch)),
-                latents=noise.to(pipeline.device),
-                guidance_scale=guidance,
-                num_inference_steps=steps,
+        images = drawing.images([row["text"] for row in batch], [row["image_id"] for row in batch])
+        yield from zip(batch, images, strict=True)
+
+
+class Sampler:
+    """A model that draws images at one setting; see `draw_samples` for the parameters."""
+
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        scheduler: str,
+        resolution: int,
+        seed: int,
+        guidance: float,
+        steps: int,
+        precision: str,
+        unconditional: str = "",
+    ):
+        self.encoder = CachedTextEncoder(*model.text_side)
+        # the text encoder may be of any family, so texts are given as embeddings
+        self.pipeline = stable_diffusion(model.vae, None, None, model.unet, sampler(scheduler, model.schedule.config))
+        self.pipeline.set_progress_bar_config(disable=True)
+        size = latent_size(model.vae, resolution)
+        self.shape = (model.unet.config.in_channels, size, size)  # of the latents
+        self.seed, self.guidance, self.steps, self.precision = seed, guidance, steps, precision
+        self.unconditional = unconditional
+
+    def images(self, texts: Sequence[str], image_ids: Sequence[str]) -> list[Image.Image]:
+        """One image a text, as one batch; each from the noise of its id."""
+        noise = torch.stack([normal(self.shape, self.seed, "sample", image_id) for image_id in image_ids])
+        with autocast("sampling.precision", self.precision):
+            return self.pipeline(
+                prompt_embeds=self.encoder(texts),
+                negative_prompt_embeds=self.encoder([self.unconditional] * len(texts)),
+                latents=noise.to(self.pipeline.device),
+                guidance_scale=self.guidance,
+                num_inference_steps=self.steps,
                 eta=0.0,
             ).images
-        yield from zip(batch, images, strict=True)

@@ -48,7 +48,7 @@ class AttentionSums:
         height, width = self.size
         total = torch.zeros(self.images, self.tokens, height, width)
         for pixels, maps in self.sums.items():
-            maps = maps.transpose(1, 2).unflatten(2, _map_size(pixels, self.size)).cpu()
+            maps = maps.transpose(1, 2).unflatten(2, map_size(pixels, self.size)).cpu()
             total += functional.interpolate(maps, size=self.size, mode="nearest")
         return total / (layers * steps)
 
@@ -133,7 +133,7 @@ def token_heat_maps(
     for start in range(0, len(queries), group_size):
         group = queries[start : start + group_size]
         tokens = [tokenize(model.tokenizer, query.text) for query in group]
-        context = _context(encoder, [query.text for query in group], precision)
+        context = context_of(encoder, [query.text for query in group], precision)
         columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
         sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
         pairs = [(row, time) for row in range(len(group)) for time in times]
@@ -146,7 +146,7 @@ def token_heat_maps(
                 progress.update(len(batch))
         heat = sums.mean(len(cross_attention_layers(model.unet)), len(times))
         for query, of_query, maps in zip(group, tokens, heat, strict=True):
-            yield _select(query, of_query, maps)
+            yield token_maps(query.id, query.text, of_query, maps, query.names)
     progress.close()
 
 
@@ -190,15 +190,15 @@ def attention_of_layers(
             layers[name] = probabilities.mean(1)
 
         with captured_cross_attention(model.unet, keep):
-            context = _context(encoder, [queries[row].text for row, _ in batch], precision)
+            context = context_of(encoder, [queries[row].text for row, _ in batch], precision)
             _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
         for name, probabilities in layers.items():
-            size = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
+            size = map_size(probabilities.shape[1], queries[0].latent.shape[1:])
             for (row, time), of_image in zip(batch, probabilities.cpu(), strict=True):
                 yield row, time, name, of_image, size
 
 
-def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
+def map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
     """Height and width of a layer with so many pixels: the latent's, halved (rounding up) some times."""
     height, width = latent
     while height * width > pixels:
@@ -206,7 +206,7 @@ def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _context(encoder: CachedTextEncoder, texts: Sequence[str], precision: str) -> torch.Tensor:
+def context_of(encoder: CachedTextEncoder, texts: Sequence[str], precision: str) -> torch.Tensor:
     with autocast("heat_maps.precision", precision):
         return encoder(texts)
 
@@ -215,20 +215,22 @@ def _forward(
     model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int, precision: str
 ) -> None:
     """One U-Net pass over (query, time) pairs; its output is of no use here."""
-    noisy = torch.stack([_noised(model, query, time, seed) for query, time in pairs])
+    noisy = torch.stack([noised(model, query, time, seed) for query, time in pairs])
     device = model.unet.device
     times = torch.tensor([time for _, time in pairs], device=device)
     with autocast("heat_maps.precision", precision):
         model.unet(noisy.to(device), times, context)
 
 
-def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
+def noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
     noise = normal(tuple(query.latent.shape), seed, query.sample_id, time)
     return model.schedule.add_noise(query.latent[None], noise[None], torch.tensor([time]))[0]
 
 
-def _select(query: Query, tokens: Tokens, heat: torch.Tensor) -> TokenHeatMaps:
-    names = np.array(query.names, dtype=np.int64).reshape(-1, 2)
-    return TokenHeatMaps(
-        query.id, query.text, tokens.strings, tokens.spans, heat[tokens.positions].numpy(), tokens.truncated_at, names
-    )
+def token_maps(
+    name: str, text: str, tokens: Tokens, heat: torch.Tensor, names: Sequence[tuple[int, int]] = ()
+) -> TokenHeatMaps:
+    """Of the maps (L', h, w) of a context's positions those of the text's own tokens; names: see `Query`."""
+    places = np.array(names, dtype=np.int64).reshape(-1, 2)
+    heat = heat[tokens.positions].numpy()
+    return TokenHeatMaps(name, text, tokens.strings, tokens.spans, heat, tokens.truncated_at, places)

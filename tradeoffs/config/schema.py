@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from tradeoffs.config.sections.attention import HeatMaps
+from tradeoffs.config.sections.attention import Attention, HeatMaps
 from tradeoffs.config.sections.data import Data, GroundingSet, Image
 from tradeoffs.config.sections.evaluation import Classifier, Evaluation
 from tradeoffs.config.sections.model import VARIANTS, Base, Encoder, Latents, Variant
@@ -46,6 +46,7 @@ class Config(Section):
     training: Training = Field(Training(), description="fine-tuning")
     latents: Latents = Field(Latents(), description="the cache of encoded images")
     heat_maps: HeatMaps = Field(HeatMaps(), description="token heat maps on real images")
+    attention: Attention = Field(Attention(), description="other heat-map methods")
     sampling: Sampling = Field(Sampling(), description="synthetic images")
     evaluation: Evaluation = Field(Evaluation(), description="scores")
     classifier: Classifier = Field(Classifier(), description="the findings classifier")

@@ -3,8 +3,8 @@
 The other controls (bare map, wrong word, wrong prompt) need the model's own dumps and stand beside its scores.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,22 +30,10 @@ def location_prior(
     word is the other finding's prior. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
     """
     rows = samples(grounding, text, protocol, resolution)
-    sums: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((map_size, map_size)))  # by category
-    own_sums: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros((map_size, map_size)))
-    counts: Counter[str | tuple[str, str]] = Counter()
-    for sample in one_per_image(rows, text):
-        small = area_average(sample.mask(CORRECTED), map_size)
-        of_subject = sample.category, sample.subject_id
-        sums[sample.category] += small
-        own_sums[of_subject] += small
-        counts.update([sample.category, of_subject])
+    masks = small_masks(one_per_image(rows, text), map_size)
 
     def map_of(sample: Sample) -> SampleMap:
-        of_subject = sample.category, sample.subject_id
-        others = counts[sample.category] - counts[of_subject]
-        if not others:
-            raise Excluded("no other subject with this finding")
-        return SampleMap((sums[sample.category] - own_sums[of_subject]) / others)
+        return SampleMap(prior_map(masks[sample.category], {sample.subject_id}))
 
     return score_samples(rows, map_of, text, protocol)
 
@@ -63,6 +51,22 @@ def on_common_samples(prior: pd.DataFrame, models: Iterable[pd.DataFrame]) -> pd
         scores[metrics] = scores[metrics].where(there.reindex(scores.index, fill_value=False))
     lost = scores["auc_roc"].isna() & (scores["excluded"].fillna("") == "")
     return scores.assign(excluded=scores["excluded"].mask(lost, NOT_COMMON)).reset_index()
+
+
+def small_masks(rows: Sequence[Sample], map_size: int) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """By category, each sample's subject and (corrected) mask, area-averaged to (map_size, map_size)."""
+    masks = defaultdict(list)
+    for sample in rows:
+        masks[sample.category].append((sample.subject_id, area_average(sample.mask(CORRECTED), map_size)))
+    return masks
+
+
+def prior_map(masks: Sequence[tuple[str, np.ndarray]], without: Collection[str]) -> np.ndarray:
+    """Mean (h, h) of the masks of all subjects but `without`; raises Excluded if there is none."""
+    others = [mask for subject, mask in masks if subject not in without]
+    if not others:
+        raise Excluded("no other subject with this finding")
+    return np.mean(others, axis=0)
 
 
 def area_average(mask: np.ndarray, size: int) -> np.ndarray:

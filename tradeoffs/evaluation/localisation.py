@@ -15,7 +15,7 @@ from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_p
 from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.map_scores import auc_roc, resized, score
+from tradeoffs.evaluation.map_scores import MIXTURE, Threshold, auc_roc, resized, score
 from tradeoffs.evaluation.queries import ALL_TOKENS, IMAGE_MAP, Excluded, query_map, token_weights
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import PROTOCOLS, Protocol
@@ -121,11 +121,13 @@ def score_dump(
     protocol: Protocol,
     resolution: int,
     wrong_prompts: Mapping[str, tuple[TokenHeatMaps, str]] = MappingProxyType({}),
+    threshold: Threshold = MIXTURE,
 ) -> pd.DataFrame:
     """Scores (one row per sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase",
     "impression" or "caption" of each image. Samples that cannot be scored have a reason in `excluded` and NaN scores.
 
     wrong_prompts: by the sample's id, a dump on the same image whose text names another category, and that category
+    threshold: what is hot in a map
     """
     rows = samples(grounding, text, protocol, resolution)
     words = words_of_samples(rows, text, protocol)
@@ -150,7 +152,7 @@ def score_dump(
             return None
         return query_map(dump, weights) if query != ALL_TOKENS else None
 
-    return score_samples(rows, map_of, text, protocol)
+    return score_samples(rows, map_of, text, protocol, threshold)
 
 
 def words_of_samples(rows: list[Sample], text: str, protocol: Protocol) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -168,7 +170,11 @@ def words_of_samples(rows: list[Sample], text: str, protocol: Protocol) -> dict[
 
 
 def score_samples(
-    rows: list[Sample], map_of: Callable[[Sample], SampleMap], text: str, protocol: Protocol
+    rows: list[Sample],
+    map_of: Callable[[Sample], SampleMap],
+    text: str,
+    protocol: Protocol,
+    threshold: Threshold = MIXTURE,
 ) -> pd.DataFrame:
     """Scores (one row per sample, columns `COLUMNS`) of the maps that `map_of` gives, which may raise Excluded.
 
@@ -189,7 +195,7 @@ def score_samples(
             own = map_of(sample)
             record["query"] = own.query
             mask = sample.mask(protocol)
-            record |= score(own.heat, mask, protocol, single_box=len(sample.boxes) == 1)
+            record |= score(own.heat, mask, protocol, single_box=len(sample.boxes) == 1, threshold=threshold)
             record["bare_auc"] = control_auc(own.bare, mask, protocol)
             record["wrong_prompt_auc"] = control_auc(own.wrong_prompt, mask, protocol)
             others = [other for other in together[_whole(sample, text)] if other.category != sample.category]

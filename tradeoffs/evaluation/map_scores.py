@@ -5,9 +5,11 @@ the original code computes, corrected mends it (docs/differences.md, rows 2 to 1
 """
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from skimage.filters import threshold_otsu
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
@@ -15,7 +17,21 @@ from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.protocols import Protocol
 
 
-def score(heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bool) -> dict[str, float | bool]:
+@dataclass(frozen=True)
+class Threshold:
+    """What is hot in a heat map. kind: "mixture" (see `mixture_threshold`), "otsu" (Otsu 1979) or "fixed"; the last two
+    are of the map scaled to 0..1, and a fixed one is `at` there."""
+
+    kind: str = "mixture"
+    at: float = 0.5
+
+
+MIXTURE = Threshold()
+
+
+def score(
+    heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bool, threshold: Threshold = MIXTURE
+) -> dict[str, float | bool]:
     """All scores of a heat map (h, w) against a ground-truth mask, bool (r, r).
 
     single_box: whether the mask is one box; only then `distance` (pixels of the r x r image) is defined
@@ -31,7 +47,7 @@ def score(heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bo
     if not protocol.empty_masks and mask.all():
         raise Excluded("finding fills the crop")
     large = resized(heat, mask.shape[0], protocol)
-    binary, converged = binary_map(heat, mask.shape[0], protocol)
+    binary, converged = binary_map(heat, mask.shape[0], protocol, threshold)
     box = box_map(binary, protocol)
     return {
         "auc_roc": auc_roc(large, mask),
@@ -101,16 +117,22 @@ def cnr(heat: np.ndarray, mask: np.ndarray) -> float:
     return float((inside.mean() - outside.mean()) / noise) if noise > 0 else np.nan
 
 
-def binary_map(heat: np.ndarray, resolution: int, protocol: Protocol) -> tuple[np.ndarray, bool]:
+def binary_map(
+    heat: np.ndarray, resolution: int, protocol: Protocol, threshold: Threshold = MIXTURE
+) -> tuple[np.ndarray, bool]:
     """The hot part of a heat map (h, w), bool (resolution, resolution), and whether the mixture converged.
 
-    Hot is what exceeds the mixture's threshold; a 3 x 3 majority filter removes lone pixels; bilinear resizing and
+    Hot is what exceeds the threshold; a 3 x 3 majority filter removes lone pixels; bilinear resizing and
     rounding follow. corrected fits the mixture to the scaled map; published to the raw attention values, which are so
     small (1e-3) that its `reg_covar` of 1e-6 matters (row 2).
     """
-    values = heat.astype(np.float64) if protocol.raw_mixture else _min_max(heat)
-    threshold, converged = mixture_threshold(values)
-    hot = majority_filter(values > threshold)
+    if threshold.kind == "mixture":
+        values = heat.astype(np.float64) if protocol.raw_mixture else _min_max(heat)
+        limit, converged = mixture_threshold(values)
+    else:
+        values, converged = _min_max(heat), True
+        limit = threshold_otsu(values) if threshold.kind == "otsu" else threshold.at
+    hot = majority_filter(values > limit)
     return _bilinear(hot.astype(np.float64), resolution) > 0.5, converged
 
 

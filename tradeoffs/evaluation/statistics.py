@@ -107,6 +107,20 @@ def paired_differences(
     return pd.concat(tables, ignore_index=True)[columns]
 
 
+def mean_interval(values: np.ndarray, subjects: np.ndarray, draws: int, seed: int = 0) -> np.ndarray:
+    """Mean of values and the ends of its 95 % percentile interval over bootstrap samples of subjects, (3,).
+
+    subjects: that of each value. NaN without values, and ends NaN with fewer than two subjects.
+    """
+    if not len(values):
+        return np.full(3, np.nan)
+    _, places = np.unique(subjects, return_inverse=True)
+    sums, counts = np.bincount(places, values), np.bincount(places)
+    weights = _bootstrap_weights(len(sums), draws, np.random.default_rng(seed))
+    low, high = _interval((sums @ weights / (counts @ weights))[None], np.array([len(sums)]))
+    return np.array([np.mean(values), low[0], high[0]])
+
+
 def _summarise(
     rows: pd.DataFrame, categories: np.ndarray, seeds: int, draws: int, rng: np.random.Generator
 ) -> pd.DataFrame:

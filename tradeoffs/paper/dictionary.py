@@ -21,6 +21,11 @@ LABELS = {
     "frozen": "variant with a frozen text encoder",
     "learnable": "its counterpart with a learnable one",
     "metric": "score that is compared",
+    "method": "heat-map method, an entry of attention.methods; empty for the location prior",
+    "chosen": "yes for the method that the validation patients choose",
+    "validation_auc_roc": "macro AUC-ROC on the validation patients; all other scores are of the test patients",
+    "step": "step of fine-tuning",
+    "measure": "what is measured (docs/methods.md)",
 }
 COUNTS = {
     "n_images": "samples behind the fidelity scores, of one seed; of the real images one half",
@@ -32,6 +37,7 @@ COUNTS = {
     "n_excluded": "texts that could not be scored",
     "n_kept": "pairs whose impression names the finding",
     "n_dropped": "the other pairs",
+    "n_validation": "texts of the validation patients",
     "n": "samples compared",
     "subjects": "their patients (COCO: images)",
 }
@@ -40,6 +46,15 @@ COMPARISON = {
     "low": "lower end of its 95 % interval",
     "high": "upper end of its 95 % interval",
     "p": "two-sided sign-flip permutation test over patients (COCO: images), not corrected for the number of tests",
+}
+MEASURED = {
+    f"{label}{suffix}": f"{end}{meaning}"
+    for label, meaning in {
+        "mean_frozen": "mean of the measure with the frozen text encoder",
+        "mean_learnable": "mean of the measure with the learnable one",
+        "difference": "frozen minus learnable, on the texts that both have",
+    }.items()
+    for suffix, end in {"": "", "_low": "lower end of the 95 % interval: ", "_high": "upper end of it: "}.items()
 }
 STATISTICS = {
     "": "mean over seeds",
@@ -54,7 +69,7 @@ def dictionary(columns: Iterable[str]) -> pd.DataFrame:
 
     Raises KeyError for a column that no paper table has.
     """
-    plain = LABELS | COUNTS | COMPARISON
+    plain = LABELS | COUNTS | MEASURED | COMPARISON
     rows = [(name, plain[name], "", "") if name in plain else _of_score(name) for name in columns]
     return pd.DataFrame(rows, columns=["column", "meaning", "statistic", "better"])
 

@@ -7,16 +7,19 @@ from tradeoffs.jobs.job import job
 from tradeoffs.paper import tables
 from tradeoffs.paper.blocks import to_json
 from tradeoffs.paper.dictionary import dictionary
+from tradeoffs.paper.methods import methods_table
 from tradeoffs.paper.rendering import write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.provenance.code import write_sidecar
 
-READERS = {"summaries": read_results, "fidelity": read_results, "differences": read_differences}
+READERS = dict.fromkeys(("summaries", "fidelity", "methods", "priors"), read_results) | {
+    "differences": read_differences
+}
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     scores = {name: READERS[name](files) for name, files in inputs.items() if name in READERS}
-    function = getattr(tables, params.table)
+    function = methods_table if params.table == "methods_table" else getattr(tables, params.table)
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
     scope = [note for dataset, note in params.scope.items() if dataset in params.datasets]
     table = replace(table, notes=[*scope, *table.notes])

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Le
-from pydantic import Field, ValidationInfo, field_validator
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from tradeoffs.config.values import Count, Section, at_most
+from tradeoffs.config.values import Count, Number, Section, Share, Whole, at_most, distinct, folder_name
 
 
 class HeatMaps(Section):
@@ -22,3 +22,59 @@ class HeatMaps(Section):
     @classmethod
     def _keep_some_of_the_steps(cls, keep: int, info: ValidationInfo) -> int:
         return at_most(keep, info, "steps", "heat_maps.steps")
+
+
+class Method(Section):
+    """One way to make a heat map of the cross-attention, and the hot part of it."""
+
+    layers: Annotated[list[Literal["down", "mid", "up"]], AfterValidator(distinct)] = Field(
+        ["down", "mid", "up"], description="parts of the U-Net whose layers are averaged"
+    )
+    coarsest: Count | None = Field(
+        None, description="only so many of the coarsest resolutions that these layers have; null: all"
+    )
+    steps: Annotated[list[Annotated[Whole, Ge(1), Le(5)]], AfterValidator(distinct)] = Field(
+        [2, 3, 4, 5], description="fifths of the time steps that are averaged; 1 is the noisiest"
+    )
+    tokens: Literal["words", "all", "start", "end", "padding"] = Field(
+        "words",
+        description="the finding's words, or one map for all words: of all tokens of the text, or of the tokens that "
+        "start, end or pad the context",
+    )
+    noise: Literal["fresh", "inversion"] = Field(
+        "fresh", description="where noisy latents come from: fresh noise a step, or DDIM inversion of the image"
+    )
+    scale_each: bool = Field(
+        False, description="scale the map of each layer group and fifth of the steps to 0..1 before the mean"
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
+        "nearest", description="how maps are brought to the size of the latent"
+    )
+    smoothing: Annotated[Number, Ge(0)] = Field(0.0, description="sigma of a Gaussian filter in latent pixels; 0: none")
+    threshold: Literal["mixture", "otsu", "fixed"] = Field(
+        "mixture",
+        description="what is hot in a map: what is above the midpoint of a mixture of two Gaussians, Otsu's threshold, "
+        "or threshold_at",
+    )
+    threshold_at: Share = Field(0.5, description="the threshold fixed, as a share of the map's range")
+
+
+METHODS = {
+    "paper": Method(),
+    "daam": Method(steps=[1, 2, 3, 4, 5], interpolation="bicubic"),
+    "coarse": Method(coarsest=1),
+    "smoothed": Method(smoothing=1.0, threshold="otsu"),
+    "phrase_grounding": Method(
+        coarsest=1, steps=[3], tokens="all", noise="inversion", scale_each=True, interpolation="bilinear",
+        smoothing=2.5, threshold="otsu",
+    ),
+    "start_token": Method(tokens="start"),
+}  # fmt: skip
+
+
+class Attention(Section):
+    """Other heat-map methods, compared by the target `methods`."""
+
+    methods: dict[Annotated[str, AfterValidator(folder_name)], Method] = Field(
+        METHODS, description="heat-map methods by name; further ones are added, paper is the one of the other tables"
+    )

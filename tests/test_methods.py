@@ -1,0 +1,203 @@
+"""Heat-map methods from grouped sums of cross-attention, their scores, and the choice on validation patients."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_maps import grounding
+
+from tradeoffs.attention.capture import Query, captured_cross_attention, token_heat_maps
+from tradeoffs.attention.grouped import GroupedSums, grouped_sums, load_sums, save_sums
+from tradeoffs.attention.methods import chosen_groups, method_maps
+from tradeoffs.config.sections.attention import METHODS, Method
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation.map_scores import Threshold, binary_map
+from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, score_methods, split_of, validation_means
+from tradeoffs.metrics import METRICS
+from tradeoffs.model.text import CachedTextEncoder
+from tradeoffs.paper.methods import methods_table
+from tradeoffs.protocols import CORRECTED
+from tradeoffs.randomness import normal
+
+SEED, STEPS = 5, 10
+
+
+def latent(name):
+    return normal((4, 8, 8), "latent", name)
+
+
+QUERIES = [
+    Query("a-1", "a", "left pleural effusion", latent("a")),
+    Query("b-1", "b", "no acute cardiopulmonary process and mild edema", latent("b")),
+    Query("a-2", "a", "pneumonia", latent("a")),
+]
+
+
+def sums_of(model, queries=QUERIES, batch_size=8, noise="fresh"):
+    return list(grouped_sums(model, queries, SEED, STEPS, batch_size, noise))
+
+
+def method(**settings):
+    return Method(**settings).model_dump()
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 8])
+def test_the_papers_method_is_the_token_heat_map(tiny_model, batch_size):
+    expected = list(token_heat_maps(tiny_model, QUERIES, SEED, STEPS, 8, 8))  # the last 8 of 10 steps: four fifths
+    for one, maps in zip(sums_of(tiny_model, batch_size=batch_size), expected, strict=True):
+        found = method_maps(one, METHODS["paper"].model_dump(), 8)
+        np.testing.assert_allclose(found.heat, maps.heat, atol=1e-6)
+        assert (found.id, found.tokens, found.truncated_at) == (maps.id, maps.tokens, maps.truncated_at)
+        np.testing.assert_array_equal(found.spans, maps.spans)
+
+
+def test_every_token_is_in_the_sums(tiny_model):
+    for one, own in zip(sums_of(tiny_model), (3, 7, 1), strict=True):
+        assert set(one.layers) == {"down_8", "up_8", "mid_4"} or sum(one.layers.values()) == 4
+        assert list(one.steps) == [2, 2, 2, 2, 2]
+        for group, maps in one.sums.items():
+            assert maps.shape[:2] == (5, own + 3)
+            padding = 24 - own - 2  # start and end stand once
+            total = maps[:, : own + 2].sum(1) + padding * maps[:, own + 2]
+            np.testing.assert_allclose(total, 2 * one.layers[group], rtol=1e-5)
+
+
+@torch.no_grad()
+def test_inversion_follows_what_the_model_predicts_without_text(tiny_model):
+    query = Query("a-1", "a", "left pleural effusion", latent("a"))
+    [one] = grouped_sums(tiny_model, [query], SEED, 5, 8, "inversion")
+    encoder = CachedTextEncoder(*tiny_model.text_side)
+    x, seen = latent("a")[None].double(), []
+    signal = np.cumprod(1 - np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2)
+    for time, following in zip([1, 201, 401, 601, 801], [201, 401, 601, 801, None], strict=True):
+        maps = []
+        with captured_cross_attention(tiny_model.unet, lambda _layer, p, maps=maps: maps.append(p.mean(1)[0, :, 1:4])):
+            tiny_model.unet(x.float(), time, encoder([query.text]))
+        seen.append(sum(m.sum() for m in maps))
+        eps = tiny_model.unet(x.float(), time, encoder([""])).sample.double()
+        if following:
+            clean = (x - np.sqrt(1 - signal[time]) * eps) / np.sqrt(signal[time])
+            x = np.sqrt(signal[following]) * clean + np.sqrt(1 - signal[following]) * eps
+    found = sum(maps[:, :3].sum((1, 2, 3)) for maps in one.sums.values())
+    np.testing.assert_allclose(found, [float(total) for total in reversed(seen)], rtol=1e-4)
+
+
+def hand_made() -> GroupedSums:
+    """Two tokens; one layer at 2 x 2 in "down", two at 1 x 1 in "mid"; two time steps in each fifth."""
+    down = np.zeros((5, 5, 2, 2), np.float32)
+    down[:, 0] = [[0, 0], [0, 8]]
+    down[:, 1] = [[4, 0], [0, 0]]
+    down[4, 0] = [[0, 0], [16, 0]]
+    down[:, 2] = [[1, 1], [1, 3]]  # start
+    mid = np.full((5, 5, 1, 1), 4, np.float32)
+    spans = np.array([[0, 4], [5, 13]])
+    return GroupedSums(
+        "a-0", "left effusion", ["left", "effusion"], spans, 13, {"down_2": down, "mid_1": mid},
+        {"down_2": 1, "mid_1": 2}, np.full(5, 2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # fifths 1 and 2, 4 steps: (2 * [0 0 0 8] + 2 * 4) / (4 steps * 3 layers)
+        ({"steps": [1, 2]}, [[8 / 12, 8 / 12], [8 / 12, 24 / 12]]),
+        ({"steps": [5], "layers": ["down"]}, [[0, 0], [8, 0]]),
+        ({"steps": [1], "coarsest": 1}, [[1, 1], [1, 1]]),
+        ({"steps": [1], "layers": ["down"], "tokens": "all"}, [[1, 0], [0, 2]]),
+        ({"steps": [1], "layers": ["down"], "tokens": "start"}, [[0.5, 0.5], [0.5, 1.5]]),
+        ({"steps": [1, 5], "layers": ["down"], "scale_each": True}, [[0, 0], [0.5, 0.5]]),
+    ],
+)
+def test_methods_by_hand(settings, expected):
+    found = method_maps(hand_made(), method(**settings), 2)
+    np.testing.assert_allclose(found.heat[0], expected, rtol=1e-6)
+    if settings.get("tokens"):
+        np.testing.assert_array_equal(found.heat[0], found.heat[1])
+
+
+def test_maps_are_brought_to_size_smoothed_and_never_negative():
+    down = {"steps": [1], "layers": ["down"]}
+    bicubic = method_maps(hand_made(), method(**down, interpolation="bicubic"), 8).heat
+    assert bicubic.min() == 0 and bicubic[0].argmax() == 63
+    smooth = method_maps(hand_made(), method(**down, smoothing=1.0), 2).heat
+    assert smooth[0].sum() == pytest.approx(4) and 0 < smooth[0, 0, 0] < smooth[0, 1, 1] < 4
+    assert smooth[0, 1, 1] != smooth[1, 1, 1]  # tokens are not smoothed into one another
+
+
+def test_a_part_without_cross_attention_gives_way_to_all():
+    assert chosen_groups(hand_made(), method(layers=["up"])) == ["down_2", "mid_1"]
+
+
+def test_sums_survive_writing(tmp_path):
+    other = hand_made()
+    save_sums(tmp_path / "sums.npz", {"fresh": [hand_made(), other], "inversion": [other]})
+    read = load_sums(tmp_path / "sums.npz", "fresh")
+    assert len(read) == 2 and load_sums(tmp_path / "sums.npz", "none") == []
+    for name in ("down_2", "mid_1"):
+        np.testing.assert_array_equal(read[1].sums[name], other.sums[name])
+    assert (read[1].id, read[1].tokens, read[1].layers) == ("a-0", ["left", "effusion"], {"down_2": 1, "mid_1": 2})
+    (tmp_path / "sums.npz").write_text("rubbish")
+    with pytest.raises(InputError, match="sums.npz: not a file of grouped attention sums"):
+        load_sums(tmp_path / "sums.npz", "fresh")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "hot"),
+    [(Threshold("fixed", 0.5), 6), (Threshold("fixed", 0.9), 4), (Threshold("otsu"), 6)],  # Otsu: 0 against 0.6 and 1
+)
+def test_thresholds(threshold, hot):
+    heat = np.zeros((4, 4))
+    heat[2:, 1:] = [0.6, 1.0, 1.0]
+    binary, converged = binary_map(heat, 4, CORRECTED, threshold)
+    corner = int(hot == 4)  # the majority filter takes the inner pixels with less than 5 hot neighbours away
+    assert converged and binary.sum() == hot - 1
+    assert binary[2, 2] == (not corner) and not binary[2, 1] and binary[2, 3]
+
+
+def test_a_subject_is_in_one_part_only_and_always_in_the_same():
+    parts = pd.Series({f"p{i}": split_of(f"p{i}") for i in range(1000)})
+    assert set(parts) == {VALIDATION, TEST} and 250 < (parts == VALIDATION).sum() < 350
+    assert split_of("p1") == parts["p1"]
+
+
+def test_the_choice_looks_at_validation_patients_only():
+    rows = [
+        ("good", "Edema", VALIDATION, 0.8), ("good", "Pneumonia", VALIDATION, 0.6), ("good", "Edema", TEST, 0.1),
+        ("bad", "Edema", VALIDATION, 0.9), ("bad", "Edema", VALIDATION, 0.7), ("bad", "Pneumonia", VALIDATION, 0.5),
+        ("bad", "Edema", TEST, 1.0),
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows, columns=["method", "category", "split", "auc_roc"]).assign(excluded="")
+    means = validation_means(scores)
+    assert means.to_dict() == pytest.approx({"good": 0.7, "bad": 0.65})
+    assert chosen(means, ["bad", "good"]) == "good"
+    assert chosen(pd.Series(dtype=float), ["bad", "good"]) == "bad"
+
+
+def test_methods_are_scored_and_tabled():
+    names = [f"p{i}" for i in range(8)]
+    rows = [
+        {"sample_id": name, "subject_id": name, "category": "Pleural Effusion", "phrase": "left effusion"}
+        for name in names
+    ]
+    table = grounding(*rows)
+    one = hand_made()
+    sums = [GroupedSums(row, *list(vars(one).values())[1:]) for row in table["phrase_id"]]
+    methods = {"paper": method(layers=["down"], steps=[1]), "start": method(tokens="start")}
+    scores = score_methods(table, {"fresh": sums}, methods, "phrase", 4, 4)
+    assert len(scores) == 16 and set(scores["split"]) == {VALIDATION, TEST}
+    paper = scores[scores["method"] == "paper"]
+    assert (paper["auc_roc"] > 0.5).all() and (paper["query"] == "matched").all()
+    assert (scores.loc[scores["method"] == "start", "auc_roc"] < 0.5).all()  # hottest at the lower right
+
+    scores = scores.assign(dataset="cxr", variant="frozen", seed=0)
+    prior = paper.assign(dataset="cxr", protocol="corrected", text="phrase", seed=np.nan)
+    prior = prior.drop(columns=["method", "split"])
+    texts = {"cxr": "phrase"}
+    shown = methods_table("Methods.", scores, prior, list(methods), texts, 10, {"cxr": "Data"}, "published")
+    assert list(shown.rows["method"]) == ["paper", "start", ""]
+    assert list(shown.rows["chosen"]) == ["yes", "", ""]
+    tested = (paper["split"] == TEST).sum()
+    assert list(shown.rows["n_samples"]) == [tested] * 3 and list(shown.rows["n_validation"]) == [8 - tested] * 3
+    assert {f"{metric}_low" for metric in METRICS} <= set(shown.rows)
+    assert shown.rows["auc_roc"][0] == pytest.approx(paper.loc[paper["split"] == TEST, "auc_roc"].mean())

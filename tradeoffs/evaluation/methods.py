@@ -1,0 +1,66 @@
+"""Scores of heat-map methods, and the choice among them on validation patients only."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from tradeoffs.attention.grouped import GroupedSums
+from tradeoffs.attention.methods import method_maps
+from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.evaluation.map_scores import Threshold
+from tradeoffs.protocols import CORRECTED
+from tradeoffs.randomness import seed_of
+
+VALIDATION_SHARE = 0.3
+VALIDATION, TEST = "validation", "test"
+CRITERION = "auc_roc"  # the macro mean of which the choice looks at
+
+
+def split_of(subject_id: str) -> str:
+    """Whether a subject belongs to the validation or the test part of the images with boxes: by its id alone, so that
+    no subject is in both, and a part does not change with the others."""
+    return VALIDATION if seed_of("method choice", subject_id) % 1000 < 1000 * VALIDATION_SHARE else TEST
+
+
+def splits_of(grounding: pd.DataFrame) -> dict[str, str]:
+    """The split of each subject of a grounding table: MS-CXR's own validation part, or where a table has none (MS-COCO)
+    that of `split_of`."""
+    parts = grounding.drop_duplicates("subject_id").set_index("subject_id")["part"]
+    if (grounding["part"] == "val").any():
+        return parts.map({"val": VALIDATION, "test": TEST}).to_dict()
+    return {subject: split_of(subject) for subject in parts.index}
+
+
+def score_methods(
+    grounding: pd.DataFrame,
+    sums: Mapping[str, Sequence[GroupedSums]],
+    methods: Mapping[str, Mapping[str, Any]],
+    text: str,
+    resolution: int,
+    map_size: int,
+) -> pd.DataFrame:
+    """Scores of each method (see `localisation.score_dump`), in the corrected protocol, with columns method and split.
+
+    sums: by the noise that methods ask for; methods: by name; map_size: height of the heat maps, as of the latents
+    """
+    tables = []
+    for name, method in methods.items():
+        maps = {one.id: method_maps(one, method, map_size) for one in sums[method["noise"]]}
+        threshold = Threshold(method["threshold"], method["threshold_at"])
+        table = score_dump(grounding, maps, text, CORRECTED, resolution, threshold=threshold)
+        tables.append(table.assign(method=name, split=table["subject_id"].map(splits_of(grounding))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def validation_means(scores: pd.DataFrame) -> pd.Series:
+    """By method, the macro mean over categories of CRITERION on the validation part."""
+    kept = scores[(scores["split"] == VALIDATION) & (scores["excluded"].fillna("") == "")]
+    by_category = kept.groupby(["method", "category"], sort=False)[CRITERION].mean()
+    return by_category.groupby(level="method", sort=False).mean()
+
+
+def chosen(means: pd.Series, methods: Iterable[str]) -> str:
+    """The method with the highest validation mean; the first one listed of several, or if there is no mean."""
+    means = means.reindex(list(methods))
+    return means.index[0] if means.isna().all() else means.idxmax()

@@ -1,0 +1,27 @@
+"""Sums of a model's cross-attention by layer group and step group, on every image and text of the default kind."""
+
+from tradeoffs.attention.capture import Query
+from tradeoffs.attention.grouped import grouped_sums, save_sums
+from tradeoffs.data.sets import TEXT_KINDS
+from tradeoffs.data.tables import read_grounding
+from tradeoffs.jobs.devices import default_device
+from tradeoffs.jobs.job import job
+from tradeoffs.model.checkpoints import load
+from tradeoffs.model.latents import Latents
+from tradeoffs.randomness import normal
+
+with job(snakemake):
+    inputs, params, seed = snakemake.input, snakemake.params, int(snakemake.wildcards.seed)
+    model = load(params.model).to(default_device())
+    latents = Latents(inputs.latents, model.vae.config.scaling_factor)
+    kind, grounding = TEXT_KINDS[params.text], read_grounding(inputs.grounding)
+    rows = grounding[grounding[kind.text] != ""].drop_duplicates(kind.id)[[kind.id, "sample_id", kind.text]]
+    queries = [
+        Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
+        for name, sample_id, text in rows.itertuples(index=False, name=None)
+    ]
+    sums = {
+        noise: list(grouped_sums(model, queries, seed, params.steps, params.batch_size, noise, params.precision))
+        for noise in params.noises
+    }
+    save_sums(snakemake.output.sums, sums)

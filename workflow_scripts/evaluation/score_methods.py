@@ -1,0 +1,18 @@
+"""Scores every heat-map method on one model's sums of cross-attention."""
+
+from tradeoffs.attention.grouped import load_sums
+from tradeoffs.data.tables import keyed, read_grounding, write_table
+from tradeoffs.evaluation.localisation import check_excluded
+from tradeoffs.evaluation.methods import score_methods
+from tradeoffs.jobs.job import job
+from tradeoffs.jobs.limits import limit
+
+with job(snakemake):
+    inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+    sums = {noise: load_sums(inputs.sums, noise) for noise in {method["noise"] for method in params.methods.values()}}
+    grounding = read_grounding(inputs.grounding)
+    scores = score_methods(grounding, sums, params.methods, params.text, params.resolution, params.map_size)
+    for _, table in scores.groupby("method", sort=False):
+        check_excluded(table, limit(snakemake, "evaluation.max_excluded"), inputs.sums)
+    keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed}
+    write_table(keyed(scores, **keys), snakemake.output.scores)
