@@ -15,6 +15,7 @@ include: "rules/sampling.smk"
 include: "rules/evaluation.smk"
 include: "rules/paper.smk"
 include: "rules/provenance.smk"
+include: "rules/publishing.smk"
 include: "rules/check.smk"
 include: "rules/upkeep/demo_base.smk"
 include: "rules/upkeep/effects.smk"
@@ -41,3 +42,6 @@ rule all:
         rules.figures.input,
         rules.report.output,
         rules.provenance.output,
+
+
+check_spelling()

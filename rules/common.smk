@@ -14,7 +14,9 @@ SHIPPED = "" if Path.cwd() == Path(HOME).resolve() else f"{HOME}/"  # before a p
 if HOME not in sys.path:
     sys.path.insert(0, HOME)
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import (
     base_kind,
@@ -26,13 +28,15 @@ from tradeoffs.config.paths import (
     raw_tables,
     tables_of_set,
 )
+from tradeoffs.config.repeated_keys import check_repeated_keys
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
-from tradeoffs.config.targets import caption_of, check_targets, figures_of, tables_of
+from tradeoffs.config.targets import caption_of, check_targets, figures_of, misspelt, tables_of
 from tradeoffs.data.coco_categories import COCO_NAMES
 from tradeoffs.data.sets import GROUNDED, POPULATION, SPLIT_OF_SETS
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.jobs.limits import LIMITS
+from tradeoffs.jobs.run_progress import RunProgressHandler
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.packages import known_to_jobs
 from tradeoffs.paper.last_words import last_words
@@ -40,6 +44,7 @@ from tradeoffs.provenance.code import code_digest
 
 known_to_jobs(HOME)
 try:
+    check_repeated_keys(workflow.configfiles, sys.argv[1:])
     CONFIG = resolve(config, Path(HOME, "config", "presets"))
     check_targets(sys.argv[1:], CONFIG)
     if "check" not in sys.argv:  # the target that tells what is missing; targets are not known yet
@@ -52,6 +57,11 @@ config = CONFIG.dump()
 
 if (workflow.resource_settings.cores or 0) > CONFIG.resources.threads:
     os.environ.setdefault("TQDM_DISABLE", "1")  # jobs side by side would draw their progress bars over one another
+
+if "--generate-unit-tests" in sys.argv and not Path("results/provenance.json").is_file():
+    raise WorkflowError(
+        "--generate-unit-tests copies the results of a finished run, which are not here; run `all` first"
+    )
 
 MISSING = missing_paths(CONFIG)
 BASE_KIND = None if MISSING else base_kind(CONFIG.base.source)
@@ -102,9 +112,9 @@ MAP_SIZE = CONFIG.image.resolution // 8
 wildcard_constraints:
     dataset="|".join(["cxr", "coco", *CONFIG.grounding]),
     boxes="|".join(CONFIG.grounding) or "there is no further set of boxes",
-    variant="[a-z][a-z0-9_]*",
-    frozen="[a-z][a-z0-9_]*",
-    learnable="[a-z][a-z0-9_]*",
+    variant="|".join([*CONFIG.variants, *CONFIG.external, LOCATION_PRIOR]),
+    frozen="|".join(CONFIG.variants),
+    learnable="|".join(CONFIG.variants),
     encoder="[a-z0-9_-]+",
     method="|".join(CONFIG.external) or "there is no external method",
     seed=r"\d+",
@@ -230,6 +240,12 @@ def summaries(variants, external=False):
     ]
 
 
+def counts(datasets):
+    """What was kept and left out of the images and boxes of some data sets."""
+    tables = [{"dataset": dataset, "table": table} for dataset in datasets for table in ("images", "grounding")]
+    return paths(f"{DATA}/{{table}}_counts.csv", tables)
+
+
 def of_real_images(variants):
     """The fidelity of the real images of each data set for which variants are given."""
     return [f"{EVALUATION}/{REAL_IMAGES}/fidelity.csv".format(dataset=dataset) for dataset in variants]
@@ -263,6 +279,31 @@ def figure_files(name):
 def of_pictures(wildcards):
     """What every figure that is made of images is told."""
     return {"resolution": CONFIG.image.resolution, "note": IMAGE_NOTES[wildcards.dataset]}
+
+
+if workflow.is_main_process and not any(isinstance(handler, RunProgressHandler) for handler in logger.handlers):
+    logger.addHandler(RunProgressHandler(logger))
+
+
+def check_spelling():
+    """Stops where a target is asked for that nothing makes, with those that are like it. As a module of another workflow
+    it only warns, since rules of that one may follow."""
+    if not workflow.is_main_process or Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
+        return
+    words = get_argument_parser().parse_args(sys.argv[1:])  # Snakemake's own reading of them comes after the rules
+    asked = {
+        str(target) for part in (words.targets, words.forcerun, words.until, words.omit_from) for target in part or []
+    }
+    names = {rule.name for rule in workflow.rules}
+    files = {str(file) for rule in workflow.rules for file in rule.output if "{" not in str(file)}
+    for target in sorted(asked - names):
+        if Path(target).exists() or any(rule.is_producer(target) for rule in workflow.rules):
+            continue
+        message = misspelt(target, names | files)
+        if Path(workflow.basedir) == Path(HOME):
+            raise WorkflowError(message)
+        if "did you mean" in message:
+            logger.warning(message)
 
 
 def growing(amount):

@@ -39,6 +39,7 @@ rule prepare_images:
     params:
         folders={key: raw_folder(key) for key in CXR_FOLDERS},
         views=CONFIG.data.views,
+        limits=CONFIG.data.limit.of("cxr"),
         code=code_digest("data/prepare_images.py"),
     script:
         "../workflow_scripts/data/prepare_images.py"
@@ -131,6 +132,7 @@ rule prepare_coco:
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
+        limits=CONFIG.data.limit.of("coco"),
         coco=lambda wildcards: raw_folder("coco"),  # the lint takes a plain value for the start of the input's path
         query_words=QUERY_WORDS["coco"],
         code=code_digest("data/prepare_coco.py"),

@@ -12,9 +12,9 @@ FIRST_MAIN = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, name
 FIRST_ALL = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in ALL.items()}
 PAIRS, FINE_TUNED = pairs(CONFIG, DATASETS), fine_tunings(CONFIG, ALL)
 TABLES, FIGURES = tables_of(CONFIG), figures_of(CONFIG)
-COUNTS = [f"{RUN}/data/{dataset}/{table}_counts.csv" for dataset in DATASETS for table in ("images", "grounding")]
+COUNTS = counts(DATASETS)
 SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in SETS]
-PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
+PROMPT_COUNTS = paths(f"{DATA}/prompts_counts.csv", [{"dataset": dataset} for dataset in DATASETS])
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
 
@@ -40,8 +40,6 @@ rule table1:
         arguments={"variants": entries(CONFIG, MAIN), "extractors": EXTRACTORS["cxr"]},
         datasets=TABLE_TITLES,
         protocol=CONFIG.evaluation.protocol,
-        config=CONFIG.dump(),
-        seeds={name: CONFIG.seeds_of(name) for name in CONFIG.variants},
         code=code_digest("paper/table.py"),
     script:
         "../workflow_scripts/paper/table.py"
@@ -54,7 +52,7 @@ use rule table1 as category_table with:
     """Localisation for each category of MS-COCO, beside Table 1."""
     input:
         summaries=summaries(COCO_MAIN),
-        counts=COUNTS,
+        counts=counts(["coco"]),
     output:
         **table_files("table1_coco_categories"),
     log:
@@ -72,7 +70,7 @@ use rule table1 as table2 with:
     """Table 2, grounding for each finding and variant, with external methods."""
     input:
         summaries=summaries(CXR_MAIN, external=True),
-        counts=COUNTS,
+        counts=counts(["cxr"]),
     output:
         **table_files("table2"),
     log:
@@ -91,7 +89,7 @@ use rule table1 as table3 with:
     input:
         summaries=summaries(CXR_ALL),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + of_real_images(CXR_ALL),
-        counts=COUNTS + PROMPT_COUNTS,
+        counts=counts(["cxr"]) + [f"{CXR}/prompts_counts.csv"],
     output:
         **table_files("table3"),
     log:

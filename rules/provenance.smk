@@ -16,7 +16,6 @@ rule provenance:
         **LIGHT_JOB,
     params:
         run=RUN,
-        config=CONFIG.dump(),
         code=code_digest("provenance/join_provenance.py"),
     script:
         "../workflow_scripts/provenance/join_provenance.py"

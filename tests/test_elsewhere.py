@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from project import PROJECT, clean_environment
 
+from tradeoffs.config.targets import misspelt
+
 MODULE = f"""
 module tradeoffs:
     snakefile: "{PROJECT}/Snakefile"
@@ -18,10 +20,10 @@ rule mine:
 """
 
 
-def run(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str, code: int = 0) -> str:
     command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
     done = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -45,3 +47,32 @@ def test_a_module_of_another_workflow(tmp_path):
     assert "tradeoffs_table1" in run(tmp_path, "--dry-run")
     run(tmp_path, "results/smoke/data/cxr/raw")  # its scripts find the package
     assert (tmp_path / "results/smoke/data/cxr/raw").is_dir()
+
+
+def test_a_misspelt_target_of_a_module_is_told_with_the_right_one(tmp_path):
+    (tmp_path / "Snakefile").write_text(MODULE)
+    told = run(tmp_path, "--dry-run", "tradeofs_table1", code=1)
+    assert "tradeofs_table1: nothing makes this; did you mean tradeoffs_table1 or " in told
+    assert "nothing makes this" not in run(tmp_path, "--dry-run", "mine")  # which comes after the module
+
+
+@pytest.mark.parametrize("arguments", [["results/tabel1.csv"], ["-R", "results/tabel1.csv", "--", "table1"]])
+def test_a_misspelt_target_stops_with_the_right_one(tmp_path, arguments):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("preset: smoke\n")
+    told = run(tmp_path, "-s", f"{PROJECT}/Snakefile", "--dry-run", *arguments, code=1)
+    assert "results/tabel1.csv: nothing makes this; did you mean results/table1.csv" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("chek", "did you mean check?"),
+        ("table", "did you mean table1?"),
+        ("nonsense", "`snakemake --list` shows the targets by name, docs/outputs.md the files"),
+    ],
+)
+def test_what_is_said_of_a_misspelt_target(target, words):
+    known = ["all", "check", "verify", "table1", "figures", "results/table1.csv"]
+    assert misspelt(target, known) == f"{target}: nothing makes this; {words}"

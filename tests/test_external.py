@@ -23,7 +23,7 @@ GROUNDING = pd.DataFrame(
     path="x.jpg", boxes=[[[0.0, 0.0, 4.0, 4.0]]] * 4, image_width=64, image_height=64, text="Edema, pneumonia.", mask=""
 )
 IDS = np.array(["a-1", "b"])
-HEAT = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+HEAT = np.arange(2 * 3 * 3, dtype=np.float32).reshape(2, 3, 3)
 
 LEFT_HALF, LAST_COLUMN = [[0, 0, 2, 4]], [[3, 0, 1, 4]]  # of a 4 x 4 image
 
@@ -59,8 +59,8 @@ def test_maps_are_read_by_id(tmp_path):
     external = read_external(npz(tmp_path / "x.npz", id=IDS, heat=HEAT), GROUNDING)
     assert external.method is None
     assert external.maps.keys() == {"a-1", "b"}
-    np.testing.assert_array_equal(external.maps["a-1"], [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
-    np.testing.assert_array_equal(external.maps["b"], [[12, 13, 14, 15], [16, 17, 18, 19], [20, 21, 22, 23]])
+    np.testing.assert_array_equal(external.maps["a-1"], [[0, 1, 2], [3, 4, 5], [6, 7, 8]])
+    np.testing.assert_array_equal(external.maps["b"], [[9, 10, 11], [12, 13, 14], [15, 16, 17]])
 
 
 @pytest.mark.parametrize("method", ["BioViL", " BioViL ", np.array(["BioViL", "BioViL"])])
@@ -79,10 +79,14 @@ def test_maps_that_are_not_finite_are_kept(tmp_path):
     [
         ({"id": None}, "has no array 'id'; write it with"),
         ({"heat": None}, "has no array 'heat'; write it with"),
-        ({"heat": HEAT[0]}, r"heat has the shape \(3, 4\); write"),
-        ({"heat": HEAT[None]}, r"heat has the shape \(1, 2, 3, 4\); write"),
-        ({"heat": HEAT[:0], "id": IDS[:0]}, r"heat has the shape \(0, 3, 4\); write"),
-        ({"heat": HEAT[:, :2]}, r"heat has the shape \(2, 2, 4\); write"),
+        ({"heat": HEAT[0]}, r"heat has the shape \(3, 3\); write"),
+        ({"heat": HEAT[None]}, r"heat has the shape \(1, 2, 3, 3\); write"),
+        ({"heat": HEAT[:0], "id": IDS[:0]}, r"heat has the shape \(0, 3, 3\); write"),
+        ({"heat": HEAT[:, :2]}, r"heat has the shape \(2, 2, 3\); write"),
+        (
+            {"heat": np.ones((2, 7, 21))},
+            "its heat maps are 7 x 21, but a map covers the central square .*; crop the maps",
+        ),
         ({"heat": HEAT.astype(str)}, "heat holds no real numbers but <U"),
         ({"heat": HEAT.astype(complex)}, "heat holds no real numbers but complex128"),
         ({"heat": HEAT.astype(object)}, "cannot be read .*allow_pickle.*; write"),

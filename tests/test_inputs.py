@@ -1,5 +1,6 @@
 """What the target check opens: everything that is wrong with what the configuration points to, at once."""
 
+import json
 import re
 import shutil
 import sys
@@ -129,7 +130,44 @@ def test_half_a_file_of_annotations_and_images_in_place_of_reports_are_told(raw,
     file.write_bytes(half(content))
     found = problems(on_files(folder, mimic_cxr_reports=str(folder / "mimic-cxr-jpg")))
     assert [problem.partition(":")[0] for problem in found] == ["data.mimic_cxr_reports", "data.coco"]
-    assert "mimic-cxr-jpg holds no report" in found[0] and "instances_val2017.json: cannot be read as JSON" in found[1]
+    assert re.search("mimic-cxr-jpg: none of .* listed reports .*; set data.mimic_cxr_reports to the folder", found[0])
+    assert "instances_val2017.json: cannot be read as JSON" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "lacking"),
+    [("captions_train2017", "annotations"), ("captions_val2017", "images"), ("instances_train2017", "annotations"),
+     ("instances_val2017", "images")],
+)  # fmt: skip
+def test_annotations_that_lack_a_list_which_the_run_reads_are_told(raw, tmp_path, monkeypatch, file, lacking):
+    monkeypatch.chdir(PROJECT)
+    folder = copy(raw, tmp_path / "raw")
+    path = folder / "coco/annotations" / f"{file}.json"
+    content = json.loads(path.read_text())
+    del content[lacking]
+    path.unlink()
+    path.write_text(json.dumps(content))
+    [problem] = problems(on_files(folder))
+    assert re.match(f"data.coco: .*{file}.json: has no list '{lacking}'; download", problem)
+
+
+@pytest.mark.parametrize(
+    ("key", "folder", "message"),
+    [
+        ("mimic_cxr_jpg", "mimic-cxr-jpg", "none of .* listed images .*; set data.mimic_cxr_jpg to the folder"),
+        ("mimic_cxr_reports", "mimic-cxr", "none of .* listed reports .*; set data.mimic_cxr_reports to the folder"),
+        ("coco", "coco/train2017", "none of 1 listed images .*train2017/.*; set data.coco to the folder"),
+    ],
+)
+def test_a_folder_without_any_listed_file_is_told_with_the_remedy(raw, tmp_path, monkeypatch, key, folder, message):
+    """Not max_missing, which is for downloads with gaps."""
+    monkeypatch.chdir(PROJECT)
+    copied = copy(raw, tmp_path / "raw")
+    for suffix in ("jpg", "txt"):
+        for file in (copied / folder).rglob(f"*.{suffix}"):
+            file.unlink()
+    [problem] = problems(on_files(copied))
+    assert re.match(f"data.{key}: .*{message}", problem)
 
 
 def test_prepared_tables_are_read_in_place_of_raw_ones(raw, tmp_path, monkeypatch):

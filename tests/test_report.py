@@ -43,9 +43,9 @@ def score(variant, mean, low, high, dataset="cxr", **changed):
     return row | {"group": "macro", "metric": "auc_roc", "mean": mean, "sd": np.nan, "low": low, "high": high} | changed
 
 
-def fids(frozen, learnable, metric="fid_general", dataset="cxr"):
+def fids(frozen, learnable, metric="fid_general", dataset="cxr", n=160):
     return [
-        {"dataset": dataset, "variant": variant, "seed": seed, "metric": metric, "value": value}
+        {"dataset": dataset, "variant": variant, "seed": seed, "metric": metric, "value": value, "n": n}
         for variant, values in (("frozen", frozen), ("learnable", learnable))
         for seed, value in enumerate(values)
     ]
@@ -59,7 +59,7 @@ ABOVE = [
     score("learnable", 0.78, 0.76, 0.80),
     score("location_prior", 0.72, 0.70, 0.74),
 ]
-NO_FID = pd.DataFrame(columns=["dataset", "variant", "seed", "metric", "value"])
+NO_FID = pd.DataFrame(columns=["dataset", "variant", "seed", "metric", "value", "n"])
 # learnable minus frozen: -8, -9, -10, mean -9, s.d. 1; t(0.975, 2) = 4.303, so the interval is -9 -+ 4.303 / sqrt(3)
 LOWER = fids([110, 112, 111], [102, 103, 101])
 HIGHER = fids([102, 103, 101], [110, 112, 111])
@@ -109,6 +109,7 @@ def test_the_trade_off_appears():
 FROZEN_BETTER, LEARNABLE_BETTER = (f"the {name} variant localises better" for name in ("frozen", "learnable"))
 FROZEN_LOWER, LEARNABLE_LOWER = (f"the {name} variant has the lower FID" for name in ("frozen", "learnable"))
 NO_LOCALISATION, NO_FID_DIFFERENCE = (f"no difference in {what} was found" for what in ("localisation", "FID"))
+NOT_WHOLE = "cannot be judged as a whole"
 UNTESTED = "the lower FID of the {} variant is not tested (too few seeds)"
 TWO_FIDS = LOWER + fids([1.0, 1.1, 1.2], [2.0, 2.2, 2.1], "fid_domain")
 
@@ -122,10 +123,15 @@ TWO_FIDS = LOWER + fids([1.0, 1.1, 1.2], [2.0, 2.2, 2.1], "fid_domain")
         (WORSE, HIGHER, f"goes the other way: {LEARNABLE_BETTER}, and {FROZEN_LOWER}"),
         (BETTER, HIGHER, f"does not appear: {FROZEN_BETTER}, and {FROZEN_LOWER}"),
         (WORSE, LOWER, f"does not appear: {LEARNABLE_BETTER}, and {LEARNABLE_LOWER}"),
-        (BETTER, fids([110, 112], [102, 103]), f"appears in part: {FROZEN_BETTER}, and {UNTESTED.format('learnable')}"),
-        (BETTER, fids([102], [110]), f"appears in part: {FROZEN_BETTER}, and {UNTESTED.format('frozen')}"),
-        (WORSE, fids([102], [110]), f"goes the other way in part: {LEARNABLE_BETTER}, and {UNTESTED.format('frozen')}"),
-        (BETTER, [], f"appears in part: {FROZEN_BETTER}, and there is no FID of both variants"),
+        (BETTER, fids([110, 112], [102, 103]), f"{NOT_WHOLE}: {FROZEN_BETTER}, and {UNTESTED.format('learnable')}"),
+        (BETTER, fids([102], [110]), f"{NOT_WHOLE}: {FROZEN_BETTER}, and {UNTESTED.format('frozen')}"),
+        (WORSE, fids([102], [110]), f"{NOT_WHOLE}: {LEARNABLE_BETTER}, and {UNTESTED.format('frozen')}"),
+        (
+            BETTER,
+            fids([102], [102]),
+            f"{NOT_WHOLE}: {FROZEN_BETTER}, and the difference in FID is not tested (too few seeds)",
+        ),
+        (BETTER, [], f"{NOT_WHOLE}: {FROZEN_BETTER}, and there is no FID of both variants"),
         (BETTER, TWO_FIDS, f"appears in part: {FROZEN_BETTER}, and the two FIDs disagree"),
         ([BETTER[0], WORSE[1]], LOWER, f"appears in part: AUC-ROC and specificity disagree, and {LEARNABLE_LOWER}"),
         ([BETTER[0], SAME[1]], LOWER, f"appears: {FROZEN_BETTER}, and {LEARNABLE_LOWER}"),
@@ -134,6 +140,29 @@ TWO_FIDS = LOWER + fids([1.0, 1.1, 1.2], [2.0, 2.2, 2.1], "fid_domain")
 )
 def test_the_verdict_follows_from_both_halves_of_the_trade_off(differences, fidelity, verdict):
     assert found(differences, fidelity=fidelity)[0].verdict == verdict
+
+
+def test_a_run_of_a_few_images_has_no_verdict():
+    """As the smoke preset: 16 subjects, 12 samples; whatever the intervals and however many the seeds."""
+    few = [row | {"subjects": 16} for row in BETTER]
+    fidelity = fids([110, 112, 111], [102, 103, 101], n=12)
+    (result,) = found(few, fidelity=fidelity)
+    assert result.verdict == "cannot be judged: localisation was scored on 16 subjects, fewer than 30"
+    assert result.sentences == (
+        "In AUC-ROC frozen minus learnable is +0.034; 16 subjects are too few to judge by, which takes 30.",
+        "In specificity frozen minus learnable is +0.020; 16 subjects are too few to judge by, which takes 30.",
+        "In the mean over seeds the FID is lower for learnable: learnable 102 (3 seeds), frozen 111 (3 seeds); the "
+        "difference is not tested, which takes 100 samples a model.",
+    )
+    (result,) = found(BETTER, fidelity=fidelity)
+    assert (
+        result.verdict
+        == f"{NOT_WHOLE}: {FROZEN_BETTER}, and the lower FID of the learnable variant is not tested (too few samples)"
+    )
+    (result,) = found(
+        [row | {"subjects": 30} for row in BETTER], fidelity=fids([110, 112, 111], [102, 103, 101], n=100)
+    )
+    assert result.verdict.startswith("appears: ")
 
 
 def test_no_difference_is_not_called_equality():
@@ -455,5 +484,5 @@ def test_a_short_benchmark_has_no_rule(tmp_path):
 
 
 def test_the_sidecar_of_a_table_holds_what_the_report_reads(tmp_path):
-    write_sidecar(tmp_path / "table1.json", {}, CONFIG, SEEDS, {})
+    write_sidecar(tmp_path / "table1.json", {}, {"seeds": [0], "variants": {"frozen": {"seeds": None}}}, {})
     assert set(SIDECAR) <= set(json.loads((tmp_path / "table1.json").read_text()))

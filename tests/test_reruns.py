@@ -20,22 +20,24 @@ from tradeoffs.provenance.code import PACKAGE, ROOT, SCRIPTS, files_of
 pytestmark = pytest.mark.xdist_group("workflow")
 Runs = dict[str, tuple[int, str]]  # exit code and output by name
 
-# Each table's sidecar holds the whole config, so a change of any key writes the tables and the report anew.
-TABLES = {"table1", "category_table", "table2", "table3", "table7", "differences_table", "report", "provenance", "all"}
-FIDELITY = {"fidelity", "tradeoff", "training_curves"} | TABLES
+REPORT = {"report", "provenance", "all"}
+CXR_TABLES = {"table2", "table3", "table7"}
+TABLES = {"table1", "category_table", "differences_table"} | CXR_TABLES | REPORT
+FIDELITY = {"fidelity", "tradeoff", "training_curves", "table1", "table3"} | REPORT
 SAMPLED = {"samples", "samples_figure"} | FIDELITY
-COMPARED = {"differences", "differences_figure"} | TABLES
-SUMMARISED = {"localisation_summary", "tradeoff", "training_curves", "findings"} | COMPARED
+COMPARED = {"differences", "differences_figure", "differences_table"} | REPORT
+SUMMARISED = {"localisation_summary", "tradeoff", "training_curves", "findings"} | TABLES | COMPARED
 SCORED = {"localise"} | SUMMARISED
-PROFILED = {"attention_profile", "attention_profile_figure"} | TABLES
+PROFILED = {"attention_profile", "attention_profile_figure"} | REPORT
 ATTENDED = {"heat_maps", "overlays"} | PROFILED | SCORED
 FINE_TUNED = {"finetune", "losses"} | ATTENDED | SAMPLED
 ENCODED = {"latents"} | FINE_TUNED
 REAL = {"real_features", "real_images_fidelity"} | FIDELITY
 CLASSIFIED = {"classifier"} | REAL
 IMAGES = REAL | {"prepare_wrong_prompts", "data_sheet", "location_prior"} | ENCODED
-COCO = {"prepare_coco", "prepare_coco_prompts"} | IMAGES
-CXR = {"prepare_images", "prepare_grounding", "prepare_prompts", "classifier"} | IMAGES
+ALL_COCO = {"prepare_coco", "prepare_coco_prompts"} | IMAGES
+ALL_CXR = {"prepare_images", "prepare_grounding", "prepare_prompts", "classifier"} | IMAGES
+COCO, CXR = ALL_COCO - CXR_TABLES, ALL_CXR - {"category_table"}
 # one variant that is in no main table
 SCORED_VARIANT = {
     "heat_maps",
@@ -45,7 +47,8 @@ SCORED_VARIANT = {
     "samples_figure",
     "fidelity",
     "losses",
-} | TABLES
+    "table3",
+} | REPORT
 TRAINED_VARIANT = {"finetune"} | SCORED_VARIANT
 IN_VARIANTS_ORDER = {
     "tradeoff",
@@ -67,26 +70,32 @@ OPEN_FILES = {"open_i": "open_i", "chestxray14": "chestx-ray14"}
 # all that a further set of boxes needs besides the models, which are there
 FURTHER_SET = {"prepare_boxes", "prepare_wrong_prompts", "latents", "heat_maps", "localise", "location_prior"}
 FURTHER_SET |= {"localisation_summary", "differences", "overlays", "findings", "data_sheet", "grounding_sets_table"}
-FURTHER_SET |= TABLES
+FURTHER_SET |= {"differences_table"} | REPORT
 
 # Dotted key of the schema: another value than the smoke preset's, and what runs again. A <name> is sentences_learnable,
 # or a set of boxes.
 KEYS: dict[str, tuple[object, set[str]]] = {
     # figures of single images and layers show the first seed
     "seeds": ([0, 1], FINE_TUNED - {"attention_profile", "attention_profile_figure", "overlays", "samples_figure"}),
-    "data.source": ("files", CXR | COCO),
+    "data.source": ("files", ALL_CXR | ALL_COCO),
     "data.sets": (
         ["cxr"],
-        (TABLES - {"category_table"}) | {"tradeoff", "training_curves", "differences_figure", "losses"},
+        {"table1", "differences_table", "tradeoff", "training_curves", "differences_figure", "losses"} | REPORT,
     ),
-    **{f"data.{folder}": ("elsewhere", TABLES) for folder in FILES},  # phantoms do without
-    "data.mimic_prepared": ("elsewhere.csv", TABLES),
-    "data.coco_prepared": ("elsewhere.csv", TABLES),
+    **{f"data.{folder}": ("elsewhere", set()) for folder in FILES},  # phantoms do without
+    "data.mimic_prepared": ("elsewhere.csv", set()),
+    "data.coco_prepared": ("elsewhere.csv", set()),
     "data.sentences": ("other_sentences.csv", TRAINED_VARIANT),
     "data.views": (["PA"], CXR),
-    "data.max_missing": (0.5, TABLES),
+    "data.max_missing": (0.5, set()),
+    "data.limit.train": (40, CXR),
+    "data.limit.val": (14, CXR),
+    "data.limit.p19": (20, CXR),
+    "data.limit.mscxr": (14, CXR),
+    "data.limit.coco_train": (20, COCO),
+    "data.limit.coco_val": (14, COCO),
     "data.prompts": ("own_prompts.csv", {"prepare_prompts"} | SAMPLED),
-    "data.phantoms.seed": (1, {"phantoms", "phantom_scenes"} | CXR | COCO),
+    "data.phantoms.seed": (1, {"phantoms", "phantom_scenes"} | ALL_CXR | ALL_COCO),
     "data.phantoms.train": (49, {"phantoms"} | CXR),
     "data.phantoms.val": (17, {"phantoms"} | CXR),
     "data.phantoms.p19": (25, {"phantoms"} | CXR),
@@ -95,11 +104,11 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "data.phantoms.coco_val": (17, {"phantom_scenes"} | COCO),
     "data.query_words": (
         {"Edema": ["edema", "congestion"]},
-        {"prepare_grounding", "prepare_wrong_prompts", "data_sheet", "location_prior"} | ATTENDED,
+        {"prepare_grounding", "prepare_wrong_prompts", "data_sheet", "location_prior"} | ATTENDED - {"category_table"},
     ),
     "data.cxr": ("open", (CXR | COCO) - {"table7"}),  # which needs reports of the images with boxes
-    "data.open_i": ("elsewhere", TABLES),
-    "data.chestxray14": ("elsewhere", TABLES),
+    "data.open_i": ("elsewhere", set()),
+    "data.chestxray14": ("elsewhere", set()),
     "grounding": ({"own": {"path": "own_boxes.csv"}}, FURTHER_SET),
     "grounding.<name>.models": ("coco", FURTHER_SET),
     "grounding.<name>.layout": ("chestx_det", FURTHER_SET),
@@ -114,24 +123,27 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "base.source": ("owner/name", {"base_model"} | ENCODED),
     "base.revision": ("v1", {"base_model"} | ENCODED),
     "base.prediction_type": ("v_prediction", {"base_model"} | ENCODED),
-    "encoders": ({"other": {"source": "owner/name"}}, TABLES),  # no variant uses it
-    "encoders.<name>.source": ("owner/name", TABLES),
-    "encoders.<name>.revision": ("v1", TABLES),
+    "encoders": ({"other": {"source": "owner/name"}}, set()),  # no variant uses it
+    "encoders.<name>.source": ("owner/name", set()),
+    "encoders.<name>.revision": ("v1", set()),
     "variants": ({"another": {"text": "finding_labels"}}, TRAINED_VARIANT | IN_VARIANTS_ORDER),
     "variants.<name>.finetune": (False, SCORED_VARIANT),
     "variants.<name>.text_encoder": ("frozen", TRAINED_VARIANT),
     "variants.<name>.text": ("finding_labels", TRAINED_VARIANT),
     "variants.<name>.encoder": ("other", {"encoder"} | TRAINED_VARIANT),
     "variants.<name>.lora_rank": (8, TRAINED_VARIANT),
-    "variants.<name>.sets": (["cxr"], TABLES),  # where its text is all the same
+    "variants.<name>.sets": (["cxr"], set()),  # where its text is all the same
     "variants.<name>.weights": ("ema", FINE_TUNED),  # with what it needs, an average and the variant that keeps it
     "variants.<name>.seeds": ([1], TRAINED_VARIANT),
-    "variants.<name>.main": (False, TABLES),  # its text keeps it out of the main tables all the same
-    "external": ({"noise": "maps.npz"}, {"external_method", "localisation_summary", "findings"} | TABLES),
-    "training.steps": (7, FINE_TUNED),
-    "training.coco_steps": (5, FINE_TUNED),
-    "training.milestones": ([3], FINE_TUNED),
-    "training.coco_milestones": ([1], FINE_TUNED),
+    "variants.<name>.main": (False, set()),  # its text keeps it out of the main tables all the same
+    "external": (
+        {"noise": "maps.npz"},
+        {"external_method", "localisation_summary", "findings", "table2", "table7"} | REPORT,
+    ),
+    "training.steps": (7, FINE_TUNED - {"category_table"}),
+    "training.coco_steps": (5, FINE_TUNED - CXR_TABLES),
+    "training.milestones": ([3], FINE_TUNED - {"category_table"}),
+    "training.coco_milestones": ([1], FINE_TUNED - CXR_TABLES),
     "training.batch_size": (8, FINE_TUNED),
     "training.micro_batch_size": (2, FINE_TUNED),
     "training.learning_rate": (2e-3, FINE_TUNED),
@@ -141,9 +153,9 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "training.warmup_steps": (1, FINE_TUNED),
     "training.text_dropout": (0.5, FINE_TUNED),
     "training.precision": ("bf16", FINE_TUNED),
-    "training.checkpoint_every": (2, TABLES),
+    "training.checkpoint_every": (2, set()),
     "training.gradient_checkpointing": (True, FINE_TUNED),
-    "training.log_every": (2, TABLES),
+    "training.log_every": (2, set()),
     "training.ema_decay": (0.9, FINE_TUNED),
     "training.min_snr_gamma": (5.0, FINE_TUNED),
     "training.max_grad_norm": (1.0, FINE_TUNED),
@@ -168,7 +180,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     ),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
-    "evaluation.max_excluded": (0.6, TABLES),
+    "evaluation.max_excluded": (0.6, set()),
     "evaluation.ms_ssim.prompts": (3, SAMPLED),
     "evaluation.ms_ssim.repeats": (3, SAMPLED),
     "evaluation.real_images": (23, REAL),
@@ -180,12 +192,12 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "classifier.epochs": (2, CLASSIFIED),
     "classifier.batch_size": (8, CLASSIFIED),
     "classifier.learning_rate": (2e-3, CLASSIFIED),
-    "resources.threads": (2, TABLES),
-    "resources.gpus": (1, TABLES),
-    "resources.training_gpus": (1, TABLES),
-    "resources.mem_mb": (3000, TABLES),
-    "resources.runtime_minutes": (11, TABLES),
-    "resources.max_runtime_minutes": (20, TABLES),
+    "resources.threads": (2, set()),
+    "resources.gpus": (1, set()),
+    "resources.training_gpus": (1, set()),
+    "resources.mem_mb": (3000, set()),
+    "resources.runtime_minutes": (11, set()),
+    "resources.max_runtime_minutes": (20, set()),
 }
 ANOTHER_RUN = {"preset", "run"}  # they name another folder of results, where everything is to be made
 HUB = {"source": "owner/name"}
@@ -267,8 +279,43 @@ def test_a_changed_key_runs_exactly_the_rules_that_read_it(changed_keys, key):
     assert rules_of(output) == KEYS[key][1]
 
 
-def test_a_limit_or_pace_is_written_into_the_tables_sidecars_only():
-    assert all(KEYS[key][1] == TABLES for key in LIMITS)
+def test_a_limit_or_pace_runs_nothing_again():
+    assert all(KEYS[key][1] == set() for key in LIMITS)
+
+
+# What a change costs a person: jobs of the smoke preset, which has 4 models of radiographs and 3 of scenes, and 2
+# intermediate ones (of scenes). In each: report, provenance and all, where there is anything to do.
+JOBS = {
+    "training.log_every": 0,
+    "training.checkpoint_every": 0,
+    "data.max_missing": 0,
+    "resources.mem_mb": 0,
+    # 9 models are sampled and scored; 2 figures of samples, 2 of FID; Tables 1 and 3
+    "sampling.guidance": 9 + 9 + 2 + 2 + 2 + 3,
+    # of 4 models; the list of prompts, a figure of samples, 2 of FID; Tables 1 and 3
+    "data.prompts": 1 + 4 + 4 + 1 + 2 + 2 + 3,
+    # 9 models' heat maps are made and scored; 6 profiles, 7 + 2 priors' summaries (on the samples that the models have
+    # scores of), 2 differences; 2 figures each of overlays, profiles and findings, 3 others; 6 tables
+    "heat_maps.steps": 9 + 9 + 6 + 9 + 2 + 6 + 3 + 6 + 3,
+    # 7 + 2 priors' summaries, 2 differences; 2 figures of findings, 3 others; 6 tables
+    "evaluation.bootstrap": 9 + 2 + 5 + 6 + 3,
+    # 3 models are tuned, have heat maps and samples made and scored, and a summary, as has the prior; 2 profiles, a
+    # difference; 4 figures of radiographs, 4 others; 5 tables
+    "training.steps": 6 * 3 + 1 + 2 + 1 + 4 + 4 + 5 + 3,
+}
+
+
+@pytest.mark.parametrize("key", JOBS)
+def test_a_changed_key_costs_so_many_jobs(changed_keys, key):
+    _, output = changed_keys[key]
+    total = re.search(r"^total +(\d+)", output, re.M)
+    assert int(total.group(1) if total else 0) == JOBS[key]
+
+
+def test_the_page_of_keys_tells_what_a_change_costs():
+    rows = re.findall(r"^\| `([\w.]+)`.*\| (\d+) \|", (PROJECT / "config/README.md").read_text(), re.M)
+    assert len(rows) == 5
+    assert {key: int(jobs) for key, jobs in rows} == {key: JOBS.get(key, 0) for key, _ in rows}
 
 
 # --- code ------------------------------------------------------------------------------------------------------------
@@ -357,8 +404,7 @@ TABLES_AND_CHARTS = TABLES | IN_VARIANTS_ORDER
 CODE = {  # some by hand
     "tradeoffs/model/training.py": FINE_TUNED,
     "tradeoffs/attention/capture.py": ATTENDED,
-    "tradeoffs/evaluation/fidelity.py": ({"real_images_fidelity"} | FIDELITY)
-    - {"category_table", "table2", "table7", "differences_table"},
+    "tradeoffs/evaluation/fidelity.py": {"real_images_fidelity"} | FIDELITY,
     "tradeoffs/paper/tables.py": TABLES,
     "tradeoffs/paper/report.py": {"report", "provenance", "all"},
     "tradeoffs/config/schema.py": set(),

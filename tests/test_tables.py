@@ -353,3 +353,28 @@ def test_labels_of_prompts_are_those_of_their_data_set(tmp_path):
     assert read_prompts(file, COCO_NAMES)["Finding Labels"].tolist() == ["dog|car"]
     file.write_text("text,Finding Labels\nedema, Edema |No Finding\nnothing,\n")
     assert read_prompts(file)["Finding Labels"].tolist() == ["Edema|No Finding", ""]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_csv_in_another_encoding_says_so(tmp_path, encoding, compressed):
+    content = "text,Finding Labels\ncaf\u00e9,\n".encode(encoding)
+    path = tmp_path / ("p.csv.gz" if compressed else "p.csv")
+    path.write_bytes(gzip.compress(content) if compressed else content)
+    with pytest.raises(
+        InputError,
+        match=r"p.csv(.gz)?: cannot be read as CSV \(it is not UTF-8 text: byte 0x(e9|ff); .* save it as UTF-8",
+    ):
+        read_prompts(path)
+
+
+def test_a_csv_in_utf_8_is_read_with_its_byte_order_mark(tmp_path):
+    (tmp_path / "p.csv").write_bytes("text,Finding Labels\ncaf\u00e9,\n".encode("utf-8-sig"))
+    assert read_prompts(tmp_path / "p.csv")["text"].tolist() == ["caf\u00e9"]
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_csv_with_other_separators_says_so(tmp_path, mark, name):
+    (tmp_path / "p.csv").write_text(f"text{mark}Finding Labels\nclear{mark}Edema\n")
+    with pytest.raises(InputError, match=f"because {name} separate its columns; write it with commas"):
+        read_prompts(tmp_path / "p.csv")

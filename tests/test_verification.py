@@ -165,7 +165,7 @@ def summary(tmp_path, monkeypatch, run_script):
         "output": {"summary": "summary.csv"},
     }
     run_script("summarise_localisation", **job)
-    return job | {"rule": "localisation_summary", "outputs": {"summary.csv": ""}}
+    return job | {"rule": "localisation_summary", "config": {}, "outputs": {"summary.csv": ""}}
 
 
 def test_a_summary_made_again_is_the_same(summary, tmp_path):

@@ -94,15 +94,19 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
         return Numbers(images_of, drawn.mscxr, "configuration; at least one phrase an image")
     if dataset == "coco":
         assert data.coco is not None, "missing_paths has told"
-        return Numbers(coco.count_images(data.coco, data.coco_prepared), 0, "annotation files, images not opened")
+        return Numbers(
+            coco.count_images(data.coco, data.coco_prepared, data.limit.of("coco")),
+            0,
+            "annotation files, images not opened",
+        )
     if data.cxr == "open":
         assert data.open_i is not None and data.chestxray14 is not None, "missing_paths has told"
-        listed, _ = open_radiographs.list_images(data.open_i, data.chestxray14, data.views)
+        listed, _ = open_radiographs.list_images(data.open_i, data.chestxray14, data.views, data.limit.of("cxr"))
         phrases = len(read_boxes("chestxray14", data.chestxray14).drop_duplicates(["image", "category"]))
         return Numbers(listed["split"].value_counts().to_dict(), phrases, "tables and reports, images not opened")
     assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
     listed, _ = mimic.list_images(
-        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared
+        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared, data.limit.of("cxr")
     )
     phrases = len(read_mscxr(data.ms_cxr).drop_duplicates(["dicom_id", "label_text", "category_name"]))
     return Numbers(listed["split"].value_counts().to_dict(), phrases, "CSV files, reports and images not opened")

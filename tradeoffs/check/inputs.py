@@ -19,6 +19,7 @@ from tradeoffs.data import coco, mimic, open_i
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.conditioning import read_sentences
 from tradeoffs.data.grounding_sets import read_rows
+from tradeoffs.data.images import check_some
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.open_radiographs import read_entries
 from tradeoffs.data.tables import read_prompts
@@ -85,7 +86,8 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
         elif key.startswith("grounding."):
             yield Given(key, path, [partial(_read_set, of_set=config.grounding[key.split(".")[1]], key=key)])
         elif key.startswith("external."):
-            yield Given(key, path, [partial(read_external, grounding=grounding)])
+            state = "read" if grounding is not None else "read; its ids are compared once the run's boxes are prepared"
+            yield Given(key, path, [partial(read_external, grounding=grounding)], state)
         else:
             of_table = (_table_readers(config.data) | FILE_READERS)[key]
             yield Given(key, path, of_table, "there" if key == "data.mimic_cxr_reports" or not of_table else "read")
@@ -109,18 +111,16 @@ def _base_readers(base: Base, kind: str) -> Sequence[Reader]:
 
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
-    """What opens the tables in the folders of raw data."""
+    """What opens the tables in the folders of raw data, and looks for some of the files that they list."""
     mimic_tables = () if data.mimic_prepared else (mimic.read_metadata, mimic.read_chexpert, mimic.read_split)
     coco_parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
     return {
-        "data.mimic_cxr_jpg": mimic_tables,
-        "data.mimic_cxr_reports": (_find_a_report,),
+        "data.mimic_cxr_jpg": (*mimic_tables, partial(_find_some, data=data, kind="images")),
+        "data.mimic_cxr_reports": (partial(_find_some, data=data, kind="reports"),),
         "data.ms_cxr": (read_mscxr,),
         "data.open_i": (partial(open_i.list_images, views=data.views),),
         "data.chestxray14": (partial(read_boxes, "chestxray14"), read_entries),
-        "data.coco": [
-            partial(read, part=part) for read in (coco.count_listed, coco.count_objects) for part in coco_parts
-        ],
+        "data.coco": [partial(_read_coco, part=part) for part in coco_parts],
     }
 
 
@@ -129,6 +129,24 @@ def _read_set(path: str, of_set: GroundingSet, key: str) -> None:
     read_rows(key.removesuffix(".path"), path=path, **settings)
 
 
-def _find_a_report(folder: str) -> None:
-    if next(Path(folder).glob("files/*/*/*.txt"), None) is None:
-        raise InputError(f"{folder} holds no report (files/p10/p10000032/s50414267.txt); give the folder that does")
+def _find_some(folder: str, data: Data, kind: str) -> None:
+    """Raises InputError if MIMIC-CXR's listed images or reports are not in the folder; a list that cannot be read is
+    told of by its own reader."""
+    try:
+        table = (
+            mimic.read_prepared(data.mimic_prepared)
+            if data.mimic_prepared
+            else mimic.read_metadata(data.mimic_cxr_jpg or folder)
+        )
+    except InputError:
+        return
+    study = "files/p" + table["subject_id"].str[:2] + "/p" + table["subject_id"] + "/s" + table["study_id"]
+    if kind == "reports":
+        check_some(folder, (study + ".txt").tolist(), kind, "data.mimic_cxr_reports")
+    else:
+        names = table["path"] if data.mimic_prepared else study + "/" + table["dicom_id"] + ".jpg"
+        check_some(folder, names.tolist(), kind, "data.mimic_cxr_jpg")
+
+
+def _read_coco(folder: str, part: str) -> None:
+    check_some(folder, coco.listed_images(folder, part), "images", "data.coco")

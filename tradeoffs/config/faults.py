@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -106,17 +106,40 @@ def explain(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":
         return f"{key}: {message}"
     given = problem["input"]
-    # YAML reads `run: 2024` as a number
-    remedy = "; put it in quotes" if problem["type"] == "string_type" and not isinstance(given, (list, dict)) else ""
-    return f"{key}: expected {_expected(_type_at(location))}, given {json.dumps(given, default=str)}{remedy}"
+    annotation, remedy = _type_at(location), ""
+    if problem["type"] == "string_type" and not isinstance(given, (list, dict)):
+        remedy = "; put it in quotes"  # YAML reads `run: 2024` as a number
+    if get_origin(_bare(annotation)) is list:
+        remedy = f"; write a list, such as {_example(annotation)}"
+    return f"{key}: expected {_expected(annotation)}, given {json.dumps(given, default=str)}{remedy}"
+
+
+def _example(annotation: Any) -> str:
+    """A list of that type as one writes it in YAML."""
+    item = get_args(_bare(annotation))[0]
+    values = get_args(_bare(item)) if get_origin(_bare(item)) is Literal else ("0", "1", "2")
+    if values[0] == "0" and any(isinstance(bound, Ge) and bound.ge == 1 for bound in get_args(item)):
+        values = ("1000", "2000")
+    return f"[{', '.join(values)}]"
+
+
+def close(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that `name` may be a slip of, at most three, the likeliest first."""
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.7)
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """A remedy for an unknown name: the one known name that is most like it, or all that are known."""
+    known = list(known)
+    similar = close(name, known)[:1]
+    return f"did you mean {prefix}{similar[0]}?" if similar else f"known here: {', '.join(known)}"
 
 
 def _suggestion(section: Sequence[str], name: str) -> str:
     """What an unknown key may mean: a like one in its section, the same one elsewhere, or any in its section."""
     beside = [".".join([*section, known]) for known in _type_at(section).model_fields]
-    similar = difflib.get_close_matches(name, [key.rpartition(".")[2] for key in beside], n=1, cutoff=0.7)
-    if similar:
-        return f"did you mean {'.'.join([*section, *similar])}?"
+    if close(name, [key.rpartition(".")[2] for key in beside]):
+        return did_you_mean(name, [key.rpartition(".")[2] for key in beside], ".".join([*section, ""]))
     elsewhere = [key for key, _, _ in _leaves() if key.rpartition(".")[2] == name]
     if elsewhere:
         return f"did you mean {' or '.join(elsewhere)}?"

@@ -2,14 +2,14 @@
 config/config.yaml, snakemake's --config."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from tradeoffs.config.faults import explain, input_error
+from tradeoffs.config.faults import Fault, did_you_mean, explain, input_error
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.model import VARIANTS
 from tradeoffs.errors import InputError
@@ -36,17 +36,24 @@ def resolve(user: Mapping[str, Any], presets_dir: str | Path) -> Config:
     }  # taken up again after the preset left it out
     merged = _merge(merged, user)
     merged |= {"preset": preset, "run": merged["run"] or preset}
+    unknown = []
     if isinstance(merged["variants"], Mapping):
         # snakemake hands nested values of --config on as text, hence "false"
-        merged["variants"] = {
-            name: variant
-            for name, variant in merged["variants"].items()
-            if not (name in known_variants and str(variant).lower() == "false")
-        }
+        left_out = {name for name, variant in merged["variants"].items() if str(variant).lower() == "false"}
+        unknown = [_no_such_variant(name, known_variants) for name in sorted(left_out - known_variants)]
+        merged["variants"] = {name: entry for name, entry in merged["variants"].items() if name not in left_out}
     try:
-        return Config.model_validate(merged)
+        config = Config.model_validate(merged)
     except ValidationError as error:
-        raise input_error([explain(problem) for problem in error.errors()]) from None
+        raise input_error([*unknown, *(explain(problem) for problem in error.errors())]) from None
+    if unknown:
+        raise input_error(unknown)
+    return config
+
+
+def _no_such_variant(name: str, known: Collection[str]) -> Fault:
+    """Of a variant that is to be left out and is not there."""
+    return Fault(f"variants.{name}", "there is no variant of this name to leave out", did_you_mean(name, known))
 
 
 def _at_home(path: str, home: Path) -> str:

@@ -166,6 +166,7 @@ def base_kind(source: str) -> Literal["folder", "file", "hub"]:
         return "file"
     if _is_hub_id(source):
         return "hub"
+    _refuse_absent(source)
     raise InputError(
         f"{source} is neither a diffusers folder, nor a .ckpt or .safetensors file, nor a hub id owner/name; correct it"
     )
@@ -183,6 +184,7 @@ def encoder_kind(source: str) -> Literal["folder", "package", "hub"]:
         return "folder"
     if _is_hub_id(source):
         return "hub"
+    _refuse_absent(source)
     raise InputError(f"{source} is neither a folder, nor a hub id owner/name, nor package:name; correct it")
 
 
@@ -191,6 +193,11 @@ def content_of(source: str) -> str | None:
     if source.startswith("package:"):
         return sha256(package_folder(source))
     return sha256(source) if Path(source).is_dir() else None
+
+
+def _refuse_absent(source: str) -> None:
+    if not Path(source).exists():
+        raise InputError(f"there is no file or folder {source}, and it is no hub id owner/name; correct the path")
 
 
 def _is_hub_id(source: str) -> bool:

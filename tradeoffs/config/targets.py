@@ -1,8 +1,9 @@
 """The tables and figures that a run makes, by name, and what is said of one that it cannot make."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tradeoffs.config.faults import close
 from tradeoffs.config.repeats import fine_tunings, pairs
 from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError
@@ -34,6 +35,14 @@ def caption_of(name: str, config: Config) -> str:
     for dataset in [*config.data.sets, *config.grounding]:
         name = name.removesuffix(f"_{dataset}")
     return f"report/{name}.rst"
+
+
+def misspelt(target: str, known: Iterable[str]) -> str:
+    """What is said of a target that no rule makes. known: the rules by name, and the files that they make"""
+    similar = close(target, known)
+    if similar:
+        return f"{target}: nothing makes this; did you mean {' or '.join(similar)}?"
+    return f"{target}: nothing makes this; `snakemake --list` shows the targets by name, docs/outputs.md the files"
 
 
 def check_targets(targets: Sequence[str], config: Config) -> None:

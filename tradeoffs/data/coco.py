@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pycocotools import mask as rle
 
 from tradeoffs.data.coco_categories import COCO_CATEGORIES
 from tradeoffs.data.images import check_image_files, image_size
+from tradeoffs.data.limits import BEYOND, beyond_limits
 from tradeoffs.data.raw_files import coco_annotations
 from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS, read_csv, reject_rows
 from tradeoffs.data.words import is_named
@@ -30,17 +32,22 @@ _SIDE_COUNTS = (
     "objects of unlisted images",
 )
 Kinds = dict[str, dict[str, type | tuple[type, ...]]]  # lists of an annotation file: keys of entries, their types
+_SIZED_IMAGES: Kinds = {"images": {"id": int, "file_name": str, "width": int, "height": int}}
 _REMEDY = "download MS-COCO 2017's images and annotations again"
 
 
 def prepare_images(
-    coco: str | Path, max_missing: float, prepared: str | Path | None = None
+    coco: str | Path,
+    max_missing: float,
+    prepared: str | Path | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Makes the image table and the table of the training images' captions.
 
     coco: the folder with annotations/, train2017/ and val2017/
     max_missing: share of the images of train2017, and of val2017, that may be missing or unreadable
     prepared: the original's table of training images (see read_prepared) in place of train2017's annotations
+    limits: a pilot's images of a split (train, test), at most (see `beyond_limits`; each image is a subject)
 
     An image's text is its first caption, the one of lowest id that is not empty; white space is folded. Its labels are
     the classes annotated in it, in the order of their ids; the prepared table knows none.
@@ -65,6 +72,8 @@ def prepare_images(
     drop(images["sample_id"].duplicated() | images.duplicated(["split", "image_id"]), "image listed twice")
     if prepared:
         drop(images["split"] == "", "not of the split train")
+    if limits:
+        drop(beyond_limits(images.assign(subject_id=images["sample_id"]), limits), BEYOND)
     paths_of_parts = [part["path"] for _, part in images.groupby("split")]
     faults = pd.concat(
         pd.Series(check_image_files(paths.tolist(), max_missing, "data.coco"), paths.index, dtype=str)
@@ -87,25 +96,32 @@ def prepare_images(
     return images.assign(subject_id=images["sample_id"], study_id="")[IMAGE_COLUMNS], captions, counts
 
 
-def count_images(coco: str | Path, prepared: str | Path | None = None) -> dict[str, int]:
+def count_images(
+    coco: str | Path, prepared: str | Path | None = None, limits: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Numbers of listed images by split (train, test); images and objects are not looked at.
 
-    coco, prepared: as in prepare_images, whose errors it raises
+    coco, prepared, limits: as in prepare_images, whose errors it raises
     """
     numbers = {
         split: count_listed(coco, part) for part, split in _SPLITS.items() if not (prepared and part == "train2017")
     }
-    return numbers | ({"train": int((read_prepared(prepared)["split"] == "train").sum())} if prepared else {})
+    if prepared:
+        numbers["train"] = int((read_prepared(prepared)["split"] == "train").sum())
+    return {split: min(number, (limits or {}).get(split, number)) for split, number in numbers.items()}
+
+
+def listed_images(coco: str | Path, part: str) -> list[str]:
+    """Paths below COCO's folder of the images that train2017 or val2017 lists, captions and instances read as a run
+    reads them; raises InputError as that does."""
+    if part == "val2017":  # its objects are scored on
+        _read_instances(Path(coco, coco_annotations("instances", part)), _SIZED_IMAGES)
+    return _read_part(Path(coco), part, dict.fromkeys(_SIDE_COUNTS, 0))["path"].tolist()
 
 
 def count_listed(coco: str | Path, part: str) -> int:
     """Number of images that the captions of train2017 or val2017 list; raises InputError if they cannot be read."""
     return len(_read(Path(coco, coco_annotations("captions", part)), {"images": {"id": int}})["images"])
-
-
-def count_objects(coco: str | Path, part: str) -> int:
-    """Number of objects that the instances of train2017 or val2017 list; raises InputError if they cannot be read."""
-    return len(_read_instances(Path(coco, coco_annotations("instances", part)))["annotations"])
 
 
 def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -121,7 +137,7 @@ def prepare_grounding(coco: str | Path, images: pd.DataFrame) -> tuple[pd.DataFr
     Raises InputError if the annotations are not as their owners ship them, or nothing is left.
     """
     path = Path(coco, coco_annotations("instances", "val2017"))
-    content = _read_instances(path, {"images": {"id": int, "file_name": str, "width": int, "height": int}})
+    content = _read_instances(path, _SIZED_IMAGES)
     listed = {
         image["id"]: (Path(image["file_name"]).stem, image["width"], image["height"]) for image in content["images"]
     }

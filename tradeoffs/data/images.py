@@ -145,6 +145,19 @@ def check_missing(bad: Sequence[str], count: int, max_missing: float, kind: str,
         raise InputError(f"{bad[0]}: {len(bad)} of {count} {kind} are missing or unreadable, this one first; {remedy}")
 
 
+def check_some(folder: str | Path, names: Sequence[str], kind: str, key: str) -> None:
+    """Raises InputError if, of some listed files of a kind, none is in the folder: then it is another folder's list.
+
+    names: paths below the folder; key: of the folder in the configuration
+    """
+    some = names[:: max(1, len(names) // 20)]
+    if some and not any(Path(folder, name).is_file() for name in some):
+        raise InputError(
+            f"{folder}: none of {len(some)} listed {kind} is there, such as {some[0]}; set {key} to the folder that "
+            "holds them"
+        )
+
+
 def central_square(image: Image.Image, resolution: int) -> Image.Image:
     """The image with its shorter side resized to `resolution`, cropped to the central square."""
     geometry = Geometry(*image.size, resolution)

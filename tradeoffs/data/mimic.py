@@ -8,6 +8,7 @@ import pandas as pd
 
 from tradeoffs.data.findings import CHEXPERT_LABELS
 from tradeoffs.data.images import check_image_files, check_missing
+from tradeoffs.data.limits import BEYOND, beyond_limits
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.raw_files import MIMIC_TABLES, newest
 from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_labels, reject_rows
@@ -104,6 +105,7 @@ def prepare_images(
     views: Sequence[str],
     max_missing: float,
     prepared: str | Path | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Makes the image table of MIMIC-CXR: the listed images (see list_images) that have their files and texts.
 
@@ -114,7 +116,7 @@ def prepare_images(
     Raises InputError as list_images does, or if too many files are missing, or nothing is left.
     """
     jpg = Path(mimic_cxr_jpg)
-    table, counts = list_images(mimic_cxr_jpg, mimic_cxr_reports, ms_cxr, views, prepared)
+    table, counts = list_images(mimic_cxr_jpg, mimic_cxr_reports, ms_cxr, views, prepared, limits)
 
     def drop(bad: pd.Series, reason: str) -> None:
         nonlocal table
@@ -145,6 +147,7 @@ def list_images(
     ms_cxr: str | Path,
     views: Sequence[str],
     prepared: str | Path | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """The images that MIMIC-CXR's CSV files list, by split; neither they nor the reports are opened.
 
@@ -153,6 +156,7 @@ def list_images(
     ms_cxr: MS-CXR's CSV or folder, whose images become the split mscxr (whatever their view)
     views: the view positions that are kept, such as PA and AP
     prepared: the original's table (see read_prepared) in place of MIMIC's CSV files and reports
+    limits: a pilot's images of a split, at most (see `beyond_limits`)
 
     The folder p19 becomes the split p19, other images keep their split. Removed are images outside mscxr whose subject
     has an MS-CXR image (docs/differences.md, row 21).
@@ -184,6 +188,8 @@ def list_images(
     drop((table["split"] == "mscxr") & ~table["sample_id"].isin(mscxr_images), "split mscxr, but not in MS-CXR")
     drop((table["split"] != "mscxr") & table["subject_id"].isin(subjects), "subject has an MS-CXR image")
     drop(in_an_earlier_split(table), "subject has an image of another split")
+    if limits:
+        drop(beyond_limits(table, limits), BEYOND)
 
     return table.sort_values(["subject_id", "study_id", "sample_id"], ignore_index=True), counts
 

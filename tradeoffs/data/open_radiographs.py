@@ -1,6 +1,6 @@
 """The data set cxr from open data: Open-i's pairs of image and text to train on, ChestX-ray14's boxes to score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.findings import CHESTXRAY14_LABELS
 from tradeoffs.data.grounding_sets import prepare_grounding_set
 from tradeoffs.data.images import check_image_files
+from tradeoffs.data.limits import BEYOND, beyond_limits
 from tradeoffs.data.mimic import in_an_earlier_split
 from tradeoffs.data.raw_files import CHESTXRAY14_ENTRIES, newest
 from tradeoffs.data.tables import IMAGE_COLUMNS, read_csv, reject_labels, reject_rows
@@ -17,15 +18,20 @@ from tradeoffs.errors import InputError
 
 
 def prepare_images(
-    open_i_folder: str | Path, chestxray14: str | Path, views: Sequence[str], max_missing: float
+    open_i_folder: str | Path,
+    chestxray14: str | Path,
+    views: Sequence[str],
+    max_missing: float,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Makes the image table: Open-i's images (train, val, p19) and ChestX-ray14's that have boxes (split mscxr).
 
     max_missing: share of the images of each that may be missing or unreadable
+    limits: a pilot's images of a split, at most (see `beyond_limits`)
     Returns the table, sorted by split and image, and counts of images by reason.
     Raises InputError as list_images does, or if too many files are missing, or nothing is left.
     """
-    table, counts = list_images(open_i_folder, chestxray14, views)
+    table, counts = list_images(open_i_folder, chestxray14, views, limits)
     folders = {"data.open_i": str(open_i_folder), "data.chestxray14": str(chestxray14)}
     of_boxes = table["split"] == "mscxr"
     parts = []
@@ -44,7 +50,7 @@ def prepare_images(
 
 
 def list_images(
-    open_i_folder: str | Path, chestxray14: str | Path, views: Sequence[str]
+    open_i_folder: str | Path, chestxray14: str | Path, views: Sequence[str], limits: Mapping[str, int] | None = None
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """The images that both collections list, by split; no image is opened (path is seen from the collection's folder).
 
@@ -72,7 +78,12 @@ def list_images(
     table = pd.concat([pairs, boxes.sort_values("sample_id")], ignore_index=True)
     seen = in_an_earlier_split(table)
     counts["subject has an image of another split"] = int(seen.sum())
-    return table[~seen].reset_index(drop=True), counts
+    table = table[~seen]
+    if limits:
+        beyond = beyond_limits(table, limits)
+        counts[BEYOND] = int(beyond.sum())
+        table = table[~beyond]
+    return table.reset_index(drop=True), counts
 
 
 def prepare_grounding(chestxray14: str | Path, images: pd.DataFrame, max_missing: float) -> tuple[pd.DataFrame, dict]:

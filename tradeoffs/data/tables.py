@@ -39,6 +39,7 @@ SPLITS = ("train", "val", "test", "p19", "mscxr")
 LABELS = (*CHEXPERT_LABELS, *COCO_NAMES)  # of one data set or the other
 SPLITS_WITH_TEXT = ("train", "val", "test")  # p19 and mscxr images without an impression are still of use
 
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 _REMEDY = "delete the file to have it made again, or correct it if it is your own"
 
 
@@ -52,7 +53,12 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file; {remedy}") from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: pandas' parser and encoding errors too
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: cannot be read as CSV (it is not UTF-8 text: byte 0x{error.object[error.start]:02x}; if it is "
+            f"Latin-1, Windows-1252 or UTF-16, save it as UTF-8); {remedy}"
+        ) from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: pandas' parser errors
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be read as CSV ({reason}); {remedy}") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first cell for the row's name
@@ -60,6 +66,10 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
     table.columns = table.columns.str.strip()  # the original's own table has a column "Finding Labels "
     for column in columns:
         if column not in table.columns:
+            separator = next((name for mark, name in _OTHER_SEPARATORS.items() if mark in table.columns[0]), None)
+            if separator and len(table.columns) == 1:
+                fault = f"has no column {column!r}, because {separator} separate its columns; write it with commas"
+                raise InputError(f"{path}: {fault}")
             raise InputError(f"{path}: has no column {column!r}; {remedy}")
     return table.fillna("")  # cells that a short row lacks
 

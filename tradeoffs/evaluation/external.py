@@ -15,13 +15,13 @@ from tradeoffs.files import UNREADABLE_NPZ
 
 _REMEDY = (
     "write it with numpy.savez(path, id=numpy.array(ids, dtype=str), heat=heat), heat being n maps of numbers, "
-    "(n, h, w) with at least 3 x 3 pixels"
+    "(n, h, h) with at least 3 x 3 pixels"
 )
 
 
 @dataclass(frozen=True)
 class External:
-    """method: its display name, None if the file gives none; maps: heat maps (h, w) by phrase_id or sample_id.
+    """method: its display name, None if the file gives none; maps: heat maps (h, h) by phrase_id or sample_id.
 
     A map covers what the models see of an image: the central square after the shorter side was resized.
     """
@@ -31,7 +31,7 @@ class External:
 
 
 def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
-    """Reads an `.npz` with `id` (n strings: phrase_ids or sample_ids of the grounding table), `heat` (n, h, w; higher
+    """Reads an `.npz` with `id` (n strings: phrase_ids or sample_ids of the grounding table), `heat` (n, h, h; higher
     is hotter, in any unit) and perhaps `method` (a string, or n equal ones). Pickles are not loaded. Without a
     grounding table (None) the ids may be any.
 
@@ -44,6 +44,11 @@ def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
         raise InputError(f"{path}: id is no list of strings (it has shape {ids.shape}, type {ids.dtype}); {_REMEDY}")
     if heat.ndim != 3 or not len(heat) or min(heat.shape[1:]) < 3:  # scoring filters 3 x 3 pixels at once
         raise InputError(f"{path}: heat has the shape {heat.shape}; {_REMEDY}")
+    if heat.shape[1] != heat.shape[2]:
+        raise InputError(
+            f"{path}: its heat maps are {heat.shape[1]} x {heat.shape[2]}, but a map covers the central square of an "
+            "image, which is what the models see; crop the maps to it and give as many rows as columns"
+        )
     if heat.dtype.kind not in "fiub":
         raise InputError(f"{path}: heat holds no real numbers but {heat.dtype}; {_REMEDY}")
     if len(ids) != len(heat):

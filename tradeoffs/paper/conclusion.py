@@ -1,7 +1,8 @@
 """The conclusion in words, from the numbers: does the paper's trade-off appear?
 
 The trade-off has two halves: the frozen text encoder localises better, the learnable one has the lower FID. Each half
-is judged by a 95 % interval; one that includes 0 says that no difference was found, not that there is none.
+is judged by a 95 % interval; one that includes 0 says that no difference was found, not that there is none. There is a
+verdict only where both halves can be judged: from few subjects, images or seeds there is none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ FROZEN, LEARNABLE = "frozen", "learnable"
 LOCALISATION = ("auc_roc", "specificity")
 FIDS = ("fid_general", "fid_domain")
 SEEDS_TO_TEST = 3  # with two seeds (one degree of freedom) t would have to exceed 12.7
+SUBJECTS_TO_JUDGE = 30  # the bootstrap's intervals are too narrow for fewer
+IMAGES_TO_JUDGE = 100  # FID rests on means and covariances of the samples' features
 
 VERDICTS = {
     2: "appears",
@@ -35,7 +38,7 @@ LOWER_FID = {1: LEARNABLE, -1: FROZEN}
 class Half:
     """One half of the trade-off on one data set.
 
-    direction: 1 as in the paper, -1 the other way, 0 neither, None if there are no numbers to judge by
+    direction: 1 as in the paper, -1 the other way, 0 neither, None if there are no or too few numbers to judge by
     clause: the outcome without numbers; sentences: the same with numbers
     """
 
@@ -89,20 +92,29 @@ def _conclusion(title: str, summary: pd.DataFrame, fidelity: pd.DataFrame, diffe
     fid = _fid(fidelity)
     if localisation.direction is None:
         verdict = f"cannot be judged: {localisation.clause}"
+    elif fid.direction is None:
+        verdict = f"cannot be judged as a whole: {localisation.clause}, and {fid.clause}"
     else:
-        total = localisation.direction + (fid.direction or 0)
-        verdict = f"{VERDICTS[total]}: {localisation.clause}, and {fid.clause}"
+        verdict = f"{VERDICTS[localisation.direction + fid.direction]}: {localisation.clause}, and {fid.clause}"
     return Conclusion(title, verdict, localisation.sentences + fid.sentences)
 
 
 def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
     """The half about localisation; the better variant's AUC-ROC must lie above the location prior's to count."""
     directions, sentences = [], []
+    clause = "frozen and learnable have no paired differences in localisation"
     for metric in LOCALISATION:
         name = METRICS[metric].name
         row = _estimate(differences, "difference", metric=metric)
         if row is None:
             sentences.append(f"There is no paired difference in {name} between frozen and learnable.")
+            continue
+        if row["subjects"] < SUBJECTS_TO_JUDGE:
+            clause = f"localisation was scored on {row['subjects']:.0f} subjects, fewer than {SUBJECTS_TO_JUDGE}"
+            sentences.append(
+                f"In {name} frozen minus learnable is {signed(row['difference'])}; {row['subjects']:.0f} subjects are "
+                f"too few to judge by, which takes {SUBJECTS_TO_JUDGE}."
+            )
             continue
         directions.append(_direction(row["low"], row["high"]))
         caution = "" if directions[-1] else "; an interval that includes 0 is no evidence of equality"
@@ -112,7 +124,7 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
             f"{row['n']:.0f} samples of {row['subjects']:.0f} subjects){caution}."
         )
     if not directions:
-        return Half(None, "frozen and learnable have no paired differences in localisation", tuple(sentences))
+        return Half(None, clause, tuple(sentences))
 
     sentences += _over_seeds(auc_roc)
     above, sentence = _against_prior(auc_roc)
@@ -164,45 +176,49 @@ def _against_prior(auc_roc: pd.DataFrame) -> tuple[dict[str, bool], str]:
 
 
 def _fid(fidelity: pd.DataFrame) -> Half:
-    """The half about FID: tested over the seeds that both variants have, if they are enough."""
-    directions, signs, sentences, tested = [], [], [], False
+    """The half about FID: tested over the seeds that both variants have, if they and the samples are enough."""
+    directions, signs, sentences, lacking = [], [], [], ""
     for metric in FIDS:
-        name = FIDELITY[metric].name
         values = _of(fidelity, metric=metric).dropna(subset="value")
+        values = values[values["variant"].isin((FROZEN, LEARNABLE))]
         frozen, learnable = (_of(values, variant=v).set_index("seed")["value"] for v in (FROZEN, LEARNABLE))
         if frozen.empty or learnable.empty:
             continue
         signs.append(int(np.sign(frozen.mean() - learnable.mean())))
         comparison = f"lower for {LOWER_FID[signs[-1]]}" if signs[-1] else "equal"
         sentence = (
-            f"In the mean over seeds the {name} is {comparison}: "
+            f"In the mean over seeds the {FIDELITY[metric].name} is {comparison}: "
             f"learnable {significant(learnable.mean())} ({_count(learnable)}), "
             f"frozen {significant(frozen.mean())} ({_count(frozen)})"
         )
         seeds = frozen.index.intersection(learnable.index)
-        if len(seeds) < SEEDS_TO_TEST:
-            directions.append(0)
+        if values["n"].min() < IMAGES_TO_JUDGE:
+            lacking = "samples"
+            sentences.append(
+                f"{sentence}; the difference is not tested, which takes {IMAGES_TO_JUDGE} samples a model."
+            )
+        elif len(seeds) < SEEDS_TO_TEST:
+            lacking = "seeds"
             sentences.append(f"{sentence}; the difference is not tested, which takes {SEEDS_TO_TEST} seeds in common.")
-            continue
-        tested = True
-        test = ttest_rel(learnable[seeds], frozen[seeds])
-        low, high = test.confidence_interval(0.95)
-        directions.append(-_direction(low, high))
-        verdict = "" if directions[-1] else ", so no difference was found"
-        sentences.append(
-            f"{sentence}; the mean difference has the 95 % interval {significant(low)} to {significant(high)} "
-            f"({p_clause(test.pvalue)}, paired t-test over {len(seeds)} seeds){verdict}."
-        )
-    if not directions:
+        else:
+            test = ttest_rel(learnable[seeds], frozen[seeds])
+            low, high = test.confidence_interval(0.95)
+            directions.append(-_direction(low, high))
+            verdict = "" if directions[-1] else ", so no difference was found"
+            sentences.append(
+                f"{sentence}; the mean difference has the 95 % interval {significant(low)} to {significant(high)} "
+                f"({p_clause(test.pvalue)}, paired t-test over {len(seeds)} seeds){verdict}."
+            )
+    if not signs:
         return Half(None, "there is no FID of both variants", ("There is no FID of both variants.",))
-    agreed, leaning = _agreed(directions), _agreed(signs)
+    if not directions:
+        leaning = _agreed(signs)
+        difference = f"the lower FID of the {LOWER_FID[leaning]} variant" if leaning else "the difference in FID"
+        return Half(None, f"{difference} is not tested (too few {lacking})", tuple(sentences))
+    agreed = _agreed(directions)
     if agreed:
         return Half(agreed, f"the {LOWER_FID[agreed]} variant has the lower FID", tuple(sentences))
-    if tested:
-        clause = "the two FIDs disagree" if any(directions) else "no difference in FID was found"
-    else:
-        difference = f"the lower FID of the {LOWER_FID[leaning]} variant" if leaning else "the difference in FID"
-        clause = f"{difference} is not tested (too few seeds)"
+    clause = "the two FIDs disagree" if any(directions) else "no difference in FID was found"
     return Half(0, clause, tuple(sentences))
 
 

@@ -63,15 +63,16 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from _statements(getattr(node, part, ()))
 
 
-def write_sidecar(
-    path: str | Path, table: dict[str, Any], config: dict[str, Any], seeds: dict[str, list[int]], counts: dict[str, Any]
-) -> None:
-    """Writes the JSON beside a table: what a page shows of it (see `tradeoffs.paper.blocks.to_json`), resolved
-    config, seeds, commit, versions, counts (see `record_job` too)."""
+def write_sidecar(path: str | Path, table: dict[str, Any], config: dict[str, Any], counts: dict[str, Any]) -> None:
+    """Writes the JSON beside a table: what a page shows of it (see `tradeoffs.paper.blocks.to_json`), commit,
+    versions, counts (see `record_job` too), and the resolved configuration under which it was made, with its seeds.
+
+    A table is made again where something changes that it shows; of other keys its configuration may be an older one.
+    """
     content = {
         "table": table,
         "config": config,
-        "seeds": seeds,
+        "seeds": {name: variant["seeds"] or config["seeds"] for name, variant in config["variants"].items()},
         **code_and_versions(),
         "counts": counts,
     }

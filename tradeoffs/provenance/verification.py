@@ -99,6 +99,7 @@ def made_again(record: Record, folder: Path) -> list[str]:
         threads=1,
         log=[str(folder / "log")],
         resources={},
+        config=record["config"],
         wildcards=Namedlist(fromdict=record["wildcards"]),
         input=Namedlist(fromdict=record["input"]),
         output=Namedlist(fromdict=output),

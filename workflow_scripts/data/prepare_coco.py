@@ -9,7 +9,9 @@ from tradeoffs.jobs.limits import limit
 with job(snakemake):
     params, output = snakemake.params, snakemake.output
     prepared = snakemake.input.prepared or None
-    images, captions, images_counts = prepare_images(params.coco, limit(snakemake, "data.max_missing"), prepared)
+    images, captions, images_counts = prepare_images(
+        params.coco, limit(snakemake, "data.max_missing"), prepared, params.limits
+    )
     grounding, grounding_counts = prepare_grounding(params.coco, images)
     write_table(images, output.images)
     write_table(captions, output.captions)

@@ -21,7 +21,8 @@ from tradeoffs.paper.results import read_differences, read_results
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     captions = read_captions(inputs.captions)
-    sidecar = json.loads(Path(inputs.tables[0]).read_text())
+    # of a table that shows nothing of a changed key the configuration is an older one
+    sidecar = json.loads(Path(inputs.tables[0]).read_text()) | {"config": snakemake.config}
     summaries = read_results(inputs.summaries)
     fidelity = read_results(inputs.fidelity)
     differences = read_differences(inputs.differences)

@@ -18,4 +18,4 @@ with job(snakemake):
     table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
     write(table, output.csv, output.markdown, output.latex)
     write_table(dictionary(table.rows.columns), output.columns)
-    write_sidecar(output.sidecar, to_json(table), params.config, params.seeds, read_counts(inputs.counts))
+    write_sidecar(output.sidecar, to_json(table), snakemake.config, read_counts(inputs.counts))

@@ -7,5 +7,5 @@ from tradeoffs.provenance.records import write_json
 from tradeoffs.provenance.verification import join, records_of
 
 with job(snakemake):
-    inputs, params = snakemake.input, snakemake.params
-    write_json(snakemake.output.joined, join(inputs.results, records_of(Path(params.run)), params.config))
+    records = records_of(Path(snakemake.params.run))
+    write_json(snakemake.output.joined, join(snakemake.input.results, records, snakemake.config))

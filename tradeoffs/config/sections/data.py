@@ -36,6 +36,25 @@ class Phantoms(Section):
         return seed
 
 
+class Limit(Section):
+    """A pilot: at most so many images of a split, in whole subjects."""
+
+    train: Count | None = Field(None, description="at most so many images of cxr to fine-tune on; null: all")
+    val: Count | None = Field(None, description="the same of those on which the findings classifier is validated")
+    p19: Count | None = Field(None, description="the same of the test population: prompts, real images for FID")
+    mscxr: Count | None = Field(None, description="the same of those with boxes")
+    coco_train: Count | None = Field(None, description="the same of coco to fine-tune on")
+    coco_val: Count | None = Field(None, description="the same of coco for prompts, FID and localisation")
+
+    def of(self, dataset: str) -> dict[str, int]:
+        """The limits of a data set by the names of its splits, where there are some."""
+        names = {"train": "coco_train", "test": "coco_val"}
+        if dataset == "cxr":
+            names = {name: name for name in ("train", "val", "p19", "mscxr")}
+        limits = {split: getattr(self, name) for split, name in names.items()}
+        return {split: limit for split, limit in limits.items() if limit is not None}
+
+
 class Data(Section):
     """Where the images, texts, boxes and masks come from."""
 
@@ -81,6 +100,7 @@ class Data(Section):
     max_missing: Share = Field(
         0.01, description="share of the listed image or report files that may be missing or damaged"
     )
+    limit: Limit = Field(Limit(), description="a pilot on a part of the images")
     prompts: PathText | None = Field(
         None, description="CSV of your own prompts (prompt_id, text, Finding Labels) instead of cxr's balanced list"
     )
