@@ -338,7 +338,8 @@ def check_spelling():
         message = misspelt(target, names | files)
         if Path(workflow.basedir) == Path(HOME):
             raise WorkflowError(message)
-        logger.warning(message)
+        if "did you mean" in message:
+            logger.warning(message)
 
 
 def growing(amount):

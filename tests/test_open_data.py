@@ -94,7 +94,7 @@ def test_open_data_becomes_the_tables_of_cxr(small):
 def test_the_scripts_read_open_data(small, tmp_path, run_script):
     folders = {"open_i": str(small[0]), "chestxray14": str(small[1])}
     out = {name: str(tmp_path / f"{name}.csv") for name in ("images", "grounding", "counts")}
-    params = {"folders": folders, "views": ["PA"]}
+    params = {"folders": folders, "limits": {}, "views": ["PA"]}
     run_script("prepare_images", params=params, input={"prepared": []}, output=out)
     params = {"folders": {"chestxray14": folders["chestxray14"]}, "query_words": {}}
     run_script("prepare_grounding", params=params, input={"images": out["images"]}, output=out)

@@ -19,17 +19,26 @@ CARD = "README.md"  # where the hub and people look for it
 TEXTS_OF_TRAINING = {
     "impression": {"cxr": "the report's impression", "coco": "a caption of the image, drawn at each use"},
     "finding_labels": {"cxr": "the finding labels, shuffled at each use"},
-    "sentences": {"cxr": "a language-model sentence for each finding, drawn at each use"},
+    "sentences": {"cxr": "a language-model sentence of one finding, drawn at each use"},
+    "findings_first": {"cxr": "the findings' names and the report's impression"},
+    "findings_random": {"cxr": "the report's impression with the findings' names between its first words"},
+    "finding_tokens": {"cxr": "one token per finding, present or absent"},
 }
 TEXT_ENCODERS = {"frozen": "frozen", "learnable": "trained along", "lora": "trained along by adapters of low rank"}
-DATA = {"cxr": "MIMIC-CXR-JPG with the reports of MIMIC-CXR", "coco": "MS-COCO 2017"}
+DATA = {
+    "cxr": "MIMIC-CXR-JPG with the reports of MIMIC-CXR",
+    "open": "Open-i's Indiana University collection of chest X-rays",
+    "coco": "MS-COCO 2017",
+}
 LICENCES = {
     "cxr": "**Trained on credentialed data: do not share.** The data use agreements of MIMIC-CXR-JPG, MIMIC-CXR and "
     "MS-CXR (PhysioNet) hold for this model too: a diffusion model can give back images that it was trained on.",
+    "open": "Trained on Open-i's Indiana University collection, whose licence (CC BY-NC-ND 4.0) forbids "
+    "commercial use and changed copies; see docs/data.md before you share the model.",
     "coco": "Trained on MS-COCO 2017, whose annotations are CC BY 4.0; each of its images has a licence of its own, "
     "which the annotation files name.",
 }
-LICENCE_NAMES = {"cxr": "credentialed-data-do-not-share", "coco": "ms-coco-and-base"}
+LICENCE_NAMES = {"cxr": "credentialed-data-do-not-share", "open": "open-i-and-base", "coco": "ms-coco-and-base"}
 DEMO = "Trained on drawn phantoms: it holds no patient's data, and is of no use for radiographs or scenes."
 
 
@@ -54,9 +63,10 @@ def model_card(
     """
     demo = config["data"]["source"] == "phantoms"
     entry, base = config["variants"][variant], config["base"]["source"]
-    licence = DEMO if demo else LICENCES[dataset]
+    data = "open" if dataset == "cxr" and config["data"]["cxr"] == "open" else dataset
+    licence = DEMO if demo else LICENCES[data]
     head = {"library_name": "diffusers", "pipeline_tag": "text-to-image", "license": "other"}
-    head["license_name"] = "drawn-phantoms" if demo else LICENCE_NAMES[dataset]
+    head["license_name"] = "drawn-phantoms" if demo else LICENCE_NAMES[data]
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---",
         f"# {readable(variant)}, {dataset}, seed {seed}",
@@ -67,7 +77,7 @@ def model_card(
         "## Use",
         _use(config["sampling"], loads_in_diffusers),
         "## How it was made",
-        _table(("", ""), _making(dataset, entry, seed, config, counts, demo, commit)),
+        _table(("", ""), _making(dataset, DATA[data], entry, seed, config, counts, demo, commit)),
         "## Scores",
         _localisation(dataset, variant, summaries),
         _fidelity(variant, fidelity),
@@ -112,6 +122,7 @@ def _use(sampling: Mapping[str, Any], loads_in_diffusers: bool) -> str:
 
 def _making(
     dataset: str,
+    data: str,
     entry: Mapping[str, Any],
     seed: int,
     config: Mapping[str, Any],
@@ -126,7 +137,7 @@ def _making(
     return [
         ("base", config["base"]["source"]),
         ("text encoder", f"{entry['encoder'] or own}, {TEXT_ENCODERS[entry['text_encoder']]}"),
-        ("data", "drawn phantoms in the layout of " + DATA[dataset] if demo else DATA[dataset]),
+        ("data", "drawn phantoms in the layout of " + data if demo else data),
         ("training images", f"{counts['kept']:,} of {counts['read']:,}"),
         ("text", TEXTS_OF_TRAINING[entry["text"]][dataset]),
         ("steps, batch size", f"{training[steps]:,}, {training['batch_size']}"),
