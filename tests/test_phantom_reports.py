@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tradeoffs.data.findings import CHEXPERT_LABELS, MSCXR_FINDINGS, NO_FINDING, QUERY_WORDS
-from tradeoffs.data.mimic import cut_impression
+from tradeoffs.data.reports import Impression, cut_impression
 from tradeoffs.demo.phantom_reports import impression, phrase, report
 from tradeoffs.demo.phantoms import draw_findings
 
@@ -79,7 +79,7 @@ def test_preparation_reads_the_impression_back():
     without = 0
     for _, phrases, text, _, rng in draws(400, up_to_two):
         content, has_impression = report(text, phrases, rng)
-        assert cut_impression(content) == (text if has_impression else None), content
+        assert cut_impression(content) == (Impression(text) if has_impression else None), content
         assert "FINDINGS:" in content and all(p in content.lower() for p in phrases)
         without += not has_impression
     assert 4 <= without <= 32  # 4 % of 400, standard deviation 4

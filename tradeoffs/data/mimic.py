@@ -1,6 +1,5 @@
 """MIMIC-CXR-JPG and the reports of MIMIC-CXR (Johnson et al. 2019, PhysioNet) as one image table."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,23 +9,13 @@ from tradeoffs.data.findings import CHEXPERT_LABELS
 from tradeoffs.data.images import check_image_files, check_missing
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.raw_files import MIMIC_TABLES, newest
+from tradeoffs.data.reports import DIFFERENCES, Impression, cut_impression
 from tradeoffs.data.tables import IMAGE_COLUMNS, SPLITS_WITH_TEXT, read_csv, reject_labels, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.files import for_each_file
 
 _SPLIT_NAMES = {"train": "train", "validate": "val", "test": "test"}
 _PREPARED_SPLITS = {"0": "test", "1": "train", "2": "val", "3": "p19", "4": "mscxr"}
-
-# Heads of sections are upper case and end with a colon. At the start of a line any words make a head, within a line
-# only the usual ones (with up to three words before them, as in REASON FOR EXAMINATION), so that "NG TUBE: ..." stays.
-_SECTIONS = (
-    r"(?:(?:IMPRESSION|CONCLUSION|FINDING|RECOMMENDATION|NOTIFICATION|INDICATION|COMPARISON|EXAMINATION|COMMENT)"
-    r"(?:S|\(S\))?|EXAM|TECHNIQUE|HISTORY|ADDENDUM|WET READ)"
-)
-_LINK = r"[ \t]*(?:/|&|,|\bAND\b)[ \t]*"
-_USUAL_HEAD = re.compile(rf"(?<![A-Za-z])(?:[A-Z]+[ \t]+){{0,3}}{_SECTIONS}(?:{_LINK}{_SECTIONS})*[ \t]*:")
-_LINE_HEAD = re.compile(r"^[ \t]*[A-Z][A-Z /&,()'-]{2,}[A-Z)][ \t]*:", re.MULTILINE)
-_SIGNATURE = re.compile(r"^[ \t]*(?:electronically )?(?:signed|dictated|approved|reported) by\b", re.MULTILINE | re.I)
 
 
 def read_metadata(folder: str | Path) -> pd.DataFrame:
@@ -76,27 +65,6 @@ def finding_labels(row: Mapping[str, float]) -> str:
     return "|".join(label for label in CHEXPERT_LABELS if row[label] == 1)
 
 
-def cut_impression(report_text: str) -> str | None:
-    """The text under a report's head IMPRESSION, CONCLUSION or the like, white space folded; None if there is none.
-
-    It ends at the next head or at a signature. Of several impressions the last that is not empty counts, as with the
-    section parser of MIMIC's authors (addenda and wet reads come first).
-    """
-    heads = list(_USUAL_HEAD.finditer(report_text))
-    ends = [*(head.start() for head in heads), len(report_text)][1:]
-    for head, end in reversed(list(zip(heads, ends, strict=True))):
-        if not re.search("IMPRESSION|CONCLUSION", head[0]):
-            continue
-        body = report_text[head.end() : end].lstrip()
-        # An unusual head right at the start names the view ("PA AND LATERAL CHEST: No acute process.")
-        view = _LINE_HEAD.match(body)
-        stops = [_LINE_HEAD.search(body, view.end() if view else 0), _SIGNATURE.search(body)]
-        text = " ".join(body[: min((stop.start() for stop in stops if stop), default=None)].split())
-        if text:
-            return text
-    return None
-
-
 def prepare_images(
     mimic_cxr_jpg: str | Path,
     mimic_cxr_reports: str | Path | None,
@@ -110,7 +78,8 @@ def prepare_images(
     max_missing: share of the images, and of the reports, that may be missing or unreadable
 
     Removed are images of train, val and test without an impression. Returns the table, sorted by subject, study and
-    image, and counts of images by reason.
+    image, and counts of images by reason; those of "impression: ..." are kept, with a text that differs from that of
+    MIMIC's own parser (tradeoffs/data/reports.py).
     Raises InputError as list_images does, or if too many files are missing, or nothing is left.
     """
     jpg = Path(mimic_cxr_jpg)
@@ -122,7 +91,11 @@ def prepare_images(
         table = table[~bad]
 
     if not prepared:
-        table = table.assign(text=_read_impressions(table["report"], max_missing))
+        impressions = _read_impressions(table["report"], max_missing)
+        table = table.assign(
+            text=[None if found is None else found.text for found in impressions],
+            difference=["" if found is None else found.difference for found in impressions],
+        )
     needs_text = table["split"].isin(SPLITS_WITH_TEXT)
     drop(needs_text & table["text"].isna(), "report file missing")
     table = table.assign(text=table["text"].fillna("").astype(str))
@@ -133,6 +106,8 @@ def prepare_images(
     )
     drop(faults == "missing", "image file missing")
     drop(faults[table.index] == "unreadable", "image file unreadable")
+    if not prepared:
+        counts |= {f"impression: {name} (kept)": int((table["difference"] == name).sum()) for name in DIFFERENCES}
     counts["kept"] = len(table)
     if table.empty:
         raise InputError(f"{prepared or jpg}: no image is left of {counts}; check the folders and the views")
@@ -263,17 +238,18 @@ def _check_ids(path: str | Path, table: pd.DataFrame) -> None:
         reject_rows(path, ~table[column].str.fullmatch(pattern), f"{column} does not consist of {form}")
 
 
-def _read_impressions(paths: pd.Series, max_missing: float) -> list[str | None]:
-    """The impression of each report file: "" if it has none, None if there is no such file."""
+def _read_impressions(paths: pd.Series, max_missing: float) -> list[Impression | None]:
+    """The impression of each report file, an empty one if it has none; None if there is no such file."""
     unique = paths.unique().tolist()
-    texts = dict(zip(unique, for_each_file(_read_impression, unique, "reports"), strict=True))
-    missing = [path for path in unique if texts[path] is None]
+    found = dict(zip(unique, for_each_file(_read_impression, unique, "reports"), strict=True))
+    missing = [path for path in unique if found[path] is None]
     check_missing(missing, len(unique), max_missing, "reports", "data.mimic_cxr_reports")
-    return [texts[path] for path in paths]
+    return [found[path] for path in paths]
 
 
-def _read_impression(path: str) -> str | None:
+def _read_impression(path: str) -> Impression | None:
     try:
-        return cut_impression(Path(path).read_text(encoding="utf-8", errors="replace")) or ""
+        report = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    return cut_impression(report, Path(path).stem.removeprefix("s")) or Impression("")
