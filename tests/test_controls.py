@@ -191,11 +191,11 @@ def test_a_wrong_prompt_whose_class_the_protocol_does_not_match_has_no_value(pro
 
 def test_a_control_without_a_usable_map_or_mask_has_no_score():
     heat, mask = np.array([[4.0, 1.0], [3.0, 2.0]]), np.array([[True, True], [False, False]])
-    assert control_auc(heat, mask) == pytest.approx(2 / 4)  # 4>3, 4>2, 1<3, 1<2
-    assert np.isnan(control_auc(None, mask))
-    assert np.isnan(control_auc(np.full((2, 2), 0.5), mask))
-    assert np.isnan(control_auc(np.array([[4.0, np.nan], [3.0, 2.0]]), mask))
-    assert np.isnan(control_auc(heat, np.zeros((2, 2), bool)))
+    assert control_auc(heat, mask, CORRECTED) == pytest.approx(2 / 4)  # 4>3, 4>2, 1<3, 1<2
+    assert np.isnan(control_auc(None, mask, CORRECTED))
+    assert np.isnan(control_auc(np.full((2, 2), 0.5), mask, CORRECTED))
+    assert np.isnan(control_auc(np.array([[4.0, np.nan], [3.0, 2.0]]), mask, CORRECTED))
+    assert np.isnan(control_auc(heat, np.zeros((2, 2), bool), CORRECTED))
 
 
 # --- location prior ---

@@ -1,5 +1,7 @@
-"""The streaming heat maps against the plain procedure that the benchmarks time: keep every map, upsample, average."""
+"""The streaming heat maps against the plain procedure that the benchmarks time (keep every map, upsample, average), and
+against one in double precision."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from benchmarks.heat_maps import plain_token_maps
+from benchmarks.models import PlainAttention
 from tradeoffs.attention.capture import Query, cross_attention_layers, token_heat_maps
+from tradeoffs.model.text import TextEncoder
 from tradeoffs.randomness import normal
 
 SEED, STEPS, KEEP = 3, 10, 3
@@ -61,3 +65,35 @@ def test_streaming_equals_keeping_every_map(tiny_model, layout, size):
             own = plain[1 : 1 + len(heat)].numpy()  # behind the start token
             np.testing.assert_allclose(heat, own, rtol=0, atol=1e-5 * own.max())
             assert own.std(axis=(1, 2)).min() > 100 * 1e-5 * own.max()  # a wrong place or step would show
+
+
+@torch.no_grad()
+def maps_in_double(model, query):
+    """The map of every token of the context, (L, 8, 8): the noise schedule from its formula, all networks in double."""
+    config = model.schedule.config
+    betas = np.linspace(config.beta_start**0.5, config.beta_end**0.5, config.num_train_timesteps) ** 2
+    signal = np.cumprod(1 - betas)
+    unet, encoder = deepcopy(model.unet).double(), deepcopy(model.text_encoder).double()
+    context = TextEncoder(model.tokenizer, encoder)([query.text])
+    total, count = 0, 0
+    for time in (201, 101, 1):  # the last 3 of 10 from 901 down to 1
+        noise = normal(tuple(query.latent.shape), SEED, query.sample_id, time).double()
+        noisy = signal[time] ** 0.5 * query.latent.double() + (1 - signal[time]) ** 0.5 * noise
+        attention = PlainAttention()
+        unet.set_attn_processor(attention)
+        unet(noisy[None], time, context)
+        for maps in attention.maps:
+            side = round(maps.shape[1] ** 0.5)
+            maps = maps[0].T.view(-1, side, side)
+            total = total + maps.repeat_interleave(8 // side, 1).repeat_interleave(8 // side, 2)
+            count += 1
+    return total / count
+
+
+def test_heat_maps_are_those_of_double_precision(tiny_model):
+    model = with_unet(tiny_model, "Stable Diffusion 2.x")
+    assert model.schedule.config.beta_schedule == "scaled_linear"
+    queries = queries_of((8, 8))
+    for query, maps in zip(queries, token_heat_maps(model, queries, SEED, STEPS, KEEP, 4), strict=True):
+        expected = maps_in_double(model, query)[1 : 1 + len(maps.heat)].numpy()
+        np.testing.assert_allclose(maps.heat, expected, rtol=0, atol=1e-5 * expected.max())

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import jaccard_score, roc_auc_score
 from sklearn.mixture import GaussianMixture
 from small_maps import dump, grounding
@@ -80,16 +81,34 @@ def test_cnr_is_undefined_without_variance(recwarn):
 def test_resized_is_min_max_scaled_and_bilinear():
     # 5..7 becomes 0..1; twice the size puts pixel centres at -1/4, 1/4, 3/4, 5/4 between the two columns
     expected = np.tile([0, 0.25, 0.75, 1], (4, 1))
-    np.testing.assert_allclose(map_scores.resized(np.array([[5.0, 7.0], [5.0, 7.0]]), 4), expected)
+    np.testing.assert_allclose(map_scores.resized(np.array([[5.0, 7.0], [5.0, 7.0]]), 4, CORRECTED), expected)
 
 
-def test_resizing_keeps_ties():
+def test_resizing_keeps_ties_but_in_published():
     heat = np.zeros((8, 8))
     heat[:, 3:] = 0.1
     heat[0, 0] = 0.3
-    plateau = map_scores.resized(heat, 64)[:, 32:]  # all between pixels of 0.1, a third after scaling
+    plateau = map_scores.resized(heat, 64, CORRECTED)[:, 32:]  # all between pixels of 0.1, a third after scaling
     assert plateau.dtype == np.float32
     assert len(np.unique(plateau)) == 1
+    broken = map_scores.resized(heat, 64, PUBLISHED)[:, 32:]
+    assert broken.dtype == np.float32 and len(np.unique(broken)) > 1
+    np.testing.assert_allclose(broken, 1 / 3, rtol=1e-6)
+
+
+def test_published_auc_of_a_blocky_map_is_the_originals():
+    heat = np.repeat(np.repeat(RNG.integers(0, 4, (8, 8)) * 0.1 + 0.1, 8, 0), 8, 1).astype(np.float32)
+    mask = np.zeros((512, 512), bool)
+    mask[100:300, 50:260] = True
+    # as the original does it, on a float32 tensor
+    tensor = torch.from_numpy(heat)
+    scaled = (tensor - tensor.min()) / (tensor.max() - tensor.min())
+    large = torch.nn.functional.interpolate(scaled[None, None], (512, 512), mode="bilinear")[0, 0]
+    published, corrected = (
+        map_scores.score(heat, mask, protocol, single_box=True)["auc_roc"] for protocol in (PUBLISHED, CORRECTED)
+    )
+    assert published == pytest.approx(roc_auc_score(mask.ravel(), large.ravel()), abs=1e-12)
+    assert 1e-7 < abs(published - corrected) < 1e-3
 
 
 def test_majority_filter_by_hand():

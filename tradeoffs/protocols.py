@@ -15,6 +15,7 @@ class Protocol:
     all_boxes_first_phrase: row 8, a phrase stands for all boxes of its finding
     words_by_substring: rows 9 and 10, query words are found within any word between spaces, each hit counts
     earlier_classes: row 10, a caption's class is queried by the words of its earlier classes too
+    single_precision: row 24, heat maps are scaled and interpolated in float32
     """
 
     name: str
@@ -26,6 +27,7 @@ class Protocol:
     all_boxes_first_phrase: bool = False
     words_by_substring: bool = False
     earlier_classes: bool = False
+    single_precision: bool = False
 
 
 CORRECTED = Protocol("corrected")
@@ -39,5 +41,6 @@ PUBLISHED = Protocol(
     all_boxes_first_phrase=True,
     words_by_substring=True,
     earlier_classes=True,
+    single_precision=True,
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (CORRECTED, PUBLISHED)}  # by the name that score tables bear

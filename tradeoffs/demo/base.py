@@ -299,7 +299,7 @@ def scene_auc(model: LatentDiffusion, count: int, seed: int) -> float:
         for noun, mask in masks.items():
             if mask.any():
                 weights, _ = token_weights(maps, [noun], CORRECTED)
-                scores.append(auc_roc(resized(query_map(maps, weights), RESOLUTION), mask))
+                scores.append(auc_roc(resized(query_map(maps, weights), RESOLUTION, CORRECTED), mask))
     return float(np.mean(scores))
 
 

@@ -41,13 +41,14 @@ COMPARISONS = {
     8: Comparison(("all_boxes_first_phrase",), ("phrase",), ("samples", "auc_roc")),
     9: Comparison(("words_by_substring",), ("phrase", "impression"), ("auc_roc",)),
     10: Comparison(("words_by_substring", "earlier_classes"), ("caption",), ("samples", "auc_roc")),
+    24: Comparison(("single_precision",), ("phrase", "caption"), ("auc_roc",)),
 }
 
 
 def scoring_effects(
     grounding: pd.DataFrame, dumps: Mapping[str, dict[str, TokenHeatMaps]], resolution: int
 ) -> list[dict]:
-    """Effects of rows 2 to 11 on one model's dumps, given by text: records of row, text, score, here, original, n.
+    """Effects of rows 2 to 11 and 24 on one model's dumps, by text: records of row, text, score, here, original, n.
 
     here, original: macro means over findings or classes (row 11: macro and micro mean), or numbers of samples
     n: samples that are scored here

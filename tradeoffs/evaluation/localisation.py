@@ -177,10 +177,10 @@ def score_samples(
             record["query"] = own.query
             mask = sample.mask(protocol)
             record |= score(own.heat, mask, protocol, single_box=len(sample.boxes) == 1)
-            record["bare_auc"] = control_auc(own.bare, mask)
-            record["wrong_prompt_auc"] = control_auc(own.wrong_prompt, mask)
+            record["bare_auc"] = control_auc(own.bare, mask, protocol)
+            record["wrong_prompt_auc"] = control_auc(own.wrong_prompt, mask, protocol)
             others = [other for other in images[sample.sample_id] if other.category != sample.category]
-            record["wrong_word_auc"] = wrong_word_auc(mask, own, others, map_of, text)
+            record["wrong_word_auc"] = wrong_word_auc(mask, own, others, map_of, text, protocol)
             record["specificity"] = record["auc_roc"] - record["wrong_word_auc"]
         except Excluded as reason:
             record["excluded"] = str(reason)
@@ -188,18 +188,23 @@ def score_samples(
     return pd.DataFrame(table, columns=list(COLUMNS)).astype(dict.fromkeys(METRICS, float))
 
 
-def control_auc(heat: np.ndarray | None, mask: np.ndarray) -> float:
+def control_auc(heat: np.ndarray | None, mask: np.ndarray, protocol: Protocol) -> float:
     """AUC-ROC of a control's map (h, w) on the sample's mask (r, r); NaN without a map or if it is constant."""
     if heat is None:
         return np.nan
     try:
-        return auc_roc(resized(heat, mask.shape[0]), mask)
+        return auc_roc(resized(heat, mask.shape[0], protocol), mask)
     except Excluded:
         return np.nan
 
 
 def wrong_word_auc(
-    mask: np.ndarray, own: SampleMap, others: list[Sample], map_of: Callable[[Sample], SampleMap], text: str
+    mask: np.ndarray,
+    own: SampleMap,
+    others: list[Sample],
+    map_of: Callable[[Sample], SampleMap],
+    text: str,
+    protocol: Protocol,
 ) -> float:
     """AUC-ROC of the image's other findings' maps on this sample's mask (r, r).
 
@@ -211,7 +216,7 @@ def wrong_word_auc(
     for other in others:
         try:
             theirs = map_of(other)
-            heat = resized(theirs.heat, mask.shape[0])
+            heat = resized(theirs.heat, mask.shape[0], protocol)
         except Excluded:
             continue
         of_all_findings = {IMAGE_MAP, ALL_TOKENS} if TEXT_KINDS[text].per_image else {IMAGE_MAP}

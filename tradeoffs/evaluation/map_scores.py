@@ -30,7 +30,7 @@ def score(heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bo
         raise Excluded("finding outside the crop")
     if not protocol.empty_masks and mask.all():
         raise Excluded("finding fills the crop")
-    large = resized(heat, mask.shape[0])
+    large = resized(heat, mask.shape[0], protocol)
     binary, converged = binary_map(heat, mask.shape[0], protocol)
     box = box_map(binary, protocol)
     return {
@@ -46,13 +46,15 @@ def score(heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bo
     }
 
 
-def resized(heat: np.ndarray, resolution: int) -> np.ndarray:
+def resized(heat: np.ndarray, resolution: int, protocol: Protocol) -> np.ndarray:
     """The heat map (h, w) scaled to 0..1 and brought to (resolution, resolution) bilinearly, float32.
 
+    corrected interpolates in double precision, so that values that should tie do tie; published in single precision,
+    where rounding breaks ties (row 24).
     Raises Excluded if the map is constant or not finite.
     """
-    # Interpolated in double and kept in single precision, so that values that should tie do tie.
-    return _bilinear(_min_max(heat), resolution).astype(np.float32)
+    precision = np.float32 if protocol.single_precision else np.float64
+    return _bilinear(_min_max(heat, precision), resolution).astype(np.float32)
 
 
 def auc_roc(heat: np.ndarray, mask: np.ndarray) -> float:
@@ -158,13 +160,14 @@ def distance(prediction: np.ndarray, mask: np.ndarray) -> float:
     return float(np.hypot(across, down))
 
 
-def _min_max(heat: np.ndarray) -> np.ndarray:
+def _min_max(heat: np.ndarray, precision: type[np.floating] = np.float64) -> np.ndarray:
     if not np.isfinite(heat).all():
         raise Excluded("heat map not finite")
-    low, high = float(heat.min()), float(heat.max())
+    heat = heat.astype(precision)
+    low, high = heat.min(), heat.max()
     if low == high:
         raise Excluded("constant heat map")
-    return (heat.astype(np.float64) - low) / (high - low)
+    return (heat - low) / (high - low)
 
 
 def _bilinear(values: np.ndarray, resolution: int) -> np.ndarray:

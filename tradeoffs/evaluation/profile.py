@@ -51,7 +51,8 @@ def mean_profile(maps: Iterable[tuple[int, int, str, np.ndarray]], samples: Sequ
     maps: place in `samples`, diffusion time, the layer's name and its map (h, h), as `capture.layer_maps` gives them
     """
     records = [
-        (layer, heat.shape[0], time, control_auc(heat, samples[place].mask)) for place, time, layer, heat in maps
+        (layer, heat.shape[0], time, control_auc(heat, samples[place].mask, CORRECTED))
+        for place, time, layer, heat in maps
     ]
     keys = ["layer", "resolution", "step"]
     table = pd.DataFrame(records, columns=[*keys, "auc_roc"])

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tradeoffs.metrics import FIDELITY, METRICS, Metric
 
 TEMPLATE = "differences.md.j2"
+ROWS = 24
 WHERE = {"cxr": "radiographs", "coco": "scenes"}
 SCORES = METRICS | FIDELITY
 SCORES |= {
@@ -29,7 +30,7 @@ def read_effects(path: str | Path) -> pd.DataFrame:
 
 def differences_page(effects: pd.DataFrame) -> str:
     """docs/differences.md; a row without an effect was not measured, which the page says."""
-    cells = dict.fromkeys(range(1, 22), "not measured yet")
+    cells = dict.fromkeys(range(1, ROWS + 1), "not measured yet")
     cells |= {row: cell(rows) for row, rows in effects.groupby("row")}
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)

@@ -122,7 +122,7 @@ def overlay_rows(
                 cells.append(Cell(image, score["excluded"], mask))
                 continue
             weights, _ = token_weights(maps[sample.id], words[sample.id, sample.category], protocol)
-            heat = resized(query_map(maps[sample.id], weights), resolution)
+            heat = resized(query_map(maps[sample.id], weights), resolution, protocol)
             cells.append(Cell(image, _scores_caption(score), mask, heat))
         rows.append(Row(sample.category, cells, sample.text))
     return rows
