@@ -61,7 +61,7 @@ rule explored_maps:
     """Keeps each token's maps by layer and by diffusion time, for the explore page."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
         heat_maps=heat_map_shards,
         model=model_output,
     output:

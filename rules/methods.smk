@@ -20,7 +20,7 @@ rule attention_sums:
     """Sums the cross-attention of one model by layer group and step group, for all heat-map methods at once."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards.dataset, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
         model=model_output,
     output:
         sums=f"{HEAT_MAPS}/attention_sums.npz",

@@ -175,7 +175,7 @@ def prepared(folder: Path, max_missing: float = 0.5) -> dict[str, int]:
     jpg, reports, boxes = (folder / name for name in ("mimic-cxr-jpg", "mimic-cxr", "ms-cxr"))
     images, counts = mimic.prepare_images(jpg, reports, boxes, ["PA", "AP"], max_missing)
     _, of_boxes = mscxr.prepare_grounding(boxes, images)
-    return counts | {f"boxes: {reason}": count for reason, count in of_boxes.items()}
+    return counts | {f"boxes: {reason}": count for reason, count in of_boxes.items() if "validation part" not in reason}
 
 
 STOPS = [
@@ -326,8 +326,8 @@ def scenes(tmp_path_factory) -> Path:
 
 
 def prepared_scenes(folder: Path, max_missing: float = 0.5) -> dict[str, int]:
-    images, _, counts = coco.prepare_images(folder, max_missing)
-    _, of_objects = coco.prepare_grounding(folder, images)
+    images, captions, counts = coco.prepare_images(folder, max_missing)
+    _, of_objects = coco.prepare_grounding(folder, images, captions)
     return counts | {f"objects: {reason}": count for reason, count in of_objects.items()}
 
 

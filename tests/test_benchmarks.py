@@ -107,4 +107,6 @@ def test_an_unknown_part_is_an_error(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["benchmarks", "dag", "speed"])
     with pytest.raises(SystemExit):
         runpy.run_module("benchmarks", run_name="__main__")
-    assert "there is no part speed; choose from localisation, fine_tuning, heat_maps, dag" in capsys.readouterr().err
+    assert (
+        "there is no part speed; choose from localisation, fine_tuning, lora, heat_maps, dag" in capsys.readouterr().err
+    )

@@ -73,7 +73,7 @@ def test_scores_stand_beside_their_controls(tmp_path):
     table = pd.DataFrame(rows, columns=["phrase_id", "sample_id", "subject_id", "boxes"])
     table = table.assign(
         path=table["sample_id"] + ".png", category="Pleural Effusion", phrase="effusion", text="", mask="", words=""
-    )
+    ).assign(text_id=table["sample_id"], part="test")
     write_table(table.assign(image_width=8, image_height=8)[GROUNDING_COLUMNS], tmp_path / "grounding.csv")
     found = hand_made(tmp_path / "s1.png")
     other = hand_made(tmp_path / "s1.png", ("edema",))

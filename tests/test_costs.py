@@ -40,7 +40,7 @@ def test_a_further_set_of_boxes_costs_latents_and_heat_maps_of_the_main_models(t
     (tmp_path / "boxes.csv").write_text("\n".join(["image,subject,category,x,y,w,h,split", *boxes]))
     one = config(seeds=[0, 1], grounding={"mine": {"path": str(tmp_path / "boxes.csv")}})
     numbers = count(one, "mine", tmp_path)
-    assert (numbers.images, numbers.phrases) == ({"mscxr": 1}, 1)
+    assert (numbers.images, numbers.texts) == ({"mscxr": 1}, 1)
     assert models(one, "mine") == (6, 0, 0, 0)
     of_set = {work.rule: work.units for work in works(one, {"mine": numbers}, tmp_path) if work.units}
     assert of_set == {"latents": 1, "heat_maps": 6 * 2 * (1 + 1) * one.heat_maps.keep}

@@ -234,9 +234,9 @@ def test_files_hold_what_was_drawn(written):
 def test_preparation_reads_them(written):
     folder, _ = written
     images, captions, counts = prepare_images(folder, 0.0)
-    assert counts["read"] == counts["kept"] == 60 and len(captions) == 200
+    assert counts["read"] == counts["kept"] == 60 and len(captions) == 300
     assert images["split"].value_counts().to_dict() == {"train": 40, "test": 20}
-    grounding, counts = prepare_grounding(folder, images)
+    grounding, counts = prepare_grounding(folder, images, captions)
     dropped = {reason for reason, n in counts.items() if n and reason not in ("read", "kept")}
     assert dropped <= {"class not named in the caption"} and counts["kept"] > 0.85 * counts["read"]
     assert grounding["sample_id"].nunique() == 20

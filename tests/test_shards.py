@@ -83,6 +83,7 @@ def draw(tiny_base, tmp_path, run_script):
                 params={
                     "model": str(tiny_base),
                     "text": "impression",
+                    "unconditional": "",
                     "sampling": {"guidance": 4.0, "steps": 2, "scheduler": "ddim", "batch_size": 2},
                     "resolution": 64,
                     "ms_ssim": {"prompts": 1, "repeats": 3},
@@ -208,8 +209,9 @@ def dump(tiny_base, tmp_path, run_script):
     grounding = grounding.assign(path="x", category=FINDINGS, phrase=[f"{text} left" for text in texts])
     grounding = grounding.assign(boxes=[[[0, 0, 2, 2]]] * 5, image_width=4, image_height=4, text=texts, mask="")
     write_table(grounding, tmp_path / "grounding.csv")
-    wrong = [("phrase", "b-1", "b", "right edema"), ("impression", "a", "a", "left process")]
-    write_table(pd.DataFrame(wrong, columns=["text_kind", "id", "sample_id", "text"]), tmp_path / "wrong_prompts.csv")
+    wrong = [("phrase", "b-1", "b", "right edema", "Edema"), ("impression", "a", "a", "left process", "Edema")]
+    columns = ["text_kind", "id", "sample_id", "text", "category"]
+    write_table(pd.DataFrame(wrong, columns=columns), tmp_path / "wrong_prompts.csv")
     save_latents(tmp_path / "0.safetensors", list("abcde"), normal((5, 4, 8, 8), "mean"), torch.ones(5, 4, 8, 8))
 
     def run(shards):
@@ -224,6 +226,7 @@ def dump(tiny_base, tmp_path, run_script):
                 },
                 params={
                     "model": str(tiny_base),
+                    "conditioning": "impression",
                     "texts": ["phrase", "impression"],
                     "wrong_prompts": True,
                     "steps": 10,

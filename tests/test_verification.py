@@ -161,7 +161,7 @@ def summary(tmp_path, monkeypatch, run_script):
     job = {
         "wildcards": {"dataset": "cxr", "variant": "frozen"},
         "params": {"draws": 20, "code": code_digest("evaluation/summarise_localisation.py")},
-        "input": {"scores": ["scores.csv"]},
+        "input": {"scores": ["scores.csv"], "models": []},
         "output": {"summary": "summary.csv"},
     }
     run_script("summarise_localisation", **job)

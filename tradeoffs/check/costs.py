@@ -202,7 +202,9 @@ def models(config: Config, dataset: str) -> tuple[int, int, int, int]:
 
 
 def trainings(config: Config, dataset: str) -> dict[str, dict[str, Any]]:
-    """The settings of each fine-tuning of one data set, by its variant."""
+    """The settings of each fine-tuning of one data set, by its variant; on a further set of boxes there is none."""
+    if dataset in config.grounding:
+        return {}
     names = [name for name in config.variants_of(dataset) if config.has_training(name)]
     return {name: config.training_of(dataset, name) for name in names}
 
@@ -215,7 +217,7 @@ def origins(config: Config, dataset: str) -> set[str | None]:
 def encoded_images(config: Config, dataset: str, numbers: Numbers) -> list[int]:
     """Images that each of `origins` encodes: those with heat maps, and those to fine-tune on where it is a start."""
     trained = {None} | {config.origin_of(name) for name in trainings(config, dataset)}
-    heat_maps, train = (numbers.images.get(subset, 0) for subset in (GROUNDED[dataset], "train"))
+    heat_maps, train = (numbers.images.get(subset, 0) for subset in (GROUNDED.get(dataset, SPLIT_OF_SETS), "train"))
     return [heat_maps + (train if origin in trained else 0) for origin in origins(config, dataset)]
 
 
