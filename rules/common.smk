@@ -36,7 +36,7 @@ from tradeoffs.data.coco_categories import COCO_NAMES
 from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
-from tradeoffs.paper.notes import scope_notes
+from tradeoffs.paper.scope import scope_notes
 from tradeoffs.jobs.limits import LIMITS
 from tradeoffs.jobs.run_progress import RunProgressHandler
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES

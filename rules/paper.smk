@@ -72,7 +72,7 @@ use rule table1 as findings_table with:
     """Fidelity for each finding of the radiographs, beside Table 1."""
     input:
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_MAIN)) + of_real_images(CXR_MAIN),
-        counts=COUNTS + PROMPT_COUNTS,
+        counts=counts(["cxr"]) + [f"{CXR}/prompts_counts.csv"],
     output:
         **table_files("table1_cxr_findings"),
     log:

@@ -30,7 +30,7 @@ def run(folder: Path, *arguments: str, code: int = 0) -> str:
 @pytest.mark.parametrize("way", ["--directory", "-s"])
 def test_another_working_directory_with_a_configuration_of_its_own(tmp_path, way):
     """What ships is found from the Snakefile, a user's relative path from the working directory."""
-    (tmp_path / "own.csv").write_text("text,Finding Labels\nedema,Edema\n")
+    (tmp_path / "own.csv").write_text("sample_id,text,Finding Labels\na,edema,Edema\n")
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("preset: smoke\ndata: {prompts: own.csv}\n")
     where = (

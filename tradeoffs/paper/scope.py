@@ -1,0 +1,18 @@
+"""What the configuration says of a table's scores; apart from notes.py, so that tables do not depend on the schema."""
+
+from tradeoffs.config.schema import Config
+
+
+def scope_notes(config: Config) -> dict[str, str]:
+    """By data set, of which boxes and texts its localisation scores are."""
+    of_mscxr = {
+        "test": "Localisation is scored on the test part of MS-CXR; its validation part is for choices.",
+        "all": "Localisation is scored on all of MS-CXR, its validation part included, as in the original.",
+    }
+    most = config.data.coco_captions
+    limit = f"at most {most} of an image (data.coco_captions)" if most else "all of an image"
+    return {
+        "cxr": of_mscxr[config.evaluation.ms_cxr_part],
+        "coco": f"COCO: each caption that names a class is a text of its own, {limit}; n counts pairs of image and "
+        "class, of which each is the mean over its captions.",
+    }
