@@ -194,7 +194,7 @@ def given_source(wildcards):
 
 
 def output_of(folder):
-    """The output of a rule that holds a model's folder: of all intermediate checkpoints there is one."""
+    """The output that holds a model's folder, of which all intermediate checkpoints share one."""
     return str(Path(folder).parent) if Path(folder).parent.name == "milestones" else folder
 
 
@@ -218,6 +218,19 @@ def latent_shards(wildcards, subset):
     folder = LATENTS_OF_GIVEN if origin else LATENTS
     label = {"dataset": wildcards.dataset, "variant": origin}
     return paths(f"{folder}/{subset}_{{shard}}.safetensors", [label], CONFIG.latents.shards)
+
+
+def noises_of_checkpoint(wildcards):
+    """The noises that heat-map methods ask for; of an intermediate model only the fresh one is looked at."""
+    asked = {method["noise"] for method in METHODS.values()} if wildcards.checkpoint == "final" else set()
+    return sorted(asked | {"fresh"})
+
+
+def model_for_effect(wildcards):
+    """The folder of the run's own model for rows 1 and 14, which are about the dump; else of one trained for the row."""
+    if wildcards.row in ("1", "14"):
+        return f"{MODEL}/final".format(**{**wildcards, "seed": CONFIG.seeds_of(wildcards.variant)[0]})
+    return f"{EFFECT}/{'ema' if wildcards.row == '13' else 'final'}".format(**wildcards)
 
 
 def heat_map_shards(wildcards):
@@ -333,7 +346,7 @@ def check_spelling():
     names = {rule.name for rule in workflow.rules}
     files = {str(file) for rule in workflow.rules for file in rule.output if "{" not in str(file)}
     for target in sorted(asked - names):
-        if Path(target).exists() or any(rule.is_producer(target) for rule in workflow.rules):
+        if Path(target).exists() or any(one.is_producer(target) for one in workflow.rules):
             continue
         message = misspelt(target, names | files)
         if Path(workflow.basedir) == Path(HOME):

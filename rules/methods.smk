@@ -10,12 +10,6 @@ PAIRED = {  # the variants that are in a pair, by data set
 }
 
 
-def noises_of_checkpoint(wildcards):
-    """The noises that heat-map methods ask for; of a model on the way only the fresh one is looked at."""
-    asked = {method["noise"] for method in METHODS.values()} if wildcards.checkpoint == "final" else set()
-    return sorted(asked | {"fresh"})
-
-
 rule attention_sums:
     """Sums the cross-attention of one model by layer group and step group, for all heat-map methods at once."""
     input:
@@ -100,7 +94,7 @@ rule measure_mechanism:
         **MODEL_JOB,
     params:
         model=model_folder,
-        base=f"{RUN}/model/base",
+        base=lambda wildcards, input: input.base,
         same_encoder=lambda wildcards: CONFIG.variants[wildcards.variant].encoder is None,
         step=step_of,
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],

@@ -395,7 +395,7 @@ rule report:
 rule explore:
     """A page to look at the heat maps in a browser: variants side by side, by token, layer and time, with scores."""
     input:
-        **{f"{dataset}_grounding": DATA.format(dataset=dataset) + "/grounding.csv" for dataset in DATASETS},
+        **{f"{dataset}_grounding": f"{DATA}/grounding.csv".format(dataset=dataset) for dataset in DATASETS},
         **{
             f"{dataset}_heat_maps": paths(
                 f"{HEAT_MAPS}/heat_maps_{{shard}}.npz", FIRST_MAIN[dataset], CONFIG.heat_maps.shards

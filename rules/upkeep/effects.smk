@@ -13,13 +13,6 @@ EFFECT_REPEATS = [label | {"row": 1, "seed": seed} for label in CXR_TUNED[:1] fo
 EFFECT_REPEATS += [label | {"row": row} for label in CXR_TUNED[:1] for row in [14, *TRAINING_CHANGES]]
 
 
-def model_for_effect(wildcards):
-    """The folder of the run's own model for rows 1 and 14, which are about the dump; else of one trained for the row."""
-    if wildcards.row in ("1", "14"):
-        return f"{MODEL}/final".format(**{**wildcards, "seed": CONFIG.seeds_of(wildcards.variant)[0]})
-    return f"{EFFECT}/{'ema' if wildcards.row == '13' else 'final'}".format(**wildcards)
-
-
 use rule finetune as finetune_for_effect with:
     output:
         model=directory(f"{EFFECT}/final"),
