@@ -90,6 +90,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "data.coco_captions": (
         2,
         {"prepare_coco_grounding", "prepare_wrong_prompts", "location_prior", "localisation_summary", "data_sheet"}
+        | {"findings_table"}  # which has the note on boxes and their counts too
         | ATTENDED,
     ),
     "data.sentences": ("other_sentences.csv", TRAINED_VARIANT),
@@ -111,7 +112,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "data.phantoms.coco_val": (17, {"phantom_scenes"} | COCO),
     "data.query_words": (
         {"Edema": ["edema", "congestion"]},
-        {"prepare_grounding", "prepare_wrong_prompts", "data_sheet", "location_prior"} | ATTENDED - {"category_table"},
+        {"prepare_grounding", "prepare_wrong_prompts", "data_sheet", "location_prior", "findings_table"}
+        | ATTENDED - {"category_table"},
     ),
     "data.cxr": ("open", (CXR | COCO) - {"table7"}),  # which needs reports of the images with boxes
     "data.open_i": ("elsewhere", set()),
@@ -208,7 +210,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         "published",
         {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES,
     ),
-    "evaluation.ms_cxr_part": ("all", {"localise", "location_prior", "overlays"} | SCORED),
+    "evaluation.ms_cxr_part": ("all", {"localise", "location_prior", "overlays", "findings_table"} | SCORED),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
     "evaluation.max_excluded": (0.6, set()),
