@@ -12,7 +12,7 @@ from tradeoffs.attention.methods import chosen_groups, method_maps
 from tradeoffs.config.sections.attention import METHODS, Method
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.map_scores import Threshold, binary_map
-from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, score_methods, split_of, validation_means
+from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, score_methods, split_of, splits_of, validation_means
 from tradeoffs.metrics import METRICS
 from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.paper.methods import methods_table
@@ -159,6 +159,14 @@ def test_a_subject_is_in_one_part_only_and_always_in_the_same():
     parts = pd.Series({f"p{i}": split_of(f"p{i}") for i in range(1000)})
     assert set(parts) == {VALIDATION, TEST} and 250 < (parts == VALIDATION).sum() < 350
     assert split_of("p1") == parts["p1"]
+
+
+def test_the_validation_part_of_the_boxes_chooses_where_there_is_one():
+    rows = [("p1", "val"), ("p1", "val"), ("p2", "test"), ("p3", "val"), ("p3", "test")]
+    grounding = pd.DataFrame(rows, columns=["subject_id", "part"])
+    assert splits_of(grounding) == {"p1": VALIDATION, "p2": TEST, "p3": TEST}
+    without = grounding.assign(part="test")
+    assert splits_of(without) == {name: split_of(name) for name in ("p1", "p2", "p3")}
 
 
 def test_the_choice_looks_at_validation_patients_only():

@@ -55,6 +55,13 @@ def test_scores_stand_beside_their_controls():
     assert "| MS-SSIM \u2193 | 0.310 | \u2013 |" in text
 
 
+def test_it_tells_what_the_variant_has_of_its_own():
+    own = {"training": {"steps": 7, "text_dropout": 0.0}, "unet": "lora", "from": "models/start"}
+    text = card(training={"steps": 600, "batch_size": 16}, variants={"frozen": own})
+    assert "| steps, batch size | 7, 16 |" in text and "| text dropout | 0.0 |" in text
+    assert "| fine-tuning began at | models/start |" in text and "| U-Net | adapters of low rank, merged |" in text
+
+
 def test_it_tells_how_the_model_was_made():
     text = card(training={"steps": 600, "learning_rate": 1e-3}, base={"source": "models/base.ckpt"})
     for row in (

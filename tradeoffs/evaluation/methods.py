@@ -24,11 +24,11 @@ def split_of(subject_id: str) -> str:
 
 
 def splits_of(grounding: pd.DataFrame) -> dict[str, str]:
-    """The split of each subject of a grounding table: MS-CXR's own validation part, or where a table has none (MS-COCO)
-    that of `split_of`."""
-    parts = grounding.drop_duplicates("subject_id").set_index("subject_id")["part"]
+    """The split of each subject of a grounding table: validation if all its boxes are of the validation part; where a
+    table has no such part (MS-COCO), by `split_of`."""
+    parts = grounding.groupby("subject_id")["part"].agg(set)
     if (grounding["part"] == "val").any():
-        return parts.map({"val": VALIDATION, "test": TEST}).to_dict()
+        return {subject: VALIDATION if its == {"val"} else TEST for subject, its in parts.items()}
     return {subject: split_of(subject) for subject in parts.index}
 
 
@@ -44,12 +44,12 @@ def score_methods(
 
     sums: by the noise that methods ask for; methods: by name; map_size: height of the heat maps, as of the latents
     """
-    tables = []
+    tables, splits = [], splits_of(grounding)
     for name, method in methods.items():
         maps = {one.id: method_maps(one, method, map_size) for one in sums[method["noise"]]}
         threshold = Threshold(method["threshold"], method["threshold_at"])
         table = score_dump(grounding, maps, text, CORRECTED, resolution, threshold=threshold)
-        tables.append(table.assign(method=name, split=table["subject_id"].map(splits_of(grounding))))
+        tables.append(table.assign(method=name, split=table["subject_id"].map(splits)))
     return pd.concat(tables, ignore_index=True)
 
 

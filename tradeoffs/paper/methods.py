@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, split_of, validation_means
+from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, validation_means
 from tradeoffs.evaluation.statistics import MACRO, summarise
 from tradeoffs.metrics import LOCATION_PRIOR, METRICS
 from tradeoffs.paper.blocks import Block, PaperTable
@@ -42,7 +42,9 @@ def methods_table(
                 rows.append(row | _test_scores(scores[scores["method"] == name], draws))
         prior = priors[(priors["dataset"] == dataset) & (priors["protocol"] == "corrected")]
         prior = prior[prior["text"] == text[dataset]].assign(method=LOCATION_PRIOR)
-        prior = prior.assign(split=prior["subject_id"].astype(str).map(split_of), seed=0)
+        splits = own.assign(subject_id=own["subject_id"].astype(str)).drop_duplicates("subject_id")
+        splits = splits.set_index("subject_id")["split"]
+        prior = prior.assign(split=prior["subject_id"].astype(str).map(splits), seed=0)
         row = {"data": data, "variant": LOCATION_PRIOR, "method": "", "chosen": ""}
         row["validation_auc_roc"] = validation_means(prior).get(LOCATION_PRIOR)
         rows.append(row | _test_scores(prior, draws))
