@@ -1,6 +1,8 @@
 """How the package is built."""
 
 import re
+import subprocess
+import sys
 
 from project import PROJECT
 
@@ -12,3 +14,12 @@ def test_stage_modules_do_not_import_snakemake():
         if re.search(r"^\s*(import|from) snakemake\b", path.read_text(), re.M)
     ]
     assert {path.parent.name for path in users} == {"provenance"}  # which no stage but verify
+
+
+def test_what_the_rules_import_waits_for_no_large_package():
+    """Each start of Snakemake, and each of its jobs with a process of its own, imports these modules."""
+    rules = "".join(path.read_text() for path in (PROJECT / "rules").rglob("*.smk"))
+    modules = sorted(set(re.findall(r"^ *from (tradeoffs[\w.]*) import", rules, re.M)))
+    code = f"import sys, {', '.join(modules)}; print({{'torch', 'pandas', 'scipy', 'PIL'}} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert len(modules) > 10 and run.stdout.strip() == "set()"

@@ -4,10 +4,15 @@ Row 1 of the protocol: noise is a function of (seed, sample id, step), so batch 
 change nothing. The original re-seeds from the clock.
 """
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # takes seconds to import, and the configuration and the jobs that prepare tables do not need it
+    import torch
 
 
 def seed_of(*keys: object) -> int:
@@ -22,9 +27,13 @@ def numpy_rng(*keys: object) -> np.random.Generator:
 
 def torch_rng(*keys: object) -> torch.Generator:
     """Torch generator (CPU, so that every device sees the same numbers) for the keys."""
+    import torch
+
     return torch.Generator().manual_seed(seed_of(*keys))
 
 
 def normal(shape: tuple[int, ...], *keys: object) -> torch.Tensor:
     """Standard normal float32 tensor of `shape` for the keys, on the CPU."""
+    import torch
+
     return torch.randn(shape, generator=torch_rng(*keys))

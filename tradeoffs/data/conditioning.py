@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.findings import CHEXPERT_LABELS, NO_FINDING
-from tradeoffs.data.findings_in_text import KINDS, TOKENS, findings_of, text_with_findings
+from tradeoffs.data.findings import KINDS, TOKENS
+from tradeoffs.data.findings_in_text import findings_of, text_with_findings
 from tradeoffs.data.tables import read_csv, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.randomness import numpy_rng

@@ -83,3 +83,6 @@ QUERY_WORDS: dict[str, tuple[str, ...]] = {
     "Pneumonia": ("pneumonia",),
     "Pneumothorax": ("pneumothorax", "pneumothoraces"),
 }
+
+# How a text carries the names of its image's findings (see tradeoffs.data.findings_in_text)
+FIRST, RANDOM, TOKENS = KINDS = ("findings_first", "findings_random", "finding_tokens")

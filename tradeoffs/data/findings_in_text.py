@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
+from tradeoffs.data.findings import FIRST, KINDS, MSCXR_FINDINGS, NO_FINDING, TOKENS
 from tradeoffs.data.words import places_of, query_words
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import numpy_rng
 
-FIRST, RANDOM, TOKENS = KINDS = ("findings_first", "findings_random", "finding_tokens")
 FINDINGS = (NO_FINDING, *MSCXR_FINDINGS)  # the original's nine, in its order; other labels are left unsaid
 LAST_PLACE = 5  # of the original: before one of the first words, counted from 0, both ends included
 Place = tuple[int, int]  # start and end character

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tradeoffs.data.findings_in_text import TOKENS
+from tradeoffs.data.findings import TOKENS
 from tradeoffs.errors import InputError
 from tradeoffs.model.checkpoints import LatentDiffusion, load, save_with, with_encoder
 from tradeoffs.model.finding_tokens import FindingTokenizer, finding_tokenizer, without_positions

@@ -1,8 +1,7 @@
 """What a result was made from: code digests for the rules' params, and the sidecar beside a table."""
 
-import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from tradeoffs.provenance.records import code_and_versions, write_json
 PACKAGE = "tradeoffs"
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "workflow_scripts"
+# An import of the package, however deep in the code: package and names, or module
+IMPORT = rf"^[ \t]*(?:from ({PACKAGE}[\w.]*) import (\([^)]*\)|.*)|import ({PACKAGE}[\w.]*))"
 
 
 @cache
@@ -41,26 +42,15 @@ def files_of(script: str) -> set[Path]:
 
 @cache
 def _imported_files(file: Path) -> list[Path]:
+    # Parsing every module as Python took a third of Snakemake's start, and of that of each of its jobs.
     names = set()
-    for node in _statements(ast.parse(file.read_text()).body):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    for package, imported, module in re.findall(IMPORT, file.read_text(), re.M):
+        names |= {module} if module else {package} | {f"{package}.{name}" for name in re.findall(r"\w+", imported)}
     files = []
     for name in names:
-        if name.split(".")[0] == PACKAGE:
-            path = ROOT.joinpath(*name.split("."))
-            files += [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()]
+        path = ROOT.joinpath(*name.split("."))
+        files += [p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()]
     return files
-
-
-def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Statements and those within them; `ast.walk`, which visits expressions too, made up half of Snakemake's start."""
-    for node in body:
-        yield node
-        for part in ("body", "orelse", "handlers", "finalbody", "cases"):
-            yield from _statements(getattr(node, part, ()))
 
 
 def write_sidecar(path: str | Path, table: dict[str, Any], config: dict[str, Any], counts: dict[str, Any]) -> None:

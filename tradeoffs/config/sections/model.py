@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from tradeoffs.config.sections.training import TrainingChanges
 from tradeoffs.config.values import Count, PathText, Positive, Section, Seeds, Sets, Text, distinct
-from tradeoffs.data.findings_in_text import TOKENS
+from tradeoffs.data.findings import TOKENS
 
 
 class Base(Section):
