@@ -1,6 +1,12 @@
 # Scores: localisation with its controls, fidelity, intervals and differences.
-LOCALISATION = {"protocols": PROTOCOLS, "resolution": CONFIG.image.resolution}
-KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}
+LOCALISATION = {"protocols": PROTOCOLS, "resolution": CONFIG.image.resolution, "frame": CONFIG.evaluation.frame}
+KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}  # of all fidelity scores
+# the user's weights files are compared by date, as large inputs are
+NETWORKS = {
+    "general": CONFIG.evaluation.extractors.inception or [],
+    "domain": domain_extractor,
+    "vit": CONFIG.evaluation.extractors.dinov2 or [],
+}
 
 
 rule localise:
@@ -139,10 +145,9 @@ rule classifier:
 rule real_features:
     """Extracts the features of real images that samples are compared with."""
     input:
+        **NETWORKS,
         images=f"{DATA}/images.csv",
-        # the user's weights files are compared by date, as large inputs are
-        general=CONFIG.evaluation.extractors.inception or [],
-        domain=domain_extractor,
+        prompts=f"{DATA}/prompts.csv" if CONFIG.evaluation.reference == "prompts" else [],
     output:
         features=f"{EVALUATION}/real_features.npz",
     log:
@@ -167,7 +172,6 @@ rule real_features:
 rule real_images_fidelity:
     """Scores one half of the real images against the other: the ceiling of each fidelity score."""
     input:
-        images=f"{DATA}/images.csv",
         real=rules.real_features.output.features,
         domain=domain_extractor,
     output:
@@ -179,7 +183,7 @@ rule real_images_fidelity:
     resources:
         **LIGHT_JOB,
     params:
-        **KID,
+        kid=KID,
         seed=0,
         extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
         code=code_digest("evaluation/real_images_fidelity.py"),
@@ -188,13 +192,12 @@ rule real_images_fidelity:
 
 
 rule fidelity:
-    """Scores the samples of one model: FID, KID, MS-SSIM, label consistency."""
+    """Scores the samples of one model: FID, KID and the like, MS-SSIM, label consistency, also by finding."""
     input:
+        **NETWORKS,
         samples=lambda wildcards: sample_shards(wildcards, "samples.csv"),
         images=lambda wildcards: sample_shards(wildcards, "images"),
         real=rules.real_features.output.features,
-        general=CONFIG.evaluation.extractors.inception or [],
-        domain=domain_extractor,
     output:
         scores=f"{SCORES}/fidelity.csv",
     log:
@@ -205,7 +208,7 @@ rule fidelity:
     resources:
         **MODEL_JOB,
     params:
-        **KID,
+        kid=KID,
         step=step_of,
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
@@ -214,3 +217,21 @@ rule fidelity:
         code=code_digest("evaluation/score_fidelity.py"),
     script:
         "../workflow_scripts/evaluation/score_fidelity.py"
+
+
+use rule fidelity as external_samples with:
+    """Scores images that were made elsewhere as the samples of a model are scored."""
+    input:
+        **NETWORKS,
+        samples=lambda wildcards: CONFIG.external_samples[wildcards.variant],
+        real=rules.real_features.output.features,
+    output:
+        scores=f"{EVALUATION}/{{variant}}/fidelity.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/fidelity.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/fidelity.tsv"
+    wildcard_constraints:
+        variant="|".join(CONFIG.external_samples) or "there are no external samples",
+    params:
+        step=None,

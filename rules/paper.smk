@@ -17,13 +17,19 @@ SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in SETS]
 PROMPT_COUNTS = [f"{RUN}/data/{dataset}/prompts_counts.csv" for dataset in DATASETS]
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
+OF_FIDELITY = {
+    "extractors": EXTRACTORS["cxr"],
+    "reference": CONFIG.evaluation.reference,
+    "external_samples": list(CONFIG.external_samples),
+}
 
 
 rule table1:
     """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:
         summaries=summaries(MAIN),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)) + of_real_images(MAIN),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)) + without_a_model(MAIN),
+        faithfulness=paths(f"{HEAT_MAPS}/faithfulness.csv", sum(FIRST_MAIN.values(), [])),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table1"),
@@ -37,7 +43,7 @@ rule table1:
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, MAIN), "extractors": EXTRACTORS["cxr"]},
+        arguments={"variants": entries(CONFIG, MAIN), "draws": CONFIG.evaluation.bootstrap} | OF_FIDELITY,
         datasets=TABLE_TITLES,
         protocol=CONFIG.evaluation.protocol,
         config=CONFIG.dump(),
@@ -68,6 +74,24 @@ use rule table1 as category_table with:
         datasets=only("coco", TABLE_TITLES),
 
 
+use rule table1 as findings_table with:
+    """Fidelity for each finding of the radiographs, beside Table 1."""
+    input:
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_MAIN)) + without_a_model(CXR_MAIN),
+        counts=COUNTS + PROMPT_COUNTS,
+    output:
+        **table_files("table1_cxr_findings"),
+    log:
+        f"{LOGS}/paper/findings_table.log",
+    benchmark:
+        f"{BENCHMARKS}/paper/findings_table.tsv"
+    params:
+        table="findings_table",
+        title=f"Table 1 by finding. Fidelity on radiographs. {NOTE}".strip(),
+        arguments={"variants": entries(CONFIG, CXR_MAIN)} | OF_FIDELITY,
+        datasets=only("cxr", TABLE_TITLES),
+
+
 use rule table1 as table2 with:
     """Table 2, grounding for each finding and variant, with external methods."""
     input:
@@ -90,7 +114,7 @@ use rule table1 as table3 with:
     """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
     input:
         summaries=summaries(CXR_ALL),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + of_real_images(CXR_ALL),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + without_a_model(CXR_ALL),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table3"),
@@ -101,7 +125,7 @@ use rule table1 as table3 with:
     params:
         table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, CXR_ALL), "extractors": EXTRACTORS["cxr"]},
+        arguments={"variants": entries(CONFIG, CXR_ALL)} | OF_FIDELITY,
         datasets=only("cxr", TABLE_TITLES),
 
 

@@ -505,7 +505,7 @@ def test_prompts_are_captions_of_test_images():
     images = pd.DataFrame(rows, columns=["sample_id", "split", "text", "Finding Labels"])
     prompts, counts = caption_prompts(images, 12, 0)
     assert counts == {"read": 6, "not in the test split": 1, "kept": 5}
-    assert prompts.columns.tolist() == ["prompt_id", "text", "Finding Labels"]
+    assert prompts.columns.tolist() == ["prompt_id", "text", "Finding Labels", "sample_id"]
     assert prompts["prompt_id"].tolist() == [f"{i:05d}" for i in range(12)]
     texts = prompts["text"].tolist()
     for start in (0, 5):  # two whole rounds of five

@@ -251,6 +251,10 @@ def test_variants_may_stand_in_some_data_sets_only():
             {"variants": {"mine": {"text": "labels"}}},
             'variants.mine.text: expected one of impression, finding_labels, sentences, given "labels"',
         ),
+        (
+            {"external_samples": {"frozen": "images"}},
+            "external_samples.frozen: a variant has this name too; choose another",
+        ),
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (
             {"external": {"location_prior": "maps.npz"}},

@@ -167,11 +167,29 @@ def test_a_home_folder_is_expanded(files, monkeypatch, tmp_path):
     assert config.external == {"biovil": f"{tmp_path}/maps.npz"}
 
 
+def test_images_from_elsewhere_are_a_folder_or_a_file(files):
+    files["external_samples"] = {"gan": "images"}
+    message = "external_samples.gan: there is no folder or CSV images; correct the path or remove the key"
+    assert path_problems(resolve(files, PRESETS)) == [message]
+    Path("images").mkdir()
+    check_paths(resolve(files, PRESETS))
+
+
+def test_prompts_without_images_have_nothing_to_be_compared_with(files):
+    files["data"]["prompts"] = "mine.csv"
+    Path("mine.csv").write_text("text,Finding Labels\n")
+    with pytest.raises(InputError, match="data.prompts: mine.csv has no column sample_id .* reference to population"):
+        check_paths(resolve(files, PRESETS))
+    check_paths(resolve(files | {"evaluation": {"reference": "population"}}, PRESETS))
+    Path("mine.csv").write_text("dicom_id,text,Finding Labels\n")
+    check_paths(resolve(files, PRESETS))
+
+
 @pytest.mark.parametrize("source", ["files", "phantoms"])
 @pytest.mark.parametrize(
     ("key", "change"),
     [
-        ("data.prompts", {"data": {"prompts": "mine"}}),
+        ("data.prompts", {"data": {"prompts": "mine"}, "evaluation": {"reference": "population"}}),
         ("data.sentences", {"data": {"sentences": "mine"}}),
         ("external.biovil", {"external": {"biovil": "mine"}}),
         ("evaluation.extractors.inception", {"evaluation": {"extractors": {"inception": "mine"}}}),

@@ -1,3 +1,4 @@
+import doctest
 from itertools import combinations
 
 import numpy as np
@@ -8,20 +9,28 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from scipy.ndimage import correlate1d
 
+import tradeoffs.evaluation.fidelity as fidelity_module
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, save_classifier
 from tradeoffs.evaluation.fidelity import (
+    _frechet_of_few,
     distances,
+    distances_by_finding,
     diversity,
     frechet_distance,
+    halves,
     kernel_distance,
     ms_ssim,
-    real_distances,
+    neighbourhoods,
 )
+from tradeoffs.evaluation.reference import ImageFeatures
 
 
 def random_features(n, d, seed, shift=0.0):
     return (np.random.default_rng(seed).normal(size=(n, d)) + shift).astype(np.float32)
+
+
+IN_EACH = ("fid", "kid", "precision", "recall", "density", "coverage")
 
 
 def constant(value, size):
@@ -82,12 +91,39 @@ def test_fid_of_small_gaussians_against_scipy():
 
 
 def test_fid_with_fewer_images_than_features():
-    # With covariances A A' and B B', tr sqrt(A A' B B') is the sum of the singular values of A' B: no singular matrix
-    real, fake = random_features(24, 200, 2), 1.3 * random_features(30, 200, 3)
-    a, b = ((x - x.mean(0)).T / np.sqrt(len(x) - 1) for x in (real.astype(float), fake.astype(float)))
-    expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum()
-    expected -= 2 * np.linalg.svd(a.T @ b, compute_uv=False).sum()
-    assert frechet_distance(real, fake) == pytest.approx(expected, rel=1e-4)
+    # tr sqrt(C D) = tr sqrt(sqrt(C) D sqrt(C)), whose eigenvalues are real although C and D are singular
+    real, fake = random_features(24, 200, 2).astype(float), 1.3 * random_features(30, 200, 3).astype(float)
+    cov_real, cov_fake = np.cov(real.T), np.cov(fake.T)
+    values, vectors = np.linalg.eigh(cov_real)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ cov_fake @ root).clip(0)).sum()
+    expected = ((real.mean(0) - fake.mean(0)) ** 2).sum() + np.trace(cov_real + cov_fake) - 2 * shared
+    assert frechet_distance(real, fake) == pytest.approx(expected, rel=1e-6)
+
+
+def test_fid_with_as_many_images_as_features_is_the_same_in_both_ways():
+    real, fake = random_features(9, 8, 0), 2 * random_features(9, 8, 1)
+    assert frechet_distance(real, fake) == pytest.approx(_frechet_of_few(real, fake), rel=1e-6)
+
+
+def test_neighbourhoods_by_hand():
+    # Real 0 1 2 with radii 1; generated 0.5, 9, 10 with radii 8.5, 1, 1. Only 0.5 is in a real ball, in those of 0 and
+    # of 1; the ball of 0.5 holds all real images.
+    real, fake = np.float64([[0], [1], [2]]), np.float64([[0.5], [9], [10]])
+    expected = {"precision": 1 / 3, "recall": 1.0, "density": 2 / 3, "coverage": 2 / 3}
+    assert neighbourhoods(real, fake, k=1) == pytest.approx(expected)
+    assert neighbourhoods(np.repeat(real, 3, axis=0), fake, k=1) == pytest.approx(expected)  # copies count once
+    # with two neighbours: radii 2 1 2 and 9.5 8.5 9.5: density counts three balls that hold 0.5, over 2
+    assert neighbourhoods(real, fake, k=2)["density"] == pytest.approx(3 / 3 / 2)
+    assert neighbourhoods(real, fake) == neighbourhoods(real, fake, k=2)  # of three, five neighbours are two
+
+
+def test_neighbourhoods_of_one_image_do_not_exist():
+    assert all(np.isnan(value) for value in neighbourhoods(np.eye(2)[:1], np.eye(2)).values())
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(fidelity_module).failed == 0 < doctest.testmod(fidelity_module).attempted
 
 
 def test_kid_by_hand():
@@ -124,10 +160,7 @@ def test_distances_names_each_kind_and_counts_both_sides():
     fake = {"general": random_features(4, 3, 2, shift=1.0), "domain": random_features(4, 2, 3, shift=2.0)}
     scores = distances(real, fake, kid_subsets=2, kid_subset_size=4, seed=0)
     assert {name: n for name, (_, n) in scores.items()} == {
-        "fid_general": 4,
-        "kid_general": 4,
-        "fid_domain": 4,
-        "kid_domain": 4,
+        **{f"{name}_{kind}": 4 for name in IN_EACH for kind in real},
         "n_real": 6,
     }
     assert scores["n_real"][0] == 6
@@ -141,13 +174,23 @@ def test_one_image_is_not_a_distribution():
         distances({"domain": np.eye(5)}, {"domain": np.eye(5)[:1]}, kid_subsets=1, kid_subset_size=5, seed=0)
 
 
-def test_real_images_are_compared_half_against_half():
-    # n one-hot features: whichever two stand against two, the means are 1 apart (squared), each covariance has trace
-    # (1/2 + 1/2), and the two have no direction in common: FID = 1 + 1 + 1. All kernels between two are (0 / d + 1)^3.
-    for n in (4, 5):  # of five, one is in neither half
-        scores = real_distances({"general": np.eye(n)}, kid_subsets=3, kid_subset_size=2, seed=0)
-        assert scores["fid_general"] == (pytest.approx(3, abs=1e-6), 2)
-        assert scores["kid_general"] == (pytest.approx(0, abs=1e-6), 2) and scores["n_real"] == (2, 2)
+def test_halves_keep_the_rows_of_an_image_together_and_share_no_image():
+    ids = ["a", "b", "a", "c", "d", "e", "b"]
+    first, second = halves(ids, seed=0)
+    sides = [{ids[row] for row in rows} for rows in (first, second)]
+    assert len(sides[0]) == len(sides[1]) == 2 and not sides[0] & sides[1]  # of five images, one is in neither
+    for rows, images in zip((first, second), sides, strict=True):
+        assert rows.tolist() == [row for row, name in enumerate(ids) if name in images]
+
+
+def test_a_finding_is_compared_with_its_own_images():
+    # Edema: 0 2 against 3 7, by hand 18 (see above); Pneumonia has one generated image only, No Finding none
+    labels = ["Edema", "Edema|Pneumonia", "Pneumonia", "No Finding"]
+    real = ImageFeatures(list("abcd"), labels, {"domain": np.float32([[0], [2], [50], [90]])})
+    fake = ImageFeatures(list("efg"), ["Edema|Pneumonia", "Edema", ""], {"domain": np.float32([[3], [7], [1000]])})
+    scores = distances_by_finding(real, fake, kid_subsets=1, kid_subset_size=2, seed=0)
+    assert scores["fid_domain_Edema"] == (pytest.approx(18), 2) and scores["n_real_Edema"] == (2, 2)
+    assert set(scores) == {f"{name}_domain_Edema" for name in IN_EACH} | {"n_real_Edema"}
 
 
 def test_the_script_scores_real_images_by_their_own_labels(tmp_path, run_script):
@@ -158,19 +201,16 @@ def test_the_script_scores_real_images_by_their_own_labels(tmp_path, run_script)
     save_classifier(tmp_path / "classifier", classifier, {})
     features = np.zeros((4, 128), np.float32)
     features[:, :2] = [[4, 1], [2.5, 2], [3, 0], [2, 1]]
-    ids = list("abcd")
-    np.savez(tmp_path / "real.npz", id=np.array(ids), domain=features)
-    labels = {"a": "Edema", "b": "Edema|Pneumonia", "c": "Pneumonia", "d": "No Finding", "other": "Edema"}
-    images = pd.DataFrame({"sample_id": labels.keys(), "Finding Labels": labels.values()})[::-1]
-    images.assign(subject_id="p", study_id="", path="x.png", split="p19", text="x").to_csv(tmp_path / "images.csv")
+    labels = ["Edema", "Edema|Pneumonia", "Pneumonia", "No Finding"]
+    ImageFeatures(list("abcd"), labels, {"domain": features}).save(tmp_path / "real.npz")
     run_script(
         "real_images_fidelity",
-        input={
-            "real": tmp_path / "real.npz",
-            "images": tmp_path / "images.csv",
-            "domain": str(tmp_path / "classifier"),
+        input={"real": tmp_path / "real.npz", "domain": str(tmp_path / "classifier")},
+        params={
+            "extractors": {"domain": "findings_classifier"},
+            "kid": {"kid_subsets": 1, "kid_subset_size": 2},
+            "seed": 0,
         },
-        params={"extractors": {"domain": "findings_classifier"}, "kid_subsets": 1, "kid_subset_size": 2, "seed": 0},
         wildcards={"dataset": "cxr"},
         output={"scores": tmp_path / "fidelity.csv"},
     )
@@ -180,6 +220,8 @@ def test_the_script_scores_real_images_by_their_own_labels(tmp_path, run_script)
     # Edema (a, b): logits 4, 2.5 against 3, 2: 3 of 4 pairs. Pneumonia (b, c): 2, 0 against 1, 1: 2 of 4
     assert scores["label_auc_Edema"] == [0.75, 2] and scores["label_auc_Pneumonia"] == [0.5, 2]
     assert scores["label_auc"] == [0.625, 2] and scores["n_real"] == [2, 2] and scores["fid_domain"][1] == 2
+    # against d alone: Edema 4, 2.5 against 2; Pneumonia 2, 0 against 1
+    assert scores["disease_auc_Edema"] == [1, 2] and scores["disease_auc"] == [0.75, 2]
 
 
 def luminance_term(a, b):

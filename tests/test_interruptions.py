@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
-TABLES = ["table1", "table2", "table3", "table7", "table1_coco_categories", "differences"]
+TABLES = ["table1", "table2", "table3", "table7", "table1_cxr_findings", "table1_coco_categories", "differences"]
 PATIENCE = 600  # seconds
 DISKS = {f"rw,size={size}m": "No space left on device" for size in (1, 4, 16, 64)} | {"ro": "Read-only file system"}
 

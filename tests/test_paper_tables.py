@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tradeoffs.data.tables import keyed, write_table
-from tradeoffs.metrics import METRICS
+from tradeoffs.metrics import FAITHFULNESS, METRICS
 from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.dictionary import dictionary
 from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_value, signed, significant
@@ -15,6 +15,7 @@ from tradeoffs.paper.rendering import to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.tables import (
     differences_table,
+    findings_table,
     grounding_table,
     table1,
     table3,
@@ -78,6 +79,7 @@ def fidelity(dataset, name, seed, fid, domain=True):
     rows |= {"ms_ssim_resized_to": (176, 4)}
     if domain:
         rows |= {"fid_domain": (0.00123, 12), "label_auc": (0.75, 12), "label_auc_Edema": (0.7, 12)}
+        rows |= {"disease_auc": (0.875, 12), "fid_general_Edema": (fid + 1, 3), "recall_domain": (0.625, 12)}
     table = pd.DataFrame([(metric, *score) for metric, score in rows.items()], columns=["metric", "value", "n"])
     return table.assign(dataset=dataset, variant=name, seed=seed)
 
@@ -108,6 +110,23 @@ FIDELITY = pd.concat(
 )
 
 
+FAITHFUL = pd.DataFrame(
+    [
+        {
+            "dataset": "cxr",
+            "variant": name,
+            "seed": 0,
+            "text": "phrase",
+            "subject_id": subject,
+            "change_ratio": ratio,
+            "change_auc": 0.5,
+        }
+        for name in MAIN
+        for subject, ratio in (("p", 1.0), ("q", 4.0))
+    ]
+).reindex(columns=["dataset", "variant", "seed", "text", "subject_id", *FAITHFULNESS])
+
+
 def only(rows, **values):
     for column, value in values.items():
         rows = rows[rows[column] == value]
@@ -124,7 +143,9 @@ def cells(table, heading, label):
 
 
 def first_table():
-    return table1("Table 1. Trade-off", SUMMARIES, FIDELITY, MAIN, DATASETS, "corrected", EXTRACTORS)
+    return table1(
+        "Table 1. Trade-off", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts"
+    )
 
 
 # --- Table 1 ------------------------------------------------------------------------------------------------------
@@ -193,36 +214,46 @@ def test_real_images_have_fidelity_alone():
 
 
 def test_the_published_protocol_shows_its_own_rows():
-    rows = table1("T", SUMMARIES, FIDELITY, MAIN, DATASETS, "published", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "published", EXTRACTORS, "prompts").rows
     assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"].dropna() == -9).all()
 
 
 def test_a_variant_stands_only_in_its_data_sets():
     variants = MAIN | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
-    rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, variants, DATASETS, "corrected", EXTRACTORS, "prompts").rows
     own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
     assert own["phrase"] == ["pretrained", "learnable", "more_layers", "real_images", "location_prior"]
     assert own["caption"] == ["pretrained", "frozen", "more_layers", "real_images", "location_prior"]
-    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS).rows
+    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS, "prompts").rows
     assert "frozen" not in set(rows["variant"]) and only(rows[:9], variant="learnable")["text_encoder"] == "lora"
 
 
 def test_a_table_shows_the_variants_that_it_is_given():
     labels = {"labels_frozen": VARIANTS["labels_frozen"]}
-    rows = table1("T", SUMMARIES, FIDELITY, labels, CXR, "corrected", EXTRACTORS).rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, labels, CXR, "corrected", EXTRACTORS, "prompts").rows
     assert set(rows["variant"]) == {"labels_frozen", "real_images", "location_prior"}
 
 
 def test_a_variant_without_summary_is_an_error():
     with pytest.raises(KeyError, match="unheard_of"):
-        table1("T", SUMMARIES, FIDELITY, MAIN | {"unheard_of": variant()}, CXR, "corrected", EXTRACTORS)
+        table1(
+            "T",
+            SUMMARIES,
+            FIDELITY,
+            FAITHFUL,
+            MAIN | {"unheard_of": variant()},
+            CXR,
+            "corrected",
+            EXTRACTORS,
+            "prompts",
+        )
 
 
 def test_notes_of_table_1():
     notes = "\n".join(first_table().notes)
     assert "(their number: pretrained 1, frozen 2, learnable 2, more layers 2)" in notes
     assert (
-        "phantom radiographs: FID and KID of 12 samples against 24 real images, with inception (general) and x-r"
+        "phantom radiographs: FID and KID of 12 samples against 24 real images, with inception (general), x-ray "
         in notes
     )
     assert (
@@ -237,7 +268,7 @@ def far_off(auc, **entry):
     row = (summaries["variant"] == "sentences_frozen") & (summaries["metric"] == "auc_roc")
     summaries.loc[row, ["mean", "low", "high"]] = auc, auc - 0.01, auc + 0.01
     variants = VARIANTS | {"sentences_frozen": VARIANTS["sentences_frozen"] | entry}
-    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", EXTRACTORS)
+    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", EXTRACTORS, "prompts")
     return [note for note in table.notes if "far off" in note]
 
 
@@ -249,6 +280,62 @@ def test_a_row_far_off_the_others_is_explained():
     assert "another text encoder (minilm)" in note and "below 0.5 means" in note
     assert "the configuration gives no reason" in far_off(0.6)[0] and "below 0.5" not in far_off(0.6)[0]
     assert far_off(0.7) == []
+
+
+def test_table_1_shows_all_fidelity_once_a_data_set():
+    table = first_table()
+    name = "Demo: phantom radiographs"
+    shown = cells(table, f"{name}: distances to real images", ("frozen",))
+    assert shown == {
+        "Variant": "frozen",
+        "FID ↓": "102.0 ± 2.8",
+        "FID (X-ray) ↓": "0.0012 ± 0.0000",
+        "KID ↓": "0.300 ± 0.000",
+        "images": "12",
+    }
+    assert cells(table, f"{name}: overlap with real images", ("frozen",))["Recall (X-ray) ↑"] == "0.625 ± 0.000"
+    labels = cells(table, f"{name}: label consistency", ("real images",))
+    assert (labels["Label AUC ↑"], labels["Label AUC (against No Finding) ↑"]) == ("0.750", "0.875")
+    headings = [block.heading for block in table.blocks if block.heading.startswith("Demo: phantom scenes: ")]
+    assert headings == ["Demo: phantom scenes: distances to real images"]  # no empty blocks
+
+
+def test_faithfulness_stands_beside_localisation_of_the_same_text():
+    table = first_table()
+    frozen = only(table.rows, variant="frozen", text="phrase")
+    assert frozen[["change_ratio", "change_auc", "n_interventions"]].tolist() == [2.5, 0.5, 2]
+    assert 1 <= frozen["change_ratio_low"] <= 2.5 <= frozen["change_ratio_high"] <= 4
+    assert pd.isna(only(table.rows, variant="frozen", text="impression")["change_ratio"])
+    shown = cells(table, "Demo: phantom radiographs: the finding's words taken away", ("frozen",))
+    assert shown["AUC-ROC ↑"].startswith("0.740") and shown["Change inside / outside ↑"] == "2.500 [1.000, 4.000]"
+    assert shown["Other words' AUC"] == "–" and shown["n"] == "2"
+
+
+def test_images_from_elsewhere_are_rows_with_fidelity_alone():
+    theirs = fidelity("cxr", "gan", np.nan, 60)
+    made = pd.concat([FIDELITY, theirs])
+    more = {"external_samples": ["gan"]}
+    table = table1("T", SUMMARIES, made, FAITHFUL, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts", **more)
+    assert table.rows["variant"].tolist()[:7] == [*MAIN, "gan", "real_images", "location_prior"]
+    row = only(table.rows, variant="gan", text="phrase")
+    assert row["fid_general"] == 60 and row[["auc_roc", "seeds"]].isna().all()
+    assert any("made elsewhere: gan" in note for note in table.notes)
+    table = findings_table("T", made, MAIN, CXR, "corrected", EXTRACTORS, "prompts", **more)
+    assert only(table.rows, variant="gan", group="Edema")["fid_general"] == 61
+
+
+def test_fidelity_by_finding_has_a_row_a_finding_and_variant_and_the_real_images():
+    table = findings_table("Findings", FIDELITY, MAIN, CXR, "corrected", EXTRACTORS, "population")
+    assert list(zip(table.rows["group"], table.rows["variant"], strict=True)) == [
+        ("Edema", name) for name in [*MAIN, "real_images"]
+    ]
+    frozen = only(table.rows, variant="frozen")
+    assert frozen[["fid_general", "n_images", "seeds", "label_auc"]].tolist() == [103, 3, 2, 0.7]
+    real = only(table.rows, variant="real_images")
+    assert real["fid_general"] == 21 and pd.isna(real["seeds"])
+    shown = cells(table, "Demo: phantom radiographs: distances to real images", ("Edema", "frozen"))
+    assert shown["FID ↓"] == "103.0 ± 2.8" and shown["images"] == "3"
+    assert any("random draw" in note for note in table.notes)
 
 
 # --- grounding ----------------------------------------------------------------------------------------------------
@@ -301,7 +388,7 @@ def test_table_7_counts_what_is_kept_and_dropped():
 
 
 def test_table_3_goes_by_training_text_and_text_encoder():
-    table = table3("Table 3", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS)
+    table = table3("Table 3", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS, "prompts")
     phrase = table.rows[table.rows["text"] == "phrase"]
     assert list(zip(phrase["training_text"], phrase["text_encoder"], phrase["variant"], strict=True)) == [
         ("", "", "pretrained"),

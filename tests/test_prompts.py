@@ -24,7 +24,8 @@ def images():
 
 def test_labels_take_turns(images):
     prompts, counts = balanced_prompts(images, 30, 0)
-    assert prompts.columns.tolist() == ["prompt_id", "text", "Finding Labels"]
+    assert prompts.columns.tolist() == ["prompt_id", "text", "Finding Labels", "sample_id"]
+    assert ("text of " + prompts["sample_id"]).equals(prompts["text"])
     assert prompts["prompt_id"].tolist() == [f"{i:05d}" for i in range(30)]
     # three labels are there, so each comes up 30 / 3 times although 50 of 54 images show edema
     assert Counter(prompts["Finding Labels"]) == {"Edema": 10, "No Finding": 10, "Pneumonia|Support Devices": 10}

@@ -73,7 +73,15 @@ def test_the_step_at_which_a_model_is_scored():
 
 def test_tables_and_figures_follow_the_data_sets():
     coco = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"sets": ["coco"]})})
-    assert tables_of(CONFIG) == ["table1", "table2", "table3", "table7", "table1_coco_categories", "differences"]
+    assert tables_of(CONFIG) == [
+        "table1",
+        "table1_cxr_findings",
+        "table2",
+        "table3",
+        "table7",
+        "table1_coco_categories",
+        "differences",
+    ]
     assert tables_of(coco) == ["table1", "table1_coco_categories", "differences"]
     assert figures_of(coco)[:3] == ["tradeoff", "training_curves", "losses"]  # no pair there
     assert "findings_cxr" in figures_of(CONFIG) and "findings_cxr" not in figures_of(coco)

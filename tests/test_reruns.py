@@ -21,14 +21,16 @@ pytestmark = pytest.mark.xdist_group("workflow")
 Runs = dict[str, tuple[int, str]]  # exit code and output by name
 
 # Each table's sidecar holds the whole config, so a change of any key writes the tables and the report anew.
-TABLES = {"table1", "category_table", "table2", "table3", "table7", "differences_table", "report", "provenance", "all"}
+OF_CXR = {"findings_table", "table2", "table3", "table7"}
+TABLES = {"table1", "category_table", "differences_table", "report", "provenance", "all"} | OF_CXR
 FIDELITY = {"fidelity", "tradeoff", "training_curves"} | TABLES
 SAMPLED = {"samples", "samples_figure"} | FIDELITY
 COMPARED = {"differences", "differences_figure"} | TABLES
 SUMMARISED = {"localisation_summary", "tradeoff", "training_curves", "findings"} | COMPARED
 SCORED = {"localise"} | SUMMARISED
 PROFILED = {"attention_profile", "attention_profile_figure"} | TABLES
-ATTENDED = {"heat_maps", "overlays"} | PROFILED | SCORED
+ATTENDED = {"heat_maps", "overlays", "faithfulness"} | PROFILED | SCORED
+FIRST_SEED = {"attention_profile", "attention_profile_figure", "faithfulness", "overlays", "samples_figure"}
 FINE_TUNED = {"finetune", "losses"} | ATTENDED | SAMPLED
 ENCODED = {"latents"} | FINE_TUNED
 REAL = {"real_features", "real_images_fidelity"} | FIDELITY
@@ -73,7 +75,7 @@ FURTHER_SET |= TABLES
 # or a set of boxes.
 KEYS: dict[str, tuple[object, set[str]]] = {
     # figures of single images and layers show the first seed
-    "seeds": ([0, 1], FINE_TUNED - {"attention_profile", "attention_profile_figure", "overlays", "samples_figure"}),
+    "seeds": ([0, 1], FINE_TUNED - FIRST_SEED),
     "data.source": ("files", CXR | COCO),
     "data.sets": (
         ["cxr"],
@@ -85,7 +87,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "data.sentences": ("other_sentences.csv", TRAINED_VARIANT),
     "data.views": (["PA"], CXR),
     "data.max_missing": (0.5, TABLES),
-    "data.prompts": ("own_prompts.csv", {"prepare_prompts"} | SAMPLED),
+    "data.prompts": ("own_prompts.csv", {"prepare_prompts"} | REAL | SAMPLED),
     "data.phantoms.seed": (1, {"phantoms", "phantom_scenes"} | CXR | COCO),
     "data.phantoms.train": (49, {"phantoms"} | CXR),
     "data.phantoms.val": (17, {"phantoms"} | CXR),
@@ -128,6 +130,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "variants.<name>.seeds": ([1], TRAINED_VARIANT),
     "variants.<name>.main": (False, TABLES),  # its text keeps it out of the main tables all the same
     "external": ({"noise": "maps.npz"}, {"external_method", "localisation_summary", "findings"} | TABLES),
+    "external_samples": ({"gan": "vit"}, {"external_samples"} | TABLES),
     "training.steps": (7, FINE_TUNED),
     "training.coco_steps": (5, FINE_TUNED),
     "training.milestones": ([3], FINE_TUNED),
@@ -153,9 +156,9 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "heat_maps.keep": (3, ATTENDED),
     "heat_maps.batch_size": (8, ATTENDED),
     "heat_maps.precision": ("bf16", ATTENDED),
-    "heat_maps.shards": (2, ATTENDED),
-    "heat_maps.profile_samples": (5, PROFILED),
-    "sampling.images": (13, {"prepare_prompts", "prepare_coco_prompts"} | SAMPLED),
+    "heat_maps.shards": (2, ATTENDED - {"faithfulness"}),
+    "heat_maps.profile_samples": (5, {"faithfulness"} | PROFILED),
+    "sampling.images": (13, {"prepare_prompts", "prepare_coco_prompts"} | REAL | SAMPLED),
     "sampling.guidance": (3.0, SAMPLED),
     "sampling.steps": (4, SAMPLED),
     "sampling.scheduler": ("ddim", SAMPLED),
@@ -166,17 +169,20 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         "published",
         {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES,
     ),
+    "evaluation.frame": ("image", {"location_prior"} | SCORED),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
     "evaluation.max_excluded": (0.6, TABLES),
     "evaluation.ms_ssim.prompts": (3, SAMPLED),
     "evaluation.ms_ssim.repeats": (3, SAMPLED),
-    "evaluation.real_images": (23, REAL),
+    "evaluation.reference": ("population", REAL),
+    "evaluation.real_images": (11, REAL),
     "evaluation.kid_subset": (5, {"real_images_fidelity"} | FIDELITY),
     "evaluation.batch_size": (11, REAL),
     "evaluation.extractors.inception": ("inception.pt", REAL),
     "evaluation.extractors.xrv_densenet121_all": ("densenet.pt", REAL),
     "evaluation.extractors.findings_classifier": ("resources/demo_base/classifier", REAL),
+    "evaluation.extractors.dinov2": ("vit", REAL),
     "classifier.epochs": (2, CLASSIFIED),
     "classifier.batch_size": (8, CLASSIFIED),
     "classifier.learning_rate": (2e-3, CLASSIFIED),
@@ -238,13 +244,9 @@ def dry_runs(folder: Path, runs: Mapping[str, Sequence[str]]) -> Runs:
 def changed_keys(finished) -> Runs:
     """A dry run for each key of the schema, over the finished results."""
     shutil.copyfile(finished / "resources" / "sentences.csv", finished / "other_sentences.csv")
-    for name in (
-        "own_prompts.csv",
-        "own_boxes.csv",
-        "maps.npz",
-        "inception.pt",
-        "densenet.pt",
-    ):  # dry runs do not read them
+    (finished / "own_prompts.csv").write_text("prompt_id,text,Finding Labels,sample_id\n")
+    (finished / "vit").mkdir()
+    for name in ("own_boxes.csv", "maps.npz", "inception.pt", "densenet.pt"):  # dry runs do not read them
         (finished / name).touch()
     (finished / "own_set").mkdir()
     (finished / "own_set" / "ChestX_Det_test.json").touch()

@@ -146,7 +146,7 @@ def test_fidelity_and_label_consistency_with_the_x_ray_network(weights, tmp_path
     common = {"resolution": 64, "batch_size": 2, "seed": 0, "extractors": extractors}
     run_script(
         "real_features",
-        input={"images": tmp_path / "images.csv", "general": [], "domain": weights},
+        input={"images": tmp_path / "images.csv", "prompts": [], "general": [], "domain": weights},
         params={**common, "split": "p19", "n": 3},
         output={"features": tmp_path / "real.npz"},
     )
@@ -158,7 +158,7 @@ def test_fidelity_and_label_consistency_with_the_x_ray_network(weights, tmp_path
     run_script(
         "score_fidelity",
         input={"samples": [tmp_path / "samples.csv"], "real": tmp_path / "real.npz", "general": [], "domain": weights},
-        params={**common, "step": 6, "kid_subset_size": 2, "kid_subsets": 1},
+        params={**common, "step": 6, "kid": {"kid_subset_size": 2, "kid_subsets": 1}},
         wildcards={"dataset": "cxr", "variant": "frozen", "seed": "0"},
         output={"scores": tmp_path / "fidelity.csv"},
     )

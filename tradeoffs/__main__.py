@@ -11,6 +11,7 @@ from tradeoffs.config.faults import describe
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import base_kind
 from tradeoffs.errors import InputError
+from tradeoffs.evaluation import image_commands
 
 PRESETS = Path(__file__).resolve().parent.parent / "config" / "presets"  # of the clone that is installed
 DESCRIPTION = "What the package of this study can do without a run of the workflow."
@@ -94,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     of_maps = command("check-maps", check_maps, "read another method's heat maps as a run would")
     of_maps.add_argument("file", help="the .npz file, see docs/data.md")
     of_maps.add_argument("--grounding", help="the run's grounding.csv, with whose ids the file's are compared")
+    image_commands.add_to(command)
     return whole
 
 

@@ -118,6 +118,8 @@ rule fidelity_effects:
         batch_size=CONFIG.evaluation.batch_size,
         sets=CONFIG.evaluation.ms_ssim.prompts,
         size=CONFIG.evaluation.ms_ssim.repeats,
+        split=lambda wildcards: POPULATION[wildcards.dataset],
+        n=CONFIG.evaluation.real_images,
         code=code_digest("upkeep/fidelity_effects.py"),
     script:
         "../../workflow_scripts/upkeep/fidelity_effects.py"

@@ -129,7 +129,7 @@ def token_heat_maps(
     for start in range(0, len(queries), group_size):
         group = queries[start : start + group_size]
         tokens = [tokenize(model.tokenizer, query.text) for query in group]
-        context = _context(encoder, [query.text for query in group], precision)
+        context = text_context(encoder, [query.text for query in group], precision)
         columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
         sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
         pairs = [(row, time) for row in range(len(group)) for time in times]
@@ -186,7 +186,7 @@ def attention_of_layers(
             layers[name] = probabilities.mean(1)
 
         with captured_cross_attention(model.unet, keep):
-            context = _context(encoder, [queries[row].text for row, _ in batch], precision)
+            context = text_context(encoder, [queries[row].text for row, _ in batch], precision)
             _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
         for name, probabilities in layers.items():
             size = _map_size(probabilities.shape[1], queries[0].latent.shape[1:])
@@ -202,7 +202,7 @@ def _map_size(pixels: int, latent: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _context(encoder: CachedTextEncoder, texts: Sequence[str], precision: str) -> torch.Tensor:
+def text_context(encoder: CachedTextEncoder, texts: Sequence[str], precision: str) -> torch.Tensor:
     with autocast("heat_maps.precision", precision):
         return encoder(texts)
 
@@ -211,14 +211,14 @@ def _forward(
     model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int, precision: str
 ) -> None:
     """One U-Net pass over (query, time) pairs; its output is of no use here."""
-    noisy = torch.stack([_noised(model, query, time, seed) for query, time in pairs])
+    noisy = torch.stack([noised(model, query, time, seed) for query, time in pairs])
     device = model.unet.device
     times = torch.tensor([time for _, time in pairs], device=device)
     with autocast("heat_maps.precision", precision):
         model.unet(noisy.to(device), times, context)
 
 
-def _noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
+def noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
     noise = normal(tuple(query.latent.shape), seed, query.sample_id, time)
     return model.schedule.add_noise(query.latent[None], noise[None], torch.tensor([time]))[0]
 

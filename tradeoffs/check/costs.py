@@ -143,6 +143,9 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         files = (benchmarks / "attention" / dataset).glob("*/seed*/final/attention_profile.tsv")
         measured = dict.fromkeys(files, profile)
         yield Work("attention_profile", dataset, shown, shown * profile, "U-Net passes", measured, gpus)
+        changed = maps.profile_samples * maps.keep * 4  # its text and the three that take its place
+        measured = dict.fromkeys((benchmarks / "attention" / dataset).glob("*/seed*/final/faithfulness.tsv"), changed)
+        yield Work("faithfulness", dataset, shown, shown * changed, "U-Net passes at most", measured, gpus)
         files = (benchmarks / "sampling" / dataset).glob("*/seed*/*/samples_*.tsv")
         measured = dict.fromkeys(files, passes / sampling.shards)
         drawn = final + on_the_way
@@ -157,7 +160,10 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
         trained = config.classifier.epochs * numbers.images.get("train", 0)
         measured = dict.fromkeys(benchmarks.glob("classifier.tsv"), trained)
         yield Work("classifier", dataset, 1, trained, f"{BACK_TOO} at most", measured, gpus)
-    real = len(extractors) * min(config.evaluation.real_images, numbers.images.get(POPULATION[dataset], 0))
+    most = config.evaluation.real_images
+    if config.evaluation.reference == "prompts":
+        most = min(most, config.sampling.images)
+    real = len(extractors) * min(most, numbers.images.get(POPULATION[dataset], 0))
     measured = dict.fromkeys(benchmarks.glob("real_features.tsv"), real)
     yield Work("real_features", dataset, 1, real, "images through a network", measured, gpus)
     scored = len(extractors) * config.sampling.images

@@ -21,11 +21,13 @@ from tradeoffs.data.conditioning import read_sentences
 from tradeoffs.data.grounding_sets import read_rows
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.open_radiographs import read_entries
-from tradeoffs.data.tables import read_prompts
+from tradeoffs.data.tables import read_prompts, reject_rows
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import load_classifier
 from tradeoffs.evaluation.external import read_external
 from tradeoffs.evaluation.features import Inception
+from tradeoffs.evaluation.image_sets import read_image_set
+from tradeoffs.evaluation.vision_transformer import VisionTransformer
 from tradeoffs.evaluation.xray_densenet import load_xray_densenet
 from tradeoffs.model import ldm
 from tradeoffs.model.checkpoints import check_folder
@@ -38,11 +40,11 @@ Reader = Callable[[str], object]
 FILE_READERS: dict[str, Sequence[Reader]] = {
     "data.mimic_prepared": [mimic.read_prepared],
     "data.coco_prepared": [coco.read_prepared],
-    "data.prompts": [read_prompts],
     "data.sentences": [read_sentences],
     "evaluation.extractors.inception": [Inception],
     "evaluation.extractors.xrv_densenet121_all": [load_xray_densenet],
     "evaluation.extractors.findings_classifier": [load_classifier],
+    "evaluation.extractors.dinov2": [VisionTransformer],
 }
 ENCODER_READERS: dict[str, Sequence[Reader]] = {  # by kind of source
     "folder": [load_encoder],
@@ -86,6 +88,10 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
             yield Given(key, path, [partial(_read_set, of_set=config.grounding[key.split(".")[1]], key=key)])
         elif key.startswith("external."):
             yield Given(key, path, [partial(read_external, grounding=grounding)])
+        elif key.startswith("external_samples."):
+            yield Given(key, path, [read_image_set])
+        elif key == "data.prompts":
+            yield Given(key, path, [partial(_read_prompts, with_images=config.evaluation.reference == "prompts")])
         else:
             of_table = (_table_readers(config.data) | FILE_READERS)[key]
             yield Given(key, path, of_table, "there" if key == "data.mimic_cxr_reports" or not of_table else "read")
@@ -97,6 +103,15 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
             state = "hub id, not looked up" if kind == "hub" else "read"
             readers = _base_readers(config.base, kind) if section is config.base else ENCODER_READERS[kind]
             yield Given(f"{key}.source", section.source, readers, state)
+
+
+def _read_prompts(file: str, with_images: bool) -> None:
+    prompts = read_prompts(file)
+    if with_images:
+        remedy = (
+            "evaluation.reference is prompts, which compares samples with their images: name them, or set population"
+        )
+        reject_rows(file, prompts["sample_id"] == "", f"sample_id (or dicom_id) is empty, but {remedy}")
 
 
 def _base_readers(base: Base, kind: str) -> Sequence[Reader]:

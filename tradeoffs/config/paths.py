@@ -1,5 +1,6 @@
 """The folders, files and models that a configuration names: which ones a run needs, and whether they are there."""
 
+import csv
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,8 @@ from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import package_folder
 
-CLASSIFIER = "evaluation.extractors.findings_classifier"
+# networks for fidelity that are folders, not files
+NETWORK_FOLDERS = {f"evaluation.extractors.{name}" for name in ("findings_classifier", "dinov2")}
 
 
 def _contents(data: Data) -> dict[str, list[str]]:
@@ -53,8 +55,9 @@ def raw_tables(data: Data, *keys: str) -> list[str]:
 
 
 def check_paths(config: Config) -> None:
-    """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`)."""
-    faults = missing_paths(config)
+    """Raises InputError if a folder or file that the run needs is not there (see `missing_paths`), or says at first
+    sight that it will not do."""
+    faults = missing_paths(config) or prompts_without_images(config)
     if faults:
         raise input_error(faults)
 
@@ -68,9 +71,12 @@ def missing_paths(config: Config) -> list[Fault]:
     for key, folder in folders_of(config.data).items():
         faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
-        is_folder = key == CLASSIFIER
-        if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
-            kind = "folder" if is_folder else "file"
+        kind = "folder" if key in NETWORK_FOLDERS else "file"
+        if key.startswith("external_samples."):
+            kind, found = "folder or CSV", Path(file).exists()
+        else:
+            found = Path(file).is_dir() if kind == "folder" else Path(file).is_file()
+        if not found:
             faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
     faults += [fault for name, of_set in config.grounding.items() for fault in _set_faults(f"grounding.{name}", of_set)]
     for key, (section, kind_of) in sources_of(config).items():
@@ -82,13 +88,26 @@ def missing_paths(config: Config) -> list[Fault]:
     return faults
 
 
+def prompts_without_images(config: Config) -> list[Fault]:
+    """What is wrong where samples are compared with the images of prompts whose list has no column of image ids."""
+    file = files_of(config).get("data.prompts")
+    if file is None or config.evaluation.reference != "prompts":
+        return []
+    with open(file, newline="", encoding="utf-8-sig", errors="replace") as opened:
+        if not {"sample_id", "dicom_id"}.isdisjoint(next(csv.reader(opened), [])):
+            return []
+    wrong = f"{file} has no column sample_id or dicom_id, the images that samples are compared with"
+    return [Fault("data.prompts", wrong, "add it, or set evaluation.reference to population")]
+
+
 def folders_of(data: Data) -> dict[str, str | None]:
     """The folders of raw data that a run needs, by their key in the section data; None where it is not set."""
     return {key: getattr(data, key) for key in _contents(data)} if data.source == "files" else {}
 
 
 def files_of(config: Config) -> dict[str, str]:
-    """The single files that a run reads, but for the base, by dotted key; a findings classifier is a folder."""
+    """The single files that a run reads, but for the base, by dotted key; some networks and external
+    samples are folders."""
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
     extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
@@ -98,6 +117,8 @@ def files_of(config: Config) -> dict[str, str]:
         keys = [prepared[dataset] for dataset in config.data.sets if dataset in prepared]
         tables = {f"data.{key}": getattr(config.data, key) for key in keys}
         files |= {key: file for key, file in tables.items() if file}
+    if "cxr" in config.data.sets:
+        files |= {f"external_samples.{name}": source for name, source in config.external_samples.items()}
     if config.data.prompts:
         files["data.prompts"] = config.data.prompts
     if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):

@@ -37,6 +37,11 @@ class Config(Section):
     external: dict[Annotated[str, AfterValidator(variant_name)], PathText] = Field(
         {}, description="heat maps of other methods by name: .npz files that become rows of Tables 2 and 7"
     )
+    external_samples: dict[Annotated[str, AfterValidator(variant_name)], PathText] = Field(
+        {},
+        description="radiographs that were made elsewhere by name: a folder of images, or a CSV with path, prompt and "
+        "Finding Labels; rows of Tables 1 and 3 and of the table by finding with every fidelity score",
+    )
     training: Training = Field(Training(), description="fine-tuning")
     latents: Latents = Field(Latents(), description="the cache of encoded images")
     heat_maps: HeatMaps = Field(HeatMaps(), description="token heat maps on real images")
@@ -96,9 +101,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Config":
-        twice = sorted(set(self.external) & set(self.variants))
-        if twice:
-            raise ValueError(f"external.{twice[0]}: a variant has this name too; choose another")
+        for section, names in (("external", self.external), ("external_samples", self.external_samples)):
+            twice = sorted(set(names) & set(self.variants))
+            if twice:
+                raise ValueError(f"{section}.{twice[0]}: a variant has this name too; choose another")
         return self
 
     def dump(self) -> dict[str, Any]:
@@ -176,13 +182,13 @@ class Config(Section):
         return self.resources.gpus if own is None else own
 
     def extractors_of(self, dataset: str) -> dict[str, str]:
-        """Names of the feature extractors of a data set: `general`, and for cxr `domain`."""
+        """Names of the feature extractors of a data set: `general`, for cxr `domain`, and `vit` if one is given."""
         given = self.evaluation.extractors
         names = {"general": "inception" if given.inception else "efficientnet_lite0"}
         if dataset == "cxr":
             networks = ("xrv_densenet121_all", "findings_classifier")
             names["domain"] = next((name for name in networks if getattr(given, name)), "own_classifier")
-        return names
+        return names | ({"vit": "dinov2"} if given.dinov2 else {})
 
     def step_of(self, dataset: str, variant: str, checkpoint: str = "final") -> int:
         """The step of fine-tuning at which a model is scored; the base is at step 0."""

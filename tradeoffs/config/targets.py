@@ -9,7 +9,14 @@ from tradeoffs.errors import InputError
 
 PER_DATA_SET = ("overlays", "samples", "findings", "attention_profile", "data")  # figures
 PER_SET_OF_BOXES = ("overlays", "findings", "data")
-NEEDS = {"table2": "cxr", "table3": "cxr", "table7": "cxr", "table1_coco_categories": "coco"}
+NEEDS = {
+    "table1_cxr_findings": "cxr",
+    "table2": "cxr",
+    "table3": "cxr",
+    "table7": "cxr",
+    "table1_coco_categories": "coco",
+}
+RULES = {"findings_table": "table1_cxr_findings", "category_table": "table1_coco_categories"}  # with names of their own
 
 
 def tables_of(config: Config) -> list[str]:
@@ -43,7 +50,7 @@ def check_targets(targets: Sequence[str], config: Config) -> None:
     """
     made = tables_of(config) + figures_of(config)
     for target in targets:
-        name = {"category_table": "table1_coco_categories"}.get(target, Path(target).stem)
+        name = RULES.get(target, Path(target).stem)
         dataset = NEEDS.get(name) or ("figures/" in target and name.rpartition("_")[2])
         if dataset in ("cxr", "coco") and dataset not in config.data.sets and name not in made:
             raise InputError(f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another")

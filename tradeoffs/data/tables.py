@@ -33,7 +33,7 @@ GROUNDING_COLUMNS = [
     "mask",
     "words",
 ]
-PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels"]
+PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels", "sample_id"]
 SAMPLE_COLUMNS = ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
 SPLITS = ("train", "val", "test", "p19", "mscxr")
 LABELS = (*CHEXPERT_LABELS, *COCO_NAMES)  # of one data set or the other
@@ -140,7 +140,8 @@ def read_prompts(path: str | Path, labels: Collection[str] = CHEXPERT_LABELS) ->
     """Reads a prompt list (PROMPT_COLUMNS), or any CSV with the texts in `text` or, as in the original, `impression`.
 
     labels: names that Finding Labels may have, joined by "|". Another name would count as a finding that is absent.
-    Without a column prompt_id the ids are the row numbers 00000, 00001, ...
+    Without a column prompt_id the ids are the row numbers 00000, 00001, ... Without a column sample_id (in the
+    original dicom_id), the image that a text belongs to, it is "".
     Raises InputError for a missing column, an empty text, another label, or an id that is no file name or occurs twice.
     """
     remedy = "give it the columns text (or impression) and Finding Labels (its cells may be empty)"
@@ -151,6 +152,8 @@ def read_prompts(path: str | Path, labels: Collection[str] = CHEXPERT_LABELS) ->
         table["text"] = table["impression"]
     if "prompt_id" not in table.columns:
         table["prompt_id"] = [f"{i:05d}" for i in range(len(table))]
+    if "sample_id" not in table.columns:
+        table["sample_id"] = table.get("dicom_id", "")
     table = table[PROMPT_COLUMNS]
     table["Finding Labels"] = table["Finding Labels"].str.replace(r"\s*\|\s*", "|", regex=True).str.strip()
     if table.empty:

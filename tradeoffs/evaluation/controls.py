@@ -5,6 +5,7 @@ The other controls (bare map, wrong word, wrong prompt) need the model's own dum
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,18 +20,20 @@ NOT_COMMON = "not scored by every model"
 
 
 def location_prior(
-    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, map_size: int
+    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, map_size: int, frame: str = "crop"
 ) -> pd.DataFrame:
     """Scores (columns `localisation.COLUMNS`) of the mean mask of the same finding or class in all *other* subjects.
 
     The samples are those of `score_dump` for the same text and protocol. The mean of the (corrected) masks is
     area-averaged to (map_size, map_size), the size of the model's heat maps, and scored like one of them. The wrong
-    word is the other finding's prior. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
+    word is the other finding's prior. It covers the central square only, as a model's map does, also where `frame` is
+    image. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
     """
-    rows = samples(grounding, text, protocol, resolution)
+    rows = samples(grounding, text, protocol, resolution, frame)
     masks = defaultdict(list)
     for sample in rows:
-        small = area_average(sample.mask(CORRECTED), map_size)
+        cropped = replace(sample, geometry=replace(sample.geometry, whole=False))
+        small = area_average(cropped.mask(CORRECTED), map_size)
         masks[sample.category].append((sample.subject_id, small))
 
     def map_of(sample: Sample) -> SampleMap:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps
-from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
+from tradeoffs.data.findings import NO_FINDING
 from tradeoffs.data.image_files import ImageFiles
-from tradeoffs.evaluation.classifier import FindingsClassifier, label_matrix
+from tradeoffs.evaluation.classifier import FindingsClassifier
 from tradeoffs.evaluation.features import EfficientNetLite0, extract
 from tradeoffs.evaluation.fidelity import diversity, frechet_distance
+from tradeoffs.evaluation.label_consistency import top1_scores
 from tradeoffs.evaluation.localisation import samples, score_dump, words_of_samples
 from tradeoffs.evaluation.map_scores import binary_map
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
@@ -116,20 +117,10 @@ class ScaledTwice(EfficientNetLite0):
         return 2 * super().scale(images) - 1
 
 
-def top1_by_finding(finding_labels: Sequence[str], logits: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
-    """For each finding, the share of the images prompted with it whose highest logit (n, labels) is the finding's."""
-    highest = np.array(labels)[logits.argmax(axis=1)]
-    prompted = label_matrix(finding_labels, MSCXR_FINDINGS)
-    return {
-        finding: float(np.mean(highest[prompted[:, k]] == finding))
-        for k, finding in enumerate(MSCXR_FINDINGS)
-        if prompted[:, k].any()
-    }
-
-
 def fidelity_effects(
     samples: pd.DataFrame,
     real: Sequence[str],
+    population: Sequence[str],
     here: Mapping[str, float],
     classifier: FindingsClassifier,
     resolution: int,
@@ -137,9 +128,10 @@ def fidelity_effects(
     sets: int,
     size: int,
 ) -> list[dict]:
-    """Effects of rows 16 to 18 on one model's samples: records of row, text, score, here, original, n.
+    """Effects of rows 16 to 18, 22 and 23 on one model's samples: records of row, text, score, here, original, n.
 
-    samples: their list (see read_samples); real: files of real images; here: scores by metric
+    samples: their list (see read_samples); real: files of the real images; population: of a random draw
+    of the population; here: scores by metric
     sets, size: how many sets of images of different prompts MS-SSIM compares, and of how many images
     """
     once = samples[samples["repeat"] == 0]
@@ -152,13 +144,18 @@ def fidelity_effects(
     ms_ssim = diversity(torch.stack(list(ImageFiles(some, resolution))) for some in mixed)["ms_ssim"][0]
     twice = ScaledTwice().eval()
     fid = frechet_distance(features(twice, real), features(twice, paths))
-    top1 = top1_by_finding(list(once["Finding Labels"]), features(classifier, paths), classifier.labels)
-    with_typo = top1 | {"Pleural Effusion": 0.0}
+    general = EfficientNetLite0().eval()
+    of_population = frechet_distance(features(general, population), features(general, paths))
+    scores = top1_scores(list(once["Finding Labels"]), features(classifier, paths), classifier.labels)
+    top1 = {name: value for name, (value, _) in scores.items()}
+    effusion, mean = top1.pop("label_top1_Pleural Effusion"), top1.pop("label_top1")
     rows = [
         (16, "ms_ssim", here["ms_ssim"], ms_ssim, len(mixed)),
         (17, "fid_general", here["fid_general"], fid, len(paths)),
-        (18, "top1_effusion", top1["Pleural Effusion"], 0.0, len(paths)),
-        (18, "top1_all", np.mean(list(top1.values())), sum(with_typo.values()), len(paths)),
+        (18, "top1_effusion", effusion, 0.0, len(paths)),
+        (18, "label_top1", mean, sum(top1.values()), len(paths)),
+        (22, "fid_general", of_population, here["fid_general"], len(paths)),
+        (23, "label_auc", here["label_auc"], here["disease_auc"], len(paths)),
     ]
     return [dict(zip(("row", "score", "here", "original", "n"), row, strict=True), text="") for row in rows]
 

@@ -7,33 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from tradeoffs.data.image_files import batches
-from tradeoffs.data.tables import read_images
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
+from tradeoffs.evaluation.vision_transformer import VisionTransformer
 from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet
 from tradeoffs.jobs.devices import default_device
-from tradeoffs.randomness import seed_of
-
-
-def reference_images(path: str | Path, split: str, n: int, seed: int) -> pd.DataFrame:
-    """The rows of at most `n` images of one split of an image table, drawn at random, in the order of their ids.
-
-    An image keeps its place in the draw when others come or go.
-    Raises InputError if there is none.
-    """
-    images = read_images(path)
-    images = images[images["split"] == split]
-    if images.empty:
-        raise InputError(f"{path}: no image has split {split!r}; add such rows or set another split")
-    order = images["sample_id"].map(lambda name: seed_of(seed, "real images", name))
-    return images.loc[order.sort_values().index[:n]].sort_values("sample_id")
 
 
 class EfficientNetLite0(nn.Module):
@@ -125,7 +109,7 @@ CLASSIFIERS: dict[str, Callable[[str | Path], FindingsClassifier | XRayDenseNet]
 def build_extractor(name: str, weights: str | Path = "") -> nn.Module:
     """The extractor of that name, in evaluation mode: uint8 images (n, 3, H, W) to features (n, num_features).
 
-    name: efficientnet_lite0, which has its own weights, or inception or one of CLASSIFIERS
+    name: efficientnet_lite0, which has its own weights, or inception, dinov2 or one of CLASSIFIERS
     weights: file or folder of the weights
     Raises InputError if they are not that network's.
     """
@@ -134,6 +118,7 @@ def build_extractor(name: str, weights: str | Path = "") -> nn.Module:
     others: dict[str, Callable[[], nn.Module]] = {
         "efficientnet_lite0": EfficientNetLite0,
         "inception": lambda: Inception(weights),
+        "dinov2": lambda: VisionTransformer(weights),
     }
     return others[name]().eval()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from tradeoffs.metrics import METRICS
+from tradeoffs.metrics import FAITHFULNESS, METRICS
 
 MACRO, MICRO = "macro", "micro"
 INTERVAL = (0.025, 0.975)
@@ -82,6 +82,40 @@ def paired_differences(
         tables.append(_rows([MACRO, MICRO], values).assign(protocol=protocol, text=text))
     columns = ["protocol", "text", "group", "metric", "difference", "low", "high", "p", "n", "subjects"]
     return pd.concat(tables, ignore_index=True)[columns]
+
+
+def interval_of_mean(values: np.ndarray, subjects: np.ndarray, draws: int, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean of values (n,) over bootstrap samples of their subjects (n,); NaN with fewer
+    than two subjects."""
+    names, member = np.unique(subjects, return_inverse=True)
+    if len(names) < 2:
+        return np.nan, np.nan
+    weights = _bootstrap_weights(len(names), draws, np.random.default_rng(seed))[member]
+    low, high = np.quantile(values @ weights / weights.sum(axis=0), INTERVAL)
+    return float(low), float(high)
+
+
+def summarise_faithfulness(table: pd.DataFrame, draws: int) -> pd.DataFrame:
+    """Mean over samples of each score, by data set, variant and text, with its 95 % interval by bootstrap over
+    subjects.
+
+    One row per data set, variant and text, columns <score>, <score>_low, <score>_high, and n, subjects.
+    """
+    rows = []
+    for (dataset, variant, text), own in table.groupby(["dataset", "variant", "text"], sort=False):
+        row = {
+            "dataset": dataset,
+            "variant": variant,
+            "text": text,
+            "n": len(own),
+            "subjects": own["subject_id"].nunique(),
+        }
+        for name in FAITHFULNESS:
+            scored = own.dropna(subset=[name])
+            low, high = interval_of_mean(scored[name].to_numpy(), scored["subject_id"].to_numpy(), draws)
+            row |= {name: scored[name].mean(), f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _summarise(

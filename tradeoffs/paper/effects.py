@@ -8,11 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tradeoffs.metrics import FIDELITY, METRICS, Metric
 
 TEMPLATE = "differences.md.j2"
+ROWS = 23
 WHERE = {"cxr": "radiographs", "coco": "scenes"}
 SCORES = METRICS | FIDELITY
 SCORES |= {
-    "top1_effusion": Metric("top-1 of Pleural Effusion"),
-    "top1_all": Metric("top-1 of all"),
+    "top1_effusion": Metric("label top-1 of Pleural Effusion"),
     "mask_pixels": Metric("pixels of the ground truth", decimals=0),
     "excluded": Metric("excluded", decimals=0),
     "samples": Metric("samples", decimals=0),
@@ -29,7 +29,7 @@ def read_effects(path: str | Path) -> pd.DataFrame:
 
 def differences_page(effects: pd.DataFrame) -> str:
     """docs/differences.md; a row without an effect was not measured, which the page says."""
-    cells = dict.fromkeys(range(1, 22), "not measured yet")
+    cells = dict.fromkeys(range(1, ROWS + 1), "not measured yet")
     cells |= {row: cell(rows) for row, rows in effects.groupby("row")}
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)

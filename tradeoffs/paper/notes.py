@@ -38,6 +38,32 @@ NOTE_FID_SIZE = (
     "and the base before fine-tuning."
 )
 FAR_OFF = 0.1  # in AUC-ROC, from the median of the other variants
+NOTE_OVERLAP = (
+    "Precision, recall, density and coverage: with balls to the 5th neighbour (Naeem et al., 2020); they depend on the "
+    "number of images, which the real images' halves have half of."
+)
+NOTE_LABELS = (
+    "Label AUC: the images of a finding against all others. Against No Finding: against the images of No Finding only, "
+    "as in the original. Top-1: the share whose highest logit is the finding's. All are means over findings."
+)
+NOTE_FAITHFULNESS = (
+    "The finding's words taken away: how much the predicted image changes when the same noised real image is denoised "
+    "without these words, inside the finding over outside, with the 95 % interval over patients (images); first seed. "
+    "Controls: as many other words of the text, the whole text, the location prior. A word is used where the finding "
+    "is only as far as it is above these."
+)
+NOTE_BY_FINDING = (
+    "The samples of a finding's prompts against the real images that have the finding; an image counts for each of its "
+    "findings. FID is biased at so small n and compares within a finding only, KID is not biased."
+)
+REFERENCES = {
+    "prompts": "the real images of the prompts, each as often as it is prompted with",
+    "population": "a random draw of real images, whose labels are mixed otherwise than those of the prompts",
+}
+NOTE_LITERATURE = (
+    "|CNR| and IoU over thresholds (the mean for .1 to .5 of the scaled map) are what papers on MS-CXR print as CNR "
+    "and mIoU since BioViL; fg/bg mIoU is another score. |CNR| does not tell pointing away from pointing at."
+)
 DIFFERENCE_NOTES = (
     "Differences are paired: samples that have the score in every seed of both variants, each with its mean over the "
     "variant's seeds.",
@@ -65,15 +91,27 @@ def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:
     ]
 
 
-def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extractors: Mapping[str, str]) -> list[str]:
+def fidelity_notes(
+    fidelity: pd.DataFrame,
+    datasets: Mapping[str, str],
+    extractors: Mapping[str, str],
+    reference: str,
+    external_samples: Sequence[str],
+) -> list[str]:
     """On fidelity, with the sizes and features behind each data set's numbers."""
-    notes = ["Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval."]
-    fidelity = fidelity[fidelity["variant"] != REAL_IMAGES]
+    notes = [
+        "Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval.",
+        f"Samples are compared with {REFERENCES[reference]}.",
+        NOTE_OVERLAP,
+    ]
+    fidelity = fidelity[~fidelity["variant"].isin([REAL_IMAGES, *external_samples])]
     for dataset, data in datasets.items():
         own = fidelity[fidelity["dataset"] == dataset].groupby("metric").first()
         features = f"{extractors['general']} (general)"
         if "fid_domain" in own.index:
-            features += f" and {extractors['domain']} (X-ray)"
+            features += f", {extractors['domain']} (X-ray)"
+        if "fid_vit" in own.index:
+            features += f", {extractors['vit']} (ViT)"
         notes.append(
             f"{data}: FID and KID of {own.loc['fid_general', 'n']:.0f} samples against "
             f"{own.loc['n_real', 'value']:.0f} real images, with {features} features; FID is biased at small n, "
@@ -86,11 +124,14 @@ def fidelity_notes(fidelity: pd.DataFrame, datasets: Mapping[str, str], extracto
             )
     if "label_auc" in set(fidelity["metric"]):
         notes.append(
-            f"Label AUC: {extractors['domain']} on the samples against the labels they were prompted with, a mean over "
-            "findings. Real images: against their own labels."
+            f"Label consistency: {extractors['domain']} on the samples against the labels they were prompted with. "
+            "Real images: against their own labels."
         )
+        notes.append(NOTE_LABELS)
     if extractors.get("domain") == "own_classifier":
         notes.append(NOTE_OWN_CLASSIFIER)
+    if external_samples:
+        notes.append(f"Images that were made elsewhere: {', '.join(map(readable, external_samples))}.")
     return [*notes, NOTE_REAL, NOTE_FID_SIZE]
 
 

@@ -9,7 +9,7 @@ from tradeoffs.paper.rendering import write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.provenance.code import write_sidecar
 
-READERS = {"summaries": read_results, "fidelity": read_results, "differences": read_differences}
+READERS = dict.fromkeys(("summaries", "fidelity", "faithfulness"), read_results) | {"differences": read_differences}
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output

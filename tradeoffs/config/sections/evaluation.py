@@ -34,6 +34,11 @@ class Extractors(Section):
         "where there is no X-ray network; null: one is trained on the run's own images, so that its FID and label "
         "AUC compare within the run only",
     )
+    dinov2: PathText | None = Field(
+        None,
+        description="folder of a Dinov2Model in transformers' layout (DINOv2, RAD-DINO) with its "
+        "preprocessor_config.json, for FID and the like with a self-supervised ViT's features too; null: none",
+    )
 
 
 class Evaluation(Section):
@@ -42,12 +47,22 @@ class Evaluation(Section):
     protocol: Literal["corrected", "published"] = Field(
         "corrected", description="protocol of the tables; published computes what the original code computes"
     )
+    frame: Literal["crop", "image"] = Field(
+        "crop",
+        description="where localisation is scored: crop is the central square that the model sees, as the original; "
+        "image is the whole image, where a finding's part outside the crop counts as not covered",
+    )
     bootstrap: Count = Field(1000, description="draws of the bootstrap behind the 95 % intervals")
     permutations: Count = Field(2000, description="permutations behind the p values of differences")
     max_excluded: Share = Field(0.5, description="share of the rows that may be excluded before a rule fails")
     ms_ssim: MsSsim = Field(MsSsim(), description="diversity")
     extractors: Extractors = Field(Extractors(), description="feature extractors")
-    real_images: Count = Field(5000, description="at most so many real images for FID and KID")
+    reference: Literal["prompts", "population"] = Field(
+        "prompts",
+        description="real images for FID and the like: prompts are those whose texts are the prompts, as the original; "
+        "population is a random draw of the test population, whose mix of labels is not that of the prompts",
+    )
+    real_images: Count = Field(5000, description="at most so many real images for FID and the like")
     kid_subset: Annotated[Whole, Ge(2)] = Field(1000, description="images in each subset of KID")
     batch_size: Count = Field(32, description="images in one pass of a feature extractor")
 
