@@ -89,7 +89,14 @@ def test_the_readme_holds_the_table_of_keys():
 def test_the_table_describes_every_key():
     def leaves(value: dict, prefix: str = ""):
         for key, below in value.items():
-            if isinstance(below, dict) and key not in ("encoders", "variants", "external", "grounding", "query_words"):
+            if isinstance(below, dict) and key not in (
+                "encoders",
+                "variants",
+                "external",
+                "external_samples",
+                "grounding",
+                "query_words",
+            ):
                 yield from leaves(below, f"{prefix}{key}.")
             else:
                 yield prefix + key

@@ -178,7 +178,8 @@ def test_images_from_elsewhere_are_a_folder_or_a_file(files):
 def test_prompts_without_images_have_nothing_to_be_compared_with(files):
     files["data"]["prompts"] = "mine.csv"
     Path("mine.csv").write_text("text,Finding Labels\n")
-    with pytest.raises(InputError, match="data.prompts: mine.csv has no column sample_id .* reference to population"):
+    message = "data.prompts: mine.csv has no column sample_id .* evaluation.reference to population"
+    with pytest.raises(InputError, match=message):
         check_paths(resolve(files, PRESETS))
     check_paths(resolve(files | {"evaluation": {"reference": "population"}}, PRESETS))
     Path("mine.csv").write_text("dicom_id,text,Finding Labels\n")

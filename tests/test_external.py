@@ -193,7 +193,12 @@ def score(tmp_path, run_script):
     maps = npz(tmp_path / "x.npz", id=np.array(["a-1", "a-3"]), heat=heat, method="BioViL")
 
     def run(max_excluded):
-        params = {"texts": ["phrase", "impression"], "protocols": ["corrected", "published"], "resolution": 4}
+        params = {
+            "texts": ["phrase", "impression"],
+            "protocols": ["corrected", "published"],
+            "resolution": 4,
+            "frame": "crop",
+        }
         run_script(
             "score_external",
             input={"grounding": grounding, "heat_maps": maps},

@@ -533,7 +533,9 @@ def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path)
 def test_the_dictionary_tells_what_each_column_of_each_table_means():
     arguments = SUMMARIES, VARIANTS, [], CXR, "corrected"
     tables = [first_table(), grounding_table("T", *arguments), table7("T", *arguments)]
-    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS))
+    of_fidelity = CXR, "corrected", EXTRACTORS, "prompts"
+    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, *of_fidelity))
+    tables.append(findings_table("T", FIDELITY, MAIN, *of_fidelity))
     for table in tables:
         words = dictionary(table.rows.columns).set_index("column")
         assert words.index.tolist() == table.rows.columns.tolist() and (words["meaning"] != "").all()

@@ -60,6 +60,7 @@ def test_pairs_and_entries():
         "encoder": None,
         "text_encoder": "frozen",
         "text": "impression",
+        "encoder": None,
         "sets": ["cxr", "coco"],
     }
     assert list(entries(CONFIG, SHOWN)) == ["base", "frozen", "average"]
