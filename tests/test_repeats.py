@@ -60,7 +60,6 @@ def test_pairs_and_entries():
         "encoder": None,
         "text_encoder": "frozen",
         "text": "impression",
-        "encoder": None,
         "sets": ["cxr", "coco"],
     }
     assert list(entries(CONFIG, SHOWN)) == ["base", "frozen", "average"]
