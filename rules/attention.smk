@@ -82,3 +82,31 @@ rule explored_maps:
         code=code_digest("attention/explored_maps.py"),
     script:
         "../workflow_scripts/attention/explored_maps.py"
+
+
+rule faithfulness:
+    """Takes the findings' words away and scores where the predicted image changes."""
+    input:
+        grounding=f"{DATA}/grounding.csv",
+        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        model=model_output,
+    output:
+        scores=f"{HEAT_MAPS}/faithfulness.csv",
+    log:
+        f"{LOGS}/attention/{CHECKPOINT}/faithfulness.log",
+    benchmark:
+        f"{BENCHMARKS}/attention/{CHECKPOINT}/faithfulness.tsv"
+    threads: THREADS
+    resources:
+        **MODEL_JOB,
+    params:
+        **CONFIG.heat_maps.model_dump(include={"steps", "keep", "batch_size", "precision"}),
+        model=model_folder,
+        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        part=scored_part,
+        samples=CONFIG.heat_maps.profile_samples,
+        resolution=CONFIG.image.resolution,
+        map_size=MAP_SIZE,
+        code=code_digest("attention/faithfulness.py"),
+    script:
+        "../workflow_scripts/attention/faithfulness.py"

@@ -295,9 +295,14 @@ def counts(datasets):
     return paths(f"{DATA}/{{table}}_counts.csv", tables)
 
 
-def of_real_images(variants):
-    """The fidelity of the real images of each data set for which variants are given."""
-    return [f"{EVALUATION}/{REAL_IMAGES}/fidelity.csv".format(dataset=dataset) for dataset in variants]
+def without_a_model(variants):
+    """The fidelity of images that no model of the run made, of each data set for which variants are given: of the real
+    ones, and on radiographs of those from elsewhere."""
+    return [
+        f"{EVALUATION}/{name}/fidelity.csv".format(dataset=dataset)
+        for dataset in variants
+        for name in [*(CONFIG.external_samples if dataset == "cxr" else []), REAL_IMAGES]
+    ]
 
 
 def paths(pattern, labels, shards=1):

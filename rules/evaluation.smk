@@ -1,5 +1,10 @@
 # Scores: localisation with its controls, fidelity, intervals and differences.
-LOCALISATION = {"protocols": PROTOCOLS, "resolution": CONFIG.image.resolution, "part": scored_part}
+LOCALISATION = {
+    "protocols": PROTOCOLS,
+    "resolution": CONFIG.image.resolution,
+    "frame": CONFIG.evaluation.frame,
+    "part": scored_part,
+}
 KID = {"kid_subset_size": CONFIG.evaluation.kid_subset, "kid_subsets": 100}  # of all fidelity scores
 # the user's weights files are compared by date, as large inputs are
 NETWORKS = {
@@ -217,3 +222,21 @@ rule fidelity:
         code=code_digest("evaluation/score_fidelity.py"),
     script:
         "../workflow_scripts/evaluation/score_fidelity.py"
+
+
+use rule fidelity as external_samples with:
+    """Scores images that were made elsewhere as the samples of a model are scored."""
+    input:
+        **NETWORKS,
+        samples=lambda wildcards: CONFIG.external_samples[wildcards.variant],
+        real=rules.real_features.output.features,
+    output:
+        scores=f"{EVALUATION}/{{variant}}/fidelity.csv",
+    log:
+        f"{LOGS}/evaluation/{{dataset}}/{{variant}}/fidelity.log",
+    benchmark:
+        f"{BENCHMARKS}/evaluation/{{dataset}}/{{variant}}/fidelity.tsv"
+    wildcard_constraints:
+        variant="|".join(CONFIG.external_samples) or "there are no external samples",
+    params:
+        step=None,

@@ -53,6 +53,7 @@ rule score_methods:
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],
         resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
+        frame=CONFIG.evaluation.frame,
         code=code_digest("evaluation/score_methods.py"),
     script:
         "../workflow_scripts/evaluation/score_methods.py"

@@ -17,14 +17,21 @@ SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in SETS]
 PROMPT_COUNTS = paths(f"{DATA}/prompts_counts.csv", [{"dataset": dataset} for dataset in DATASETS])
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
-OF_FIDELITY = {"extractors": EXTRACTORS["cxr"], "reference": CONFIG.evaluation.reference}
+OF_FIDELITY = {
+    "extractors": EXTRACTORS["cxr"],
+    "reference": CONFIG.evaluation.reference,
+    "external_samples": list(CONFIG.external_samples),
+}
 
 
 rule table1:
     """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
     input:
         summaries=summaries(MAIN),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)) + of_real_images(MAIN),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)) + without_a_model(MAIN),
+        faithfulness=paths(
+            f"{HEAT_MAPS}/faithfulness.csv", [one for dataset in DATASETS for one in FIRST_MAIN[dataset]]
+        ),
         counts=COUNTS + PROMPT_COUNTS,
     output:
         **table_files("table1"),
@@ -38,7 +45,7 @@ rule table1:
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, MAIN)} | OF_FIDELITY,
+        arguments={"variants": entries(CONFIG, MAIN), "draws": CONFIG.evaluation.bootstrap} | OF_FIDELITY,
         datasets=TABLE_TITLES,
         scope=scope_notes(CONFIG),
         protocol=CONFIG.evaluation.protocol,
@@ -71,7 +78,7 @@ use rule table1 as category_table with:
 use rule table1 as findings_table with:
     """Fidelity for each finding of the radiographs, beside Table 1."""
     input:
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_MAIN)) + of_real_images(CXR_MAIN),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_MAIN)) + without_a_model(CXR_MAIN),
         counts=counts(["cxr"]) + [f"{CXR}/prompts_counts.csv"],
     output:
         **table_files("table1_cxr_findings"),
@@ -108,7 +115,7 @@ use rule table1 as table3 with:
     """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
     input:
         summaries=summaries(CXR_ALL),
-        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + of_real_images(CXR_ALL),
+        fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + without_a_model(CXR_ALL),
         counts=counts(["cxr"]) + [f"{CXR}/prompts_counts.csv"],
     output:
         **table_files("table3"),
@@ -134,7 +141,6 @@ use rule table3 as variants_table with:
     params:
         title=f"Variants. All ways of conditioning. {NOTE}".strip(),
         table="table3",
-        arguments={"variants": entries(CONFIG, CXR_ALL), "extractors": EXTRACTORS["cxr"]},
         datasets=only("cxr", TABLE_TITLES),
 
 

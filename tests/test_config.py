@@ -282,6 +282,10 @@ def test_variants_may_stand_in_some_data_sets_only():
             "variants.mine.sets: attention_regularisation needs findings, which coco has not; leave coco out or remove "
             "it",
         ),
+        (
+            {"external_samples": {"frozen": "images"}},
+            "external_samples.frozen: a variant has this name too; choose another",
+        ),
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (
             {"external": {"location_prior": "maps.npz"}},

@@ -13,6 +13,8 @@ from tradeoffs.config.sections.attention import Method
 from tradeoffs.config.sections.data import GroundingSet
 from tradeoffs.config.sections.model import Encoder, Variant
 
+NAMED_BY_USER = ("encoders", "variants", "external", "external_samples", "grounding", "query_words", "methods")
+
 
 def test_there_are_seven_variants_by_default():
     variants = Config().variants
@@ -99,8 +101,7 @@ def test_the_readme_holds_the_table_of_keys():
 def test_the_table_describes_every_key():
     def leaves(value: dict, prefix: str = ""):
         for key, below in value.items():
-            named_by_user = ("encoders", "variants", "external", "grounding", "query_words", "methods")
-            if isinstance(below, dict) and key not in named_by_user:
+            if isinstance(below, dict) and key not in NAMED_BY_USER:
                 yield from leaves(below, f"{prefix}{key}.")
             else:
                 yield prefix + key

@@ -167,6 +167,14 @@ def test_a_home_folder_is_expanded(files, monkeypatch, tmp_path):
     assert config.external == {"biovil": f"{tmp_path}/maps.npz"}
 
 
+def test_images_from_elsewhere_are_a_folder_or_a_file(files):
+    files["external_samples"] = {"gan": "images"}
+    message = "external_samples.gan: there is no folder or CSV images; correct the path or remove the key"
+    assert path_problems(resolve(files, PRESETS)) == [message]
+    Path("images").mkdir()
+    check_paths(resolve(files, PRESETS))
+
+
 def test_prompts_without_images_have_nothing_to_be_compared_with(files):
     files["data"]["prompts"] = "mine.csv"
     Path("mine.csv").write_text("text,Finding Labels\n")

@@ -210,6 +210,7 @@ def score(tmp_path, run_script):
             "texts": ["phrase", "impression"],
             "protocols": ["corrected", "published"],
             "resolution": 4,
+            "frame": "crop",
             "part": "test",
         }
         run_script(

@@ -20,7 +20,7 @@ from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 
 def test_every_score_shows_itself_on_an_example():
     shown = {case.name.rpartition(".")[2] for case in doctest.DocTestFinder().find(map_scores) if case.examples}
-    assert shown == {"auc_roc", "top1", "cnr", "iou", "miou", "distance"}
+    assert shown == {"auc_roc", "top1", "cnr", "iou", "miou", "threshold_iou", "distance", "in_frame"}
     assert doctest.testmod(map_scores).failed == 0
 
 
@@ -81,6 +81,21 @@ def test_cnr_is_undefined_without_variance(recwarn):
     assert np.isnan(map_scores.cnr(np.array([[1.0, 0.0, 0.5]]), np.array([[True, False, False]])))
     assert np.isnan(map_scores.cnr(np.array([[1.0, 0.0, 0.5]]), np.array([[False, False, False]])))
     assert not recwarn.list
+
+
+def test_absolute_cnr_forgives_a_map_that_points_away():
+    heat = np.array([[0.0, 1.0, 0.5, 0.75]] * 4)  # means 1/2 and 5/8
+    scores = map_scores.score(heat, LEFT, CORRECTED, single_box=True)
+    assert scores["cnr"] < 0 and scores["abs_cnr"] == -scores["cnr"]
+
+
+def test_iou_over_thresholds_by_hand():
+    # above .1 and .2 are three of the columns, above .3, .4 and .5 the mask's two
+    heat = np.array([[0.9, 0.6, 0.25, 0.05]] * 4)
+    assert map_scores.threshold_iou(heat, LEFT) == pytest.approx((2 / 3 * 2 + 3) / 5)
+    # the whole score takes the map scaled to 0..1: 2 * heat - 1 is scaled back to what it was
+    raw = np.array([[0.0, 0.0, 0.0, 1.0]] * 4)
+    assert map_scores.score(3 * raw + 7, ~LEFT, CORRECTED, single_box=True)["threshold_iou"] == pytest.approx(0.5)
 
 
 # --- resizing and the binary map ---
@@ -334,6 +349,41 @@ def test_empty_mask_is_scored_in_published():
     assert scores["iou"] == scores["box_iou"] == scores["top1"] == 0
     assert scores["miou"] == pytest.approx((0 + 8 / 16) / 2)
     assert np.isnan([scores["auc_roc"], scores["cnr"], scores["distance"]]).all()
+
+
+# --- the frame of the whole image ---
+
+WIDE = {"image_width": 8, "phrase": "edema", "boxes": [[0, 0, 4, 4]]}  # the model sees columns 2 to 5 of 8
+HOT_LEFT = dump("a-0", "edema", edema=[1, 1, 0, 0])
+
+
+def test_what_the_crop_left_out_counts_as_not_covered():
+    in_crop, in_image = (
+        loc.score_dump(grounding(WIDE), HOT_LEFT, "phrase", CORRECTED, 4, frame=frame).iloc[0]
+        for frame in ("crop", "image")
+    )
+    assert in_crop[["auc_roc", "iou", "threshold_iou"]].tolist() == [1, 1, 1]
+    # of the mask's 16 pixels 8 are hot, the others tie with all 16 outside
+    assert in_image[["auc_roc", "top1", "iou", "threshold_iou"]].tolist() == pytest.approx([0.75, 1, 0.5, 0.5])
+
+
+def test_a_finding_outside_the_crop_is_scored_in_the_image():
+    table = grounding(WIDE | {"boxes": [[0, 0, 2, 4]]})
+    assert loc.score_dump(table, HOT_LEFT, "phrase", CORRECTED, 4)["excluded"].tolist() == ["finding outside the crop"]
+    scores = loc.score_dump(table, HOT_LEFT, "phrase", CORRECTED, 4, frame="image").iloc[0]
+    # 8 cold pixels inside against 8 hot and 16 cold outside
+    assert scores["auc_roc"] == pytest.approx(16 / 2 / 24) and scores["iou"] == scores["top1"] == 0
+
+
+def test_masks_have_the_frame_of_the_whole_image(run_lengths):
+    mask = np.zeros((4, 8), bool)
+    mask[:, :3] = True
+    boxes, outlined = (
+        loc.samples(grounding(WIDE | more), "phrase", protocol, 4, "image")[0].mask(protocol)
+        for more, protocol in (({"boxes": [[0, 0, 3, 4]]}, CORRECTED), ({"mask": run_lengths(mask)}, PUBLISHED))
+    )
+    np.testing.assert_array_equal(boxes, mask)
+    np.testing.assert_array_equal(outlined, mask)
 
 
 # --- rows of the score table ---

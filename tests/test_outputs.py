@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from project import PROJECT
 
-from tradeoffs.metrics import FIDELITY, METRICS
+from tradeoffs.metrics import FAITHFULNESS, FIDELITY, METRICS
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
 PAGE = (PROJECT / "docs/outputs.md").read_text()
 TABLES = ["table1", "table2", "table3", "table7", "table1_coco_categories"]
-SCORES = {"<localisation score>": METRICS, "<fidelity score>": FIDELITY}
+SCORES = {"<localisation score>": METRICS, "<fidelity score>": FIDELITY, "<faithfulness score>": FAITHFULNESS}
 
 
 def section(heading: str) -> str:
@@ -62,7 +62,11 @@ def header(path: Path) -> set[str]:
 def test_the_scores_are_those_of_the_code():
     text = section("Scores")
     assert re.findall(r"^\| (`.+?`) \| (?:higher|lower|) ?\|", text, re.M)
-    assert {name for cell in re.findall(r"^\| (`[^|]+)", text, re.M) for name in named(cell)} == {*METRICS, *FIDELITY}
+    assert {name for cell in re.findall(r"^\| (`[^|]+)", text, re.M) for name in named(cell)} == {
+        *METRICS,
+        *FIDELITY,
+        *FAITHFULNESS,
+    }
 
 
 @pytest.mark.parametrize("heading", FILES)

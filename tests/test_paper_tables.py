@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tradeoffs.data.tables import keyed, write_table
-from tradeoffs.metrics import METRICS
+from tradeoffs.metrics import FAITHFULNESS, METRICS
 from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.dictionary import dictionary
 from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_value, signed, significant
@@ -118,6 +118,23 @@ FIDELITY = pd.concat(
 )
 
 
+FAITHFUL = pd.DataFrame(
+    [
+        {
+            "dataset": "cxr",
+            "variant": name,
+            "seed": 0,
+            "text": "phrase",
+            "subject_id": subject,
+            "change_ratio": ratio,
+            "change_auc": 0.5,
+        }
+        for name in MAIN
+        for subject, ratio in (("p", 1.0), ("q", 4.0))
+    ]
+).reindex(columns=["dataset", "variant", "seed", "text", "subject_id", *FAITHFULNESS])
+
+
 def only(rows, **values):
     for column, value in values.items():
         rows = rows[rows[column] == value]
@@ -134,7 +151,9 @@ def cells(table, heading, label):
 
 
 def first_table():
-    return table1("Table 1. Trade-off", SUMMARIES, FIDELITY, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts")
+    return table1(
+        "Table 1. Trade-off", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts"
+    )
 
 
 # --- Table 1 ------------------------------------------------------------------------------------------------------
@@ -203,13 +222,13 @@ def test_real_images_have_fidelity_alone():
 
 
 def test_the_published_protocol_shows_its_own_rows():
-    rows = table1("T", SUMMARIES, FIDELITY, MAIN, DATASETS, "published", EXTRACTORS, "prompts").rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "published", EXTRACTORS, "prompts").rows
     assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"].dropna() == -9).all()
 
 
 def test_a_variant_stands_only_in_its_data_sets():
     variants = MAIN | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
-    rows = table1("T", SUMMARIES, FIDELITY, variants, DATASETS, "corrected", EXTRACTORS, "prompts").rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, variants, DATASETS, "corrected", EXTRACTORS, "prompts").rows
     own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
     assert own["phrase"] == ["pretrained", "learnable", "more_layers", "real_images", "location_prior"]
     assert own["caption"] == ["pretrained", "frozen", "more_layers", "real_images", "location_prior"]
@@ -219,13 +238,23 @@ def test_a_variant_stands_only_in_its_data_sets():
 
 def test_a_table_shows_the_variants_that_it_is_given():
     labels = {"labels_frozen": VARIANTS["labels_frozen"]}
-    rows = table1("T", SUMMARIES, FIDELITY, labels, CXR, "corrected", EXTRACTORS, "prompts").rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, labels, CXR, "corrected", EXTRACTORS, "prompts").rows
     assert set(rows["variant"]) == {"labels_frozen", "real_images", "location_prior"}
 
 
 def test_a_variant_without_summary_is_an_error():
     with pytest.raises(KeyError, match="unheard_of"):
-        table1("T", SUMMARIES, FIDELITY, MAIN | {"unheard_of": variant()}, CXR, "corrected", EXTRACTORS, "prompts")
+        table1(
+            "T",
+            SUMMARIES,
+            FIDELITY,
+            FAITHFUL,
+            MAIN | {"unheard_of": variant()},
+            CXR,
+            "corrected",
+            EXTRACTORS,
+            "prompts",
+        )
 
 
 def test_notes_of_table_1():
@@ -277,6 +306,30 @@ def test_table_1_shows_all_fidelity_once_a_data_set():
     assert (labels["Label AUC ↑"], labels["Label AUC (against No Finding) ↑"]) == ("0.750", "0.875")
     headings = [block.heading for block in table.blocks if block.heading.startswith("Demo: phantom scenes: ")]
     assert headings == ["Demo: phantom scenes: distances to real images"]  # no empty blocks
+
+
+def test_faithfulness_stands_beside_localisation_of_the_same_text():
+    table = first_table()
+    frozen = only(table.rows, variant="frozen", text="phrase")
+    assert frozen[["change_ratio", "change_auc", "n_interventions"]].tolist() == [2.5, 0.5, 2]
+    assert 1 <= frozen["change_ratio_low"] <= 2.5 <= frozen["change_ratio_high"] <= 4
+    assert pd.isna(only(table.rows, variant="frozen", text="impression")["change_ratio"])
+    shown = cells(table, "Demo: phantom radiographs: the finding's words taken away", ("frozen",))
+    assert shown["AUC-ROC ↑"].startswith("0.740") and shown["Change inside / outside ↑"] == "2.500 [1.000, 4.000]"
+    assert shown["Other words' AUC"] == "–" and shown["n"] == "2"
+
+
+def test_images_from_elsewhere_are_rows_with_fidelity_alone():
+    theirs = fidelity("cxr", "gan", np.nan, 60)
+    made = pd.concat([FIDELITY, theirs])
+    more = {"external_samples": ["gan"]}
+    table = table1("T", SUMMARIES, made, FAITHFUL, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts", **more)
+    assert table.rows["variant"].tolist()[:7] == [*MAIN, "gan", "real_images", "location_prior"]
+    row = only(table.rows, variant="gan", text="phrase")
+    assert row["fid_general"] == 60 and row[["auc_roc", "seeds"]].isna().all()
+    assert any("made elsewhere: gan" in note for note in table.notes)
+    table = findings_table("T", made, MAIN, CXR, "corrected", EXTRACTORS, "prompts", **more)
+    assert only(table.rows, variant="gan", group="Edema")["fid_general"] == 61
 
 
 def test_fidelity_by_finding_has_a_row_a_finding_and_variant_and_the_real_images():
@@ -488,7 +541,9 @@ def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path)
 def test_the_dictionary_tells_what_each_column_of_each_table_means():
     arguments = SUMMARIES, VARIANTS, [], CXR, "corrected"
     tables = [first_table(), grounding_table("T", *arguments), table7("T", *arguments)]
-    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS, "prompts"))
+    of_fidelity = CXR, "corrected", EXTRACTORS, "prompts"
+    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, *of_fidelity))
+    tables.append(findings_table("T", FIDELITY, MAIN, *of_fidelity))
     for table in tables:
         words = dictionary(table.rows.columns).set_index("column")
         assert words.index.tolist() == table.rows.columns.tolist() and (words["meaning"] != "").all()

@@ -31,7 +31,8 @@ SUMMARISED = (
 )
 SCORED = {"localise"} | SUMMARISED
 PROFILED = {"attention_profile", "attention_profile_figure"} | REPORT
-ATTENDED = {"heat_maps", "overlays"} | PROFILED | SCORED
+ATTENDED = {"heat_maps", "overlays", "faithfulness"} | PROFILED | SCORED
+FIRST_SEED = {"attention_profile", "attention_profile_figure", "faithfulness", "overlays", "samples_figure"}
 FINE_TUNED = {"finetune", "losses"} | ATTENDED | SAMPLED
 ENCODED = {"latents"} | FINE_TUNED
 REAL = {"real_features", "real_images_fidelity"} | FIDELITY
@@ -78,7 +79,7 @@ FURTHER_SET |= {"differences_table"} | REPORT
 # or a set of boxes.
 KEYS: dict[str, tuple[object, set[str]]] = {
     # figures of single images and layers show the first seed
-    "seeds": ([0, 1], FINE_TUNED - {"attention_profile", "attention_profile_figure", "overlays", "samples_figure"}),
+    "seeds": ([0, 1], FINE_TUNED - FIRST_SEED),
     "data.source": ("files", ALL_CXR | ALL_COCO),
     "data.sets": (
         ["cxr"],
@@ -158,6 +159,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         {"noise": "maps.npz"},
         {"external_method", "localisation_summary", "findings", "table2", "table7"} | REPORT,
     ),
+    "external_samples": ({"gan": "vit"}, {"external_samples", "table1", "table3", "findings_table"} | REPORT),
     "training.steps": (7, FINE_TUNED - {"category_table"}),
     "training.coco_steps": (5, FINE_TUNED - CXR_TABLES),
     "training.milestones": ([3], FINE_TUNED - {"category_table"}),
@@ -183,8 +185,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "heat_maps.keep": (3, ATTENDED),
     "heat_maps.batch_size": (8, ATTENDED),
     "heat_maps.precision": ("bf16", ATTENDED),
-    "heat_maps.shards": (2, ATTENDED),
-    "heat_maps.profile_samples": (5, PROFILED),
+    "heat_maps.shards": (2, ATTENDED - {"faithfulness"}),
+    "heat_maps.profile_samples": (5, {"faithfulness", "table1"} | PROFILED),
     # the target methods is not part of all
     "attention.methods": ({"mine": {}}, set()),
     "attention.methods.<name>.layers": (["up"], set()),
@@ -210,7 +212,11 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         "published",
         {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES,
     ),
-    "evaluation.ms_cxr_part": ("all", {"localise", "location_prior", "overlays", "findings_table"} | SCORED),
+    "evaluation.ms_cxr_part": (
+        "all",
+        {"localise", "location_prior", "faithfulness", "overlays", "findings_table"} | SCORED,
+    ),
+    "evaluation.frame": ("image", {"location_prior", "overlays"} | SCORED),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
     "evaluation.max_excluded": (0.6, set()),
@@ -329,14 +335,15 @@ JOBS = {
     "sampling.guidance": 9 + 9 + 2 + 2 + 3 + 3,
     # of 4 models; the list of prompts, features and scores of its real images, a figure of samples, 2 of FID; 3 tables
     "data.prompts": 1 + 2 + 4 + 4 + 1 + 2 + 3 + 3,
-    # 9 models' heat maps are made and scored; 6 profiles, 7 + 2 priors' summaries (on the samples that the models have
-    # scores of), 2 differences; 2 figures each of overlays, profiles and findings, 3 others; 6 tables
-    "heat_maps.steps": 9 + 9 + 6 + 9 + 2 + 6 + 3 + 6 + 3,
+    # 9 models' heat maps are made and scored; 6 profiles, 6 of faithfulness, 7 + 2 priors' summaries (on the
+    # samples that the models have scores of), 2 differences; 2 figures each of overlays, profiles and findings, 3
+    # others; 6 tables
+    "heat_maps.steps": 9 + 9 + 6 + 6 + 9 + 2 + 6 + 3 + 6 + 3,
     # 7 + 2 priors' summaries, 2 differences; 2 figures of findings, 3 others; 6 tables
     "evaluation.bootstrap": 9 + 2 + 5 + 6 + 3,
-    # 3 models are tuned, have heat maps and samples made and scored, and a summary, as has the prior; 2 profiles, a
-    # difference; 4 figures of radiographs, 4 others; 6 tables
-    "training.steps": 6 * 3 + 1 + 2 + 1 + 4 + 4 + 6 + 3,
+    # 3 models are tuned, have heat maps and samples made and scored, and a summary, as has the prior; 2 profiles, 2 of
+    # faithfulness, a difference; 4 figures of radiographs, 4 others; 6 tables
+    "training.steps": 6 * 3 + 1 + 2 + 2 + 1 + 4 + 4 + 6 + 3,
 }
 
 

@@ -199,7 +199,7 @@ def test_check_tells_what_there_is_to_do_and_what_it_took(finished):
     assert run.returncode == 0, run.stdout + run.stderr
     assert "prepared tables of the run" in run.stderr
     rows = re.findall(r"^\| (\w+) +\|.*\| +(\d+) +\| [\d.]+ +\| 0\.00 +\|$", run.stderr, re.M)
-    of_models = {"latents", "finetune", "heat_maps", "attention_profile", "samples"}
+    of_models = {"latents", "finetune", "heat_maps", "attention_profile", "faithfulness", "samples"}
     assert {rule for rule, _ in rows} == of_models | {"classifier", "real_features", "fidelity"}
     assert all(int(jobs) > 0 for _, jobs in rows) and "unknown" not in run.stderr
     again = snakemake(finished, "--cores", "1", "check")

@@ -82,6 +82,20 @@ def generate(arguments: argparse.Namespace) -> str:
     return run_generate(arguments)
 
 
+def fidelity(arguments: argparse.Namespace) -> str:
+    """The fidelity of some images against others."""
+    from tradeoffs.commands.images import run_fidelity
+
+    return run_fidelity(arguments)
+
+
+def classify(arguments: argparse.Namespace) -> str:
+    """What an X-ray network says of images."""
+    from tradeoffs.commands.images import run_classify
+
+    return run_classify(arguments)
+
+
 def compare(arguments: argparse.Namespace) -> str:
     """What differs between two finished runs."""
     from tradeoffs.commands import compare as comparing
@@ -100,6 +114,13 @@ def box(text: str) -> tuple[float, ...]:
     if len(values) != 4:
         raise ValueError
     return values
+
+
+def several(text: str) -> int:
+    """A whole number of at least 2."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number of at least 2")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -144,6 +165,18 @@ def parser() -> argparse.ArgumentParser:
     of_images.add_argument("-n", type=int, default=4, help="number of images (default: 4)")
     of_images.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance scale (default: 4)")
     of_images.add_argument("--scheduler", choices=["plms", "ddim", "dpm"], default="plms", help="sampler")
+    of_fidelity = command("fidelity", fidelity, "score images against others: FID, KID, precision and the like")
+    of_fidelity.add_argument("source", help="the images to score: a folder, or a CSV with path, prompt, Finding Labels")
+    of_fidelity.add_argument("target", help="the real images, likewise")
+    of_fidelity.add_argument(
+        "--kid-subset", type=several, default=1000, help="images in a subset of KID (default: 1000)"
+    )
+    of_fidelity.add_argument("--inception", help="StyleGAN's inception-2015-12-05.pt, for published FIDs")
+    of_fidelity.add_argument("--dinov2", help="folder of a Dinov2Model, for distances with its features too")
+    _of_image_sets(of_fidelity, out="fidelity.csv")
+    of_labels = command("classify", classify, "let an X-ray network name the findings in images")
+    of_labels.add_argument("images", help="a folder, where images lie in folders named after their finding, or a CSV")
+    _of_image_sets(of_labels, out="classification.csv")
     of_runs = command("compare", compare, "say what differs between two finished runs: scores, configuration, code")
     of_runs.add_argument("a", help="a run's folder, results/<run>, or results where it holds one run")
     of_runs.add_argument("b", help="another one; differences are b - a")
@@ -161,6 +194,14 @@ def _of_model_and_text(command: argparse.ArgumentParser, steps: int) -> None:
     command.add_argument("--steps", type=int, default=steps, help=f"time steps (default: {steps})")
     command.add_argument("--resolution", type=int, help="side of the image in pixels (default: the model's own)")
     command.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32", help="of autocast")
+
+
+def _of_image_sets(command: argparse.ArgumentParser, out: str) -> None:
+    command.add_argument("--classifier", help="folder of a findings classifier, such as resources/demo_base/classifier")
+    command.add_argument("--xrv", help="weights of torchxrayvision's densenet121-res224-all, in its place")
+    command.add_argument("--resolution", type=several, default=512, help="side of the images in pixels (default: 512)")
+    command.add_argument("--batch-size", type=several, default=32, help="images in a pass (default: 32)")
+    command.add_argument("--out", default=out, help=f"the CSV to write (default: {out})")
 
 
 def main(words: list[str] | None = None) -> None:

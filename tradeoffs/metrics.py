@@ -36,12 +36,19 @@ SCORES = {
         better=UP,
         meaning="contrast-to-noise ratio: (mean inside - mean outside) / sqrt(variance inside + variance outside)",
     ),
+    "abs_cnr": Metric("|CNR|", better=UP, meaning="absolute value of CNR, as papers on MS-CXR print it since BioViL"),
     "iou": Metric(
         "IoU",
         better=UP,
         meaning="intersection over union of the mask and the hot part of the map, by a mixture of two Gaussians",
     ),
     "miou": Metric("fg/bg mIoU", better=UP, meaning="mean of the IoU of the hot parts and of the backgrounds"),
+    "threshold_iou": Metric(
+        "IoU over thresholds",
+        "IoU (over thresholds)",
+        UP,
+        meaning="mean IoU of the mask and what exceeds .1, .2, .3, .4, .5 in the scaled map: other papers' mIoU",
+    ),
     "box_iou": Metric("box IoU", "Box IoU", UP, meaning="IoU of the mask and the bounding box of the hot part"),
     "box_miou": Metric(
         "box mIoU", "Box mIoU", UP, meaning="mean of the IoU of that bounding box and of the backgrounds"
@@ -75,6 +82,40 @@ CONTROLS = {
     ),
 }
 METRICS = SCORES | CONTROLS  # of localisation
+FAITHFULNESS = {  # of taking a finding's words away
+    "change_ratio": Metric(
+        "change inside over outside",
+        "Change inside / outside",
+        UP,
+        meaning="change of the predicted image inside the mask over outside, when the finding's words are taken away",
+    ),
+    "change_auc": Metric("AUC-ROC of the change", "Change AUC", UP, meaning="AUC-ROC of that change as a heat map"),
+    "other_word_ratio": Metric(
+        "change inside over outside, other words",
+        "Other words' inside / outside",
+        meaning="the ratio for as many other words of the text",
+    ),
+    "other_word_auc": Metric(
+        "AUC-ROC of other words' change", "Other words' AUC", meaning="AUC-ROC of the change by these other words"
+    ),
+    "text_ratio": Metric(
+        "change inside over outside, whole text",
+        "Whole text's inside / outside",
+        meaning="that ratio for the text",
+    ),
+    "text_auc": Metric(
+        "AUC-ROC of the whole text's change", "Whole text's AUC", meaning="AUC-ROC of the change by the whole text"
+    ),
+    "prior_auc": Metric(
+        "AUC-ROC of the location prior", "Location prior's AUC", meaning="AUC-ROC of the location prior, same samples"
+    ),
+    "word_share": Metric(
+        "share of the whole text's change",
+        "Share of the text's change",
+        UP,
+        meaning="the words' change as a share of the whole text's",
+    ),
+}
 FEATURES = {  # kinds of image features: in a name, in a title, in words
     "general": ("", "", "features of Inception or what stands in for it"),
     "domain": (" with X-ray features", " (X-ray)", "features of a chest X-ray network"),
@@ -91,10 +132,14 @@ DISTANCES = {
     for name, metric in {
         "fid": Metric("FID", better=DOWN, meaning="Fréchet distance of the samples to real images"),
         "kid": Metric("KID", better=DOWN, meaning="kernel distance of the samples to real images"),
-        "precision": Metric("precision", "Precision", UP, meaning="share of samples among real images"),
-        "recall": Metric("recall", "Recall", UP, meaning="share of real images among samples"),
-        "density": Metric("density", "Density", UP, meaning="how densely real images lie around samples"),
-        "coverage": Metric("coverage", "Coverage", UP, meaning="share of real images with a sample near them"),
+        "precision": Metric(
+            "precision", "Precision", UP, meaning="share of the samples in a real image's ball, to its 5th neighbour"
+        ),
+        "recall": Metric("recall", "Recall", UP, meaning="share of the real images in a sample's ball"),
+        "density": Metric(
+            "density", "Density", UP, meaning="in how many balls of real images a sample lies, over 5; may exceed 1"
+        ),
+        "coverage": Metric("coverage", "Coverage", UP, meaning="share of the balls of real images that hold a sample"),
     }.items()
     for kind, (of, title, words) in FEATURES.items()
 }

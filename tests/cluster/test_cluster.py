@@ -23,6 +23,7 @@ RUN_A_MODEL = {
     "finetune",
     "heat_maps",
     "attention_profile",
+    "faithfulness",
     "samples",
     "classifier",
     "real_features",

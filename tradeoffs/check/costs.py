@@ -155,6 +155,9 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         files = (benchmarks / "attention" / dataset).glob("*/seed*/final/attention_profile.tsv")
         measured = dict.fromkeys(files, profile)
         yield Work("attention_profile", dataset, shown, shown * profile, "U-Net passes", measured, gpus)
+        changed = maps.profile_samples * maps.keep * 4  # its text and the three that take its place
+        measured = dict.fromkeys((benchmarks / "attention" / dataset).glob("*/seed*/final/faithfulness.tsv"), changed)
+        yield Work("faithfulness", dataset, shown, shown * changed, "U-Net passes at most", measured, gpus)
         files = (benchmarks / "sampling" / dataset).glob("*/seed*/*/samples_*.tsv")
         measured = dict.fromkeys(files, passes / sampling.shards)
         drawn = final + on_the_way

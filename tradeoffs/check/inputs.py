@@ -26,6 +26,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import load_classifier
 from tradeoffs.evaluation.external import read_external
 from tradeoffs.evaluation.features import Inception
+from tradeoffs.evaluation.image_sets import read_image_set
 from tradeoffs.evaluation.vision_transformer import VisionTransformer
 from tradeoffs.evaluation.xray_densenet import load_xray_densenet
 from tradeoffs.model import ldm
@@ -88,6 +89,8 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
         elif key.startswith("external."):
             state = "read" if grounding is not None else "read; its ids are compared once the run's boxes are prepared"
             yield Given(key, path, [partial(read_external, grounding=grounding)], state)
+        elif key.startswith("external_samples."):
+            yield Given(key, path, [read_image_set])
         elif key == "data.prompts":
             yield Given(key, path, [partial(_read_prompts, with_images=config.evaluation.reference == "prompts")])
         else:

@@ -71,9 +71,12 @@ def missing_paths(config: Config) -> list[Fault]:
     for key, folder in folders_of(config.data).items():
         faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
-        is_folder = key in NETWORK_FOLDERS
-        if not (Path(file).is_dir() if is_folder else Path(file).is_file()):
-            kind = "folder" if is_folder else "file"
+        kind = "folder" if key in NETWORK_FOLDERS else "file"
+        if key.startswith("external_samples."):
+            kind, found = "folder or CSV", Path(file).exists()
+        else:
+            found = Path(file).is_dir() if kind == "folder" else Path(file).is_file()
+        if not found:
             faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
     faults += [fault for name, of_set in config.grounding.items() for fault in _set_faults(f"grounding.{name}", of_set)]
     for key, source in sources_of(config).items():
@@ -104,7 +107,8 @@ def folders_of(data: Data) -> dict[str, str | None]:
 
 
 def files_of(config: Config) -> dict[str, str]:
-    """The single files that a run reads, but for the base, by dotted key; some networks are folders."""
+    """The single files that a run reads, but for the base, by dotted key; some networks and external
+    samples are folders."""
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
     extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
@@ -114,6 +118,8 @@ def files_of(config: Config) -> dict[str, str]:
         keys = [prepared[dataset] for dataset in config.data.sets if dataset in prepared]
         tables = {f"data.{key}": getattr(config.data, key) for key in keys}
         files |= {key: file for key, file in tables.items() if file}
+    if "cxr" in config.data.sets:
+        files |= {f"external_samples.{name}": source for name, source in config.external_samples.items()}
     if config.data.prompts_file:
         files["data.prompts"] = config.data.prompts_file
     if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):

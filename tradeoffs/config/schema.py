@@ -13,8 +13,7 @@ from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.config.sections.training import Training
 from tradeoffs.config.starts import check_starts, source_of, start_of
 from tradeoffs.config.values import PathText, Section, Seeds, folder_name, set_name, variant_name
-from tradeoffs.data.findings import NO_FINDING
-from tradeoffs.data.findings import KINDS
+from tradeoffs.data.findings import KINDS, NO_FINDING
 from tradeoffs.data.sets import TEXTS
 
 
@@ -42,6 +41,11 @@ class Config(Section):
     )
     external: dict[Annotated[str, AfterValidator(variant_name)], PathText] = Field(
         {}, description="heat maps of other methods by name: .npz files that become rows of Tables 2 and 7"
+    )
+    external_samples: dict[Annotated[str, AfterValidator(variant_name)], PathText] = Field(
+        {},
+        description="radiographs that were made elsewhere by name: a folder of images, or a CSV with path, prompt and "
+        "Finding Labels; rows of Tables 1 and 3 and of the table by finding with every fidelity score",
     )
     training: Training = Field(Training(), description="fine-tuning")
     latents: Latents = Field(Latents(), description="the cache of encoded images")
@@ -106,9 +110,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Config":
-        twice = sorted(set(self.external) & set(self.variants))
-        if twice:
-            raise ValueError(f"external.{twice[0]}: a variant has this name too; choose another")
+        for section, names in (("external", self.external), ("external_samples", self.external_samples)):
+            twice = sorted(set(names) & set(self.variants))
+            if twice:
+                raise ValueError(f"{section}.{twice[0]}: a variant has this name too; choose another")
         return self
 
     def _check_training(self, variant: str) -> None:

@@ -24,12 +24,14 @@ Box = Sequence[float]  # x, y, w, h in pixels, origin top left; pixel i covers [
 class Geometry:
     """How an image of width x height pixels becomes a square of `resolution` pixels.
 
+    whole: keep what the central square leaves out: the result is the whole resized image
     The rounding is that of torchvision's Resize and CenterCrop, which the original uses.
     """
 
     width: int
     height: int
     resolution: int
+    whole: bool = False
 
     @property
     def resized(self) -> tuple[int, int]:
@@ -38,37 +40,43 @@ class Geometry:
         return self.resolution * self.width // shorter, self.resolution * self.height // shorter
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the result."""
+        return self.resized if self.whole else (self.resolution, self.resolution)
+
+    @property
     def offset(self) -> tuple[int, int]:
-        """Left and top edge of the central square in the resized image."""
-        width, height = self.resized
-        return round((width - self.resolution) / 2), round((height - self.resolution) / 2)
+        """Left and top edge of the result in the resized image."""
+        (width, height), (kept_width, kept_height) = self.resized, self.size
+        return round((width - kept_width) / 2), round((height - kept_height) / 2)
 
     def box(self, x: float, y: float, w: float, h: float) -> tuple[float, float, float, float] | None:
-        """Corners x0, y0, x1, y1 of a box in the square, in its pixels and clipped to it; None if nothing is left."""
+        """Corners x0, y0, x1, y1 of a box in the result, in its pixels and clipped to it; None if nothing is left."""
         scale_x, scale_y = self.resized[0] / self.width, self.resized[1] / self.height
         left, top = self.offset
-        x0, x1 = (min(max(edge * scale_x - left, 0.0), float(self.resolution)) for edge in (x, x + w))
-        y0, y1 = (min(max(edge * scale_y - top, 0.0), float(self.resolution)) for edge in (y, y + h))
+        width, height = self.size
+        x0, x1 = (min(max(edge * scale_x - left, 0.0), float(width)) for edge in (x, x + w))
+        y0, y1 = (min(max(edge * scale_y - top, 0.0), float(height)) for edge in (y, y + h))
         return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
 def mask_corrected(boxes: Sequence[Box], geometry: Geometry) -> np.ndarray:
-    """Union of the boxes in the square: bool (r, r), true where a pixel's centre is inside a transformed box.
+    """Union of the boxes: bool of the geometry's size, true where a pixel's centre is inside a transformed box.
 
     docs/differences.md, row 4. Empty if every box was cropped away (row 5: such a row is excluded).
     """
-    centres = np.arange(geometry.resolution) + 0.5
-    mask = np.zeros((geometry.resolution, geometry.resolution), dtype=bool)
+    across, down = (np.arange(side) + 0.5 for side in geometry.size)
+    mask = np.zeros((down.size, across.size), dtype=bool)
     for box in boxes:
         corners = geometry.box(*box)
         if corners is not None:
             x0, y0, x1, y1 = corners
-            mask |= np.outer((y0 <= centres) & (centres < y1), (x0 <= centres) & (centres < x1))
+            mask |= np.outer((y0 <= down) & (down < y1), (x0 <= across) & (across < x1))
     return mask
 
 
 def mask_published(boxes: Sequence[Box], geometry: Geometry) -> np.ndarray:
-    """Union of the boxes in the square as the original makes it: bool (r, r).
+    """Union of the boxes as the original makes it: bool of the geometry's size.
 
     docs/differences.md, row 4: a bool mask in original pixels goes through torchvision's Resize (bilinear, antialiased)
     and back to bool, so every pixel counts whose filter touches a box. Boxes of integer pixels, as MS-CXR's.
@@ -81,7 +89,8 @@ def mask_published(boxes: Sequence[Box], geometry: Geometry) -> np.ndarray:
 
 
 def resized_mask(full: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """How much of each pixel of the square a mask covers: float32 (r, r) in 0..1 from bool (height, width).
+    """How much of each pixel of the result a mask covers: float32 in 0..1, of the geometry's size, from bool (height,
+    width).
 
     The mask is resized as the image is (bilinear, antialiased).
     """
@@ -89,7 +98,8 @@ def resized_mask(full: np.ndarray, geometry: Geometry) -> np.ndarray:
     width, height = geometry.resized
     resized = torch.nn.functional.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)[0, 0]
     left, top = geometry.offset
-    return resized[top : top + geometry.resolution, left : left + geometry.resolution].numpy()
+    kept_width, kept_height = geometry.size
+    return resized[top : top + kept_height, left : left + kept_width].numpy()
 
 
 def decoded_mask(encoded: str) -> np.ndarray:

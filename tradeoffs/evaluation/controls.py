@@ -19,7 +19,7 @@ NOT_COMMON = "not scored by every model"
 
 
 def location_prior(
-    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, map_size: int
+    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, map_size: int, frame: str = "crop"
 ) -> pd.DataFrame:
     """Scores (columns `localisation.COLUMNS`) of the mean mask of the same finding or class in all *other* subjects.
 
@@ -27,10 +27,12 @@ def location_prior(
 
     The samples are those of `score_dump` for the same text and protocol. The mean of the (corrected) masks is
     area-averaged to (map_size, map_size), the size of the model's heat maps, and scored like one of them. The wrong
-    word is the other finding's prior. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
+    word is the other finding's prior. It covers the central square only, as a model's map does, also where `frame` is
+    image. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.
     """
-    rows = samples(grounding, text, protocol, resolution)
-    masks = small_masks(one_per_image(rows, text), map_size)
+    rows = samples(grounding, text, protocol, resolution, frame)
+    cropped = samples(grounding, text, protocol, resolution)
+    masks = small_masks(one_per_image(cropped, text), map_size)
 
     def map_of(sample: Sample) -> SampleMap:
         return SampleMap(prior_map(masks[sample.category], {sample.subject_id}))

@@ -15,7 +15,7 @@ from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_p
 from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.map_scores import MIXTURE, Threshold, auc_roc, resized, score
+from tradeoffs.evaluation.map_scores import MIXTURE, Threshold, auc_roc, on_mask, score
 from tradeoffs.evaluation.queries import ALL_TOKENS, IMAGE_MAP, Excluded, query_map, token_weights
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import PROTOCOLS, Protocol
@@ -51,7 +51,8 @@ class Sample:
     words: str = ""
 
     def mask(self, protocol: Protocol) -> np.ndarray:
-        """Ground truth, bool (resolution, resolution): corrected counts pixels that are covered by half (row 4)."""
+        """Ground truth, bool (resolution, resolution), or (height, width) in the frame of the whole image: corrected
+        counts pixels that are covered by half (row 4)."""
         if self.encoded_mask:
             coverage = resized_mask(decoded_mask(self.encoded_mask), self.geometry)
             return coverage > 0 if protocol.touched_pixels else coverage >= 0.5
@@ -70,8 +71,12 @@ class SampleMap:
     wrong_prompt: np.ndarray | None = None
 
 
-def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int) -> list[Sample]:
+def samples(
+    grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: int, frame: str = "crop"
+) -> list[Sample]:
     """The samples of a grounding table, in its order.
+
+    frame: crop, the central square that the model sees, or image, the whole image
 
     "phrase" in corrected: one per phrase with its own boxes. Otherwise one per finding of an image (or class of a
     caption) with all its boxes there; in published "phrase" with the text of the first phrase only (row 8). A caption
@@ -97,7 +102,9 @@ def samples(grounding: pd.DataFrame, text: str, protocol: Protocol, resolution: 
                 text=first[kind.text],
                 boxes=[box for boxes in rows["boxes"] for box in boxes],
                 encoded_mask=first["mask"],
-                geometry=Geometry(int(first["image_width"]), int(first["image_height"]), resolution),
+                geometry=Geometry(
+                    int(first["image_width"]), int(first["image_height"]), resolution, whole=frame == "image"
+                ),
                 words=words,
             )
         )
@@ -121,15 +128,16 @@ def score_dump(
     protocol: Protocol,
     resolution: int,
     wrong_prompts: Mapping[str, tuple[TokenHeatMaps, str]] = MappingProxyType({}),
+    frame: str = "crop",
     threshold: Threshold = MIXTURE,
 ) -> pd.DataFrame:
     """Scores (one row per sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase",
     "impression" or "caption" of each image. Samples that cannot be scored have a reason in `excluded` and NaN scores.
 
     wrong_prompts: by the sample's id, a dump on the same image whose text names another category, and that category
-    threshold: what is hot in a map
+    frame: see `samples`; threshold: what is hot in a map
     """
-    rows = samples(grounding, text, protocol, resolution)
+    rows = samples(grounding, text, protocol, resolution, frame)
     words = words_of_samples(rows, text, protocol)
     given = {row.category: row.words for row in rows}
 
@@ -216,7 +224,7 @@ def control_auc(heat: np.ndarray | None, mask: np.ndarray, protocol: Protocol) -
     if heat is None:
         return np.nan
     try:
-        return auc_roc(resized(heat, mask.shape[0], protocol), mask)
+        return auc_roc(on_mask(heat, mask, protocol), mask)
     except Excluded:
         return np.nan
 
@@ -239,7 +247,7 @@ def wrong_word_auc(
     for other in others:
         try:
             theirs = map_of(other)
-            heat = resized(theirs.heat, mask.shape[0], protocol)
+            heat = on_mask(theirs.heat, mask, protocol)
         except Excluded:
             continue
         of_all_findings = {IMAGE_MAP, ALL_TOKENS} if TEXT_KINDS[text].per_image else {IMAGE_MAP}

@@ -1,7 +1,8 @@
 """Scores of one heat map against one mask.
 
 The scores are those of Dombrowski et al. (AAAI 2024), in two protocols (`tradeoffs.protocols`): published computes what
-the original code computes, corrected mends it (docs/differences.md, rows 2 to 10).
+the original code computes, corrected mends it (docs/differences.md, rows 2 to 10). Beside them stand the two that
+papers on MS-CXR print since BioViL (Boecking et al., ECCV 2022): |CNR| and the IoU over thresholds.
 """
 
 import warnings
@@ -15,6 +16,8 @@ from sklearn.mixture import GaussianMixture
 
 from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.protocols import Protocol
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ MIXTURE = Threshold()
 def score(
     heat: np.ndarray, mask: np.ndarray, protocol: Protocol, single_box: bool, threshold: Threshold = MIXTURE
 ) -> dict[str, float | bool]:
-    """All scores of a heat map (h, w) against a ground-truth mask, bool (r, r).
+    """All scores of a heat map (h, w) against a ground-truth mask, bool (r, r), or of the whole image's frame (height,
+    width), of which the map covers the central square (see `in_frame`).
 
-    single_box: whether the mask is one box; only then `distance` (pixels of the r x r image) is defined
+    single_box: whether the mask is one box; only then `distance` (pixels of the mask) is defined
     `mixture_converged` tells whether the Gaussian mixture behind the binary map converged.
     An empty binary map has IoU and box IoU 0, hence mIoU and box mIoU of half the background's share, and no distance
     (row 6; the original crashes).
@@ -46,15 +50,19 @@ def score(
         raise Excluded("finding outside the crop")
     if not protocol.empty_masks and mask.all():
         raise Excluded("finding fills the crop")
-    large = resized(heat, mask.shape[0], protocol)
-    binary, converged = binary_map(heat, mask.shape[0], protocol, threshold)
+    large = on_mask(heat, mask, protocol)
+    binary, converged = binary_map(heat, min(mask.shape), protocol, threshold)
+    binary = in_frame(binary, mask.shape)
+    contrast = cnr(large, mask)
     box = box_map(binary, protocol)
     return {
         "auc_roc": auc_roc(large, mask),
         "top1": top1(large, mask),
-        "cnr": cnr(large, mask),
+        "cnr": contrast,
+        "abs_cnr": abs(contrast),
         "iou": iou(binary, mask),
         "miou": miou(binary, mask),
+        "threshold_iou": threshold_iou(large, mask),
         "box_iou": iou(box, mask),
         "box_miou": miou(box, mask),
         "distance": distance(binary, mask) if single_box else np.nan,
@@ -70,7 +78,28 @@ def resized(heat: np.ndarray, resolution: int, protocol: Protocol) -> np.ndarray
     Raises Excluded if the map is constant or not finite.
     """
     precision = np.float32 if protocol.single_precision else np.float64
-    return _bilinear(_min_max(heat, precision), resolution).astype(np.float32)
+    return bilinear(_min_max(heat, precision), resolution).astype(np.float32)
+
+
+def on_mask(heat: np.ndarray, mask: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """The heat map (h, w), scaled to 0..1, at the mask's size; raises Excluded as `resized` does."""
+    return in_frame(resized(heat, min(mask.shape), protocol), mask.shape)
+
+
+def in_frame(square: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The central square (r, r) of an image in its frame (height, width), whose shorter side is r; 0 around it.
+
+    So a part of the finding that the crop left out counts as not covered.
+
+    >>> in_frame(np.ones((2, 2), int), (2, 4))
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0]])
+    """
+    frame = np.zeros(shape, dtype=square.dtype)
+    side = len(square)
+    top, left = (round((length - side) / 2) for length in shape)
+    frame[top : top + side, left : left + side] = square
+    return frame
 
 
 def auc_roc(heat: np.ndarray, mask: np.ndarray) -> float:
@@ -133,7 +162,7 @@ def binary_map(
         values, converged = _min_max(heat), True
         limit = threshold_otsu(values) if threshold.kind == "otsu" else threshold.at
     hot = majority_filter(values > limit)
-    return _bilinear(hot.astype(np.float64), resolution) > 0.5, converged
+    return bilinear(hot.astype(np.float64), resolution) > 0.5, converged
 
 
 def mixture_threshold(values: np.ndarray) -> tuple[float, bool]:
@@ -197,6 +226,16 @@ def miou(prediction: np.ndarray, mask: np.ndarray) -> float:
     return (iou(prediction, mask) + iou(~prediction, ~mask)) / 2
 
 
+def threshold_iou(heat: np.ndarray, mask: np.ndarray) -> float:
+    """Mean IoU of what exceeds .1, .2, .3, .4 and .5 in a heat map (r, r) scaled to 0..1: what other papers on MS-CXR
+    call mIoU. Their maps are cosine similarities; attention has no such range of its own, hence the scaling.
+
+    >>> threshold_iou(np.array([[1, 0.35, 0.05]]), np.array([[True, False, False]]))  # 1/2 thrice, then 1 twice
+    0.7
+    """
+    return float(np.mean([iou(heat > threshold, mask) for threshold in THRESHOLDS]))
+
+
 def distance(prediction: np.ndarray, mask: np.ndarray) -> float:
     """Distance in pixels between the centres of the two bounding boxes; 0 to the image's diagonal, lower is better;
     NaN if one array is empty.
@@ -224,6 +263,7 @@ def _min_max(heat: np.ndarray, precision: type[np.floating] = np.float64) -> np.
     return (heat - low) / (high - low)
 
 
-def _bilinear(values: np.ndarray, resolution: int) -> np.ndarray:
+def bilinear(values: np.ndarray, resolution: int) -> np.ndarray:
+    """Values (h, w) brought to (resolution, resolution)."""
     size = (resolution, resolution)
     return torch.nn.functional.interpolate(torch.from_numpy(values)[None, None], size, mode="bilinear")[0, 0].numpy()

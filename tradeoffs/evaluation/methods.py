@@ -39,16 +39,18 @@ def score_methods(
     text: str,
     resolution: int,
     map_size: int,
+    frame: str = "crop",
 ) -> pd.DataFrame:
     """Scores of each method (see `localisation.score_dump`), in the corrected protocol, with columns method and split.
 
     sums: by the noise that methods ask for; methods: by name; map_size: height of the heat maps, as of the latents
+    frame: see `localisation.samples`
     """
     tables, splits = [], splits_of(grounding)
     for name, method in methods.items():
         maps = {one.id: method_maps(one, method, map_size) for one in sums[method["noise"]]}
         threshold = Threshold(method["threshold"], method["threshold_at"])
-        table = score_dump(grounding, maps, text, CORRECTED, resolution, threshold=threshold)
+        table = score_dump(grounding, maps, text, CORRECTED, resolution, frame=frame, threshold=threshold)
         tables.append(table.assign(method=name, split=table["subject_id"].map(splits)))
     return pd.concat(tables, ignore_index=True)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from tradeoffs.metrics import METRICS
+from tradeoffs.metrics import FAITHFULNESS, METRICS
 
 MACRO, MICRO = "macro", "micro"
 INTERVAL = (0.025, 0.975)
@@ -119,6 +119,29 @@ def mean_interval(values: np.ndarray, subjects: np.ndarray, draws: int, seed: in
     weights = _bootstrap_weights(len(sums), draws, np.random.default_rng(seed))
     low, high = _interval((sums @ weights / (counts @ weights))[None], np.array([len(sums)]))
     return np.array([np.mean(values), low[0], high[0]])
+
+
+def summarise_faithfulness(table: pd.DataFrame, draws: int) -> pd.DataFrame:
+    """Mean over samples of each score, by data set, variant and text, with its 95 % interval by bootstrap over
+    subjects.
+
+    One row per data set, variant and text, columns <score>, <score>_low, <score>_high, and n, subjects.
+    """
+    rows = []
+    for (dataset, variant, text), own in table.groupby(["dataset", "variant", "text"], sort=False):
+        row = {
+            "dataset": dataset,
+            "variant": variant,
+            "text": text,
+            "n": len(own),
+            "subjects": own["subject_id"].nunique(),
+        }
+        for name in FAITHFULNESS:
+            scored = own.dropna(subset=[name])
+            mean, low, high = mean_interval(scored[name].to_numpy(), scored["subject_id"].to_numpy(), draws)
+            row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _summarise(

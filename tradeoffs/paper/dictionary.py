@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tradeoffs.metrics import DOWN, FIDELITY, METRICS, UP
+from tradeoffs.metrics import DOWN, FAITHFULNESS, FIDELITY, METRICS, UP
 from tradeoffs.paper.rows import MICRO_AUC
 
 BETTER = {UP: "higher", DOWN: "lower", "": ""}
@@ -15,7 +15,8 @@ LABELS = {
     "group": "finding or class; micro: the mean over samples; macro: the mean over findings or classes of their means",
     "training_text": "text of fine-tuning; empty for the base, the real images and the location prior",
     "text_encoder": "text encoder in fine-tuning: frozen, learnable or lora",
-    "variant": "the model, or what stands in its place: location_prior, real_images, a method of `external`",
+    "variant": "the model, or what stands in its place: location_prior, real_images, a method of `external` or images "
+    "of `external_samples`",
     "pairs": "named: only where the impression names the finding literally; all: every pair of image and finding",
     "seeds": "number of the variant's seeds",
     "frozen": "variant with a frozen text encoder",
@@ -35,6 +36,7 @@ COUNTS = {
     "n_subjects": "their patients (COCO: images)",
     "n_categories": "findings or classes behind the macro mean",
     "n_excluded": "texts that could not be scored",
+    "n_interventions": "texts of which the finding's words were taken away, of the first seed",
     "n_kept": "pairs whose impression names the finding",
     "n_dropped": "the other pairs",
     "n_validation": "texts of the validation patients",
@@ -77,6 +79,6 @@ def dictionary(columns: Iterable[str]) -> pd.DataFrame:
 def _of_score(column: str) -> tuple[str, str, str, str]:
     suffix = next((suffix for suffix in ("_sd", "_low", "_high") if column.endswith(suffix)), "")
     name = column.removesuffix(suffix)
-    metric = (FIDELITY | METRICS)[name.removesuffix("_micro") if name == MICRO_AUC else name]
+    metric = (FIDELITY | FAITHFULNESS | METRICS)[name.removesuffix("_micro") if name == MICRO_AUC else name]
     meaning = f"{metric.meaning}; micro mean" if name == MICRO_AUC else metric.meaning
     return column, meaning, STATISTICS[suffix], BETTER[metric.better]

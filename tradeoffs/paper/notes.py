@@ -50,6 +50,12 @@ NOTE_LABELS = (
     "Label AUC: the images of a finding against all others. Against No Finding: against the images of No Finding only, "
     "as in the original. Top-1: the share whose highest logit is the finding's. All are means over findings."
 )
+NOTE_FAITHFULNESS = (
+    "The finding's words taken away: how much the predicted image changes when the same noised real image is denoised "
+    "without these words, inside the finding over outside, with the 95 % interval over patients (images); first seed. "
+    "Controls: as many other words of the text, the whole text, the location prior. A word is used where the finding "
+    "is only as far as it is above these."
+)
 NOTE_BY_FINDING = (
     "The samples of a finding's prompts against the real images that have the finding; an image counts for each of its "
     "findings. FID is biased at so small n and compares within a finding only, KID is not biased."
@@ -58,6 +64,10 @@ REFERENCES = {
     "prompts": "the real images of the prompts, each as often as it is prompted with",
     "population": "a random draw of real images, whose labels are mixed otherwise than those of the prompts",
 }
+NOTE_LITERATURE = (
+    "|CNR| and IoU over thresholds (the mean for .1 to .5 of the scaled map) are what papers on MS-CXR print as CNR "
+    "and mIoU since BioViL; fg/bg mIoU is another score. |CNR| does not tell pointing away from pointing at."
+)
 DIFFERENCE_NOTES = (
     "Differences are paired: samples that have the score in every seed of both variants, each with its mean over the "
     "variant's seeds.",
@@ -86,7 +96,11 @@ def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:
 
 
 def fidelity_notes(
-    fidelity: pd.DataFrame, datasets: Mapping[str, str], extractors: Mapping[str, str], reference: str
+    fidelity: pd.DataFrame,
+    datasets: Mapping[str, str],
+    extractors: Mapping[str, str],
+    reference: str,
+    external_samples: Sequence[str],
 ) -> list[str]:
     """On fidelity, with the sizes and features behind each data set's numbers."""
     notes = [
@@ -94,7 +108,7 @@ def fidelity_notes(
         f"Samples are compared with {REFERENCES[reference]}.",
         NOTE_OVERLAP,
     ]
-    fidelity = fidelity[fidelity["variant"] != REAL_IMAGES]
+    fidelity = fidelity[~fidelity["variant"].isin([REAL_IMAGES, *external_samples])]
     for dataset, data in datasets.items():
         own = fidelity[fidelity["dataset"] == dataset].groupby("metric").first()
         features = f"{extractors['general']} (general)"
@@ -120,6 +134,8 @@ def fidelity_notes(
         notes.append(NOTE_LABELS)
     if extractors.get("domain") == "own_classifier":
         notes.append(NOTE_OWN_CLASSIFIER)
+    if external_samples:
+        notes.append(f"Images that were made elsewhere: {', '.join(map(readable, external_samples))}.")
     return [*notes, NOTE_REAL, NOTE_FID_SIZE]
 
 

@@ -7,14 +7,14 @@ import pandas as pd
 
 from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
 from tradeoffs.data.sets import texts_in
-from tradeoffs.evaluation.statistics import MACRO, MICRO
-from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
+from tradeoffs.evaluation.statistics import MACRO, MICRO, summarise_faithfulness
+from tradeoffs.metrics import FAITHFULNESS, FIDELITY, LOCATION_PRIOR, METRICS
 
 MICRO_AUC = "auc_roc_micro"
 STATISTICS = {"mean": "", "sd": "_sd", "low": "_low", "high": "_high"}  # of a summary, and the suffix of its column
 COUNTS = (
     *("n_images", "n_samples", "n_captions", "n_specificity", "n_subjects", "n_categories", "n_excluded"),
-    *("n_kept", "n_dropped"),
+    *("n_kept", "n_dropped", "n_interventions"),
 )
 CLASSIFIED = (*MSCXR_FINDINGS, NO_FINDING)  # what fidelity is broken down by
 KEYS = ["dataset", "text", "pairs", "group", "variant"]
@@ -41,10 +41,12 @@ def wide_scores(summaries: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return pd.DataFrame(columns).sort_index()
 
 
-def macro_rows(summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], protocol: str) -> pd.DataFrame:
+def macro_rows(
+    summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], protocol: str, without_maps: Sequence[str]
+) -> pd.DataFrame:
     """Per data set, text and variant: the macro means, the micro mean of AUC-ROC and the number of categories.
 
-    names: the variants of each data set; real images among them have no such scores
+    names: the variants of each data set; without_maps: those of them that are images only and have no such scores
     """
     scores = wide_scores(summaries, protocol)
     keys = [
@@ -53,7 +55,7 @@ def macro_rows(summaries: pd.DataFrame, names: Mapping[str, Sequence[str]], prot
         for text in texts_of(scores, dataset)
         for name in names[dataset]
     ]
-    localised = [key for key in keys if key[-1] != REAL_IMAGES]
+    localised = [key for key in keys if key[-1] not in without_maps]
     rows = scores.xs(MACRO, level="group").loc[localised].reindex(keys)
     micro = scores.xs(MICRO, level="group")
     for suffix in STATISTICS.values():
@@ -76,6 +78,12 @@ def with_fidelity(
     return rows.join(mean.join(sd.add_suffix("_sd")).assign(n_images=images), on=keys)
 
 
+def with_faithfulness(rows: pd.DataFrame, faithfulness: pd.DataFrame, draws: int) -> pd.DataFrame:
+    """The rows with each variant's faithfulness, where its text is the one that was intervened on, and its n."""
+    summary = summarise_faithfulness(faithfulness, draws).rename(columns={"n": "n_interventions"})
+    return rows.merge(summary.drop(columns="subjects"), "left", ["dataset", "variant", "text"])
+
+
 def fidelity_by_finding(fidelity: pd.DataFrame) -> pd.DataFrame:
     """The rows of fidelity scores of single findings, such as fid_general_Edema, as fid_general with group Edema."""
     parts = []
@@ -89,6 +97,7 @@ def ordered(rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str, labe
     """The rows as in the CSV: what each is, its scores, its counts; without columns that a table does not have."""
     columns = ["data", "protocol", "text", *labels, "seeds"]
     columns += [f"{metric}{suffix}" for metric in FIDELITY for suffix in ("", "_sd")]
+    columns += [f"{metric}{suffix}" for metric in FAITHFULNESS for suffix in ("", "_low", "_high")]
     columns += [f"{metric}{suffix}" for metric in (*METRICS, MICRO_AUC) for suffix in STATISTICS.values()]
     rows = rows.assign(data=rows["dataset"].map(datasets), protocol=protocol)
     rows = rows.reindex(columns=[column for column in [*columns, *COUNTS] if column in rows])

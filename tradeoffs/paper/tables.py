@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from tradeoffs.data.sets import texts_in
-from tradeoffs.metrics import DISTANCES, FIDELITY, LABEL_SCORES, LOCATION_PRIOR, METRICS, REAL_IMAGES
+from tradeoffs.metrics import DISTANCES, FAITHFULNESS, FIDELITY, LABEL_SCORES, LOCATION_PRIOR, METRICS, REAL_IMAGES
 from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
 from tradeoffs.paper.notes import (
     DIFFERENCE_NOTES,
     NOTE_BY_FINDING,
+    NOTE_FAITHFULNESS,
+    NOTE_LITERATURE,
     NOTE_NAMED,
     NOTE_SAMPLED_ALIKE,
     NOTE_SAMPLED_FROM_OWN,
@@ -40,6 +42,7 @@ from tradeoffs.paper.rows import (
     texts_of,
     variants_of,
     wide_scores,
+    with_faithfulness,
     with_fidelity,
 )
 
@@ -56,6 +59,7 @@ TITLES = {name: metric.heading for name, metric in (FIDELITY | METRICS).items()}
 TITLES |= {MICRO_AUC: "AUC-ROC (micro) ↑", **COUNTS}
 WITH_INTERVAL = ("auc_roc", "specificity")
 SHOWN = ["auc_roc", "top1", "cnr", "iou", "miou"]
+OF_LITERATURE = ["abs_cnr", "threshold_iou"]  # beside the paper's where there is one score a row
 SHOWN_CONTROLS = ["specificity", "wrong_word_auc", "wrong_prompt_auc", "bare_auc"]
 FIDELITY_BLOCKS = {
     "distances to real images": [name for name in DISTANCES if name.startswith(("fid", "kid"))],
@@ -87,26 +91,40 @@ def table1(
     title: str,
     summaries: pd.DataFrame,
     fidelity: pd.DataFrame,
+    faithfulness: pd.DataFrame,
     variants: Variants,
     datasets: Mapping[str, str],
     protocol: str,
     extractors: Mapping[str, str],
     reference: str,
+    external_samples: Sequence[str] = (),
+    draws: int = 1000,
 ) -> PaperTable:
     """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
 
     Per data set and text: the variants, then the real images (their fidelity is the ceiling) and the location prior.
-    extractors: names of the feature extractors, "general", "domain" and "vit"; reference: evaluation.reference
+    extractors: names of the feature extractors, "general", "domain" and "vit"; reference: evaluation.reference;
+    external_samples: names of the radiographs that were made elsewhere, rows after the variants with fidelity alone
+    faithfulness: rows of faithfulness.csv; draws: of the bootstrap behind its intervals
     """
-    names = {dataset: [*variants_of(variants, dataset), REAL_IMAGES, LOCATION_PRIOR] for dataset in datasets}
-    rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
-    rows = ordered(rows, datasets, protocol, ["variant"])
+    names = {
+        dataset: [
+            *variants_of(variants, dataset),
+            *(external_samples if dataset == "cxr" else []),
+            *(REAL_IMAGES, LOCATION_PRIOR),
+        ]
+        for dataset in datasets
+    }
+    rows = with_fidelity(macro_rows(summaries, names, protocol, [*external_samples, REAL_IMAGES]), fidelity)
+    rows = ordered(with_faithfulness(rows, faithfulness, draws), datasets, protocol, ["variant"])
     notes = [
         *far_off_notes(rows, variants),
         *score_notes(rows, variants),
-        *fidelity_notes(fidelity, datasets, extractors, reference),
+        NOTE_FAITHFULNESS,
+        *fidelity_notes(fidelity, datasets, extractors, reference, external_samples),
     ]
-    return PaperTable(title, rows, _trade_off_blocks(rows, ["variant"]), notes)
+    blocks = [*_trade_off_blocks(rows, ["variant"]), *_faithfulness_blocks(rows)]
+    return PaperTable(title, rows, blocks, notes)
 
 
 def findings_table(
@@ -117,13 +135,14 @@ def findings_table(
     protocol: str,
     extractors: Mapping[str, str],
     reference: str,
+    external_samples: Sequence[str] = (),
 ) -> PaperTable:
     """Fidelity by finding (cxr): the samples of each finding's prompts against the real images that have it.
 
-    Per finding the variants, then the real images. protocol is not asked. extractors, reference: as in `table1`
+    Per finding the variants, then the real images. protocol is not asked. extractors and the rest: as in `table1`
     """
     parts = fidelity_by_finding(fidelity)
-    names = [*variants_of(variants, "cxr"), REAL_IMAGES]
+    names = [*variants_of(variants, "cxr"), *external_samples, REAL_IMAGES]
     found = [finding for finding in CLASSIFIED if finding in set(parts["group"])]
     keys = [("cxr", finding, name) for finding in found for name in names]
     rows = pd.DataFrame(keys, columns=["dataset", "group", "variant"])
@@ -133,7 +152,7 @@ def findings_table(
     )
     rows = ordered(rows, datasets, protocol, ["group", "variant"]).drop(columns="protocol")
     blocks = _fidelity_blocks(rows, datasets["cxr"], ["group", "variant"])
-    notes = [NOTE_BY_FINDING, *fidelity_notes(fidelity, datasets, extractors, reference)]
+    notes = [NOTE_BY_FINDING, *fidelity_notes(fidelity, datasets, extractors, reference, external_samples)]
     return PaperTable(title, rows, blocks, notes)
 
 
@@ -159,9 +178,9 @@ def grounding_table(
         for name in grounding_variants(scores, variants, external, dataset, text)
     ]
     rows = ordered(scores.loc[keys].reset_index(), datasets, protocol, ["group", "variant"])
-    columns = ["n_samples", "n_captions", *SHOWN, *SHOWN_CONTROLS]
+    columns = ["n_samples", "n_captions", *SHOWN, *OF_LITERATURE, *SHOWN_CONTROLS]
     blocks = [_block(part, heading, ["group", "variant"], columns) for heading, part in _parts(rows)]
-    return PaperTable(title, rows, blocks, [*score_notes(rows, variants), *external_notes(external)])
+    return PaperTable(title, rows, blocks, [NOTE_LITERATURE, *score_notes(rows, variants), *external_notes(external)])
 
 
 def table3(
@@ -173,10 +192,11 @@ def table3(
     protocol: str,
     extractors: Mapping[str, str],
     reference: str,
+    external_samples: Sequence[str] = (),
 ) -> PaperTable:
     """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
 
-    The base as it is comes first, real images and the location prior last. extractors, reference: as in `table1`
+    The base as it is comes first, real images and the location prior last. extractors and the rest: as in `table1`
     """
     base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
     trained = [
@@ -186,8 +206,8 @@ def table3(
         for name, entry in variants.items()
         if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and "cxr" in entry["sets"]
     ]
-    names = {"cxr": [*base, *trained, REAL_IMAGES, LOCATION_PRIOR]}
-    rows = with_fidelity(macro_rows(summaries, names, protocol), fidelity)
+    names = {"cxr": [*base, *trained, *external_samples, REAL_IMAGES, LOCATION_PRIOR]}
+    rows = with_fidelity(macro_rows(summaries, names, protocol, [*external_samples, REAL_IMAGES]), fidelity)
     training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
     rows["training_text"] = rows["variant"].map(training_texts).fillna("")
     rows["text_encoder"] = rows["variant"].map({name: variants[name]["text_encoder"] for name in trained}).fillna("")
@@ -198,7 +218,7 @@ def table3(
         *far_off_notes(rows, variants),
         NOTE_SAMPLED_ALIKE if sampled_alike else NOTE_SAMPLED_FROM_OWN,
         *score_notes(rows, variants),
-        *fidelity_notes(fidelity, datasets, extractors, reference),
+        *fidelity_notes(fidelity, datasets, extractors, reference, external_samples),
     ]
     return PaperTable(title, rows, _trade_off_blocks(rows, labels), notes)
 
@@ -232,11 +252,12 @@ def table7(
     heading, part = next(_parts(rows))
     kept, everything = (part[part["pairs"] == pairs].reset_index(drop=True) for pairs in ("named", "all"))
     cells = _block(kept, heading, ["group", "variant"], ["n_kept", "n_dropped"]).cells
-    for metric in ("auc_roc", "top1", "iou", "specificity"):
+    for metric in ("auc_roc", "top1", "iou", *OF_LITERATURE, "specificity"):
         for pairs, source in (("named", kept), ("all", everything)):
             cells[f"{TITLES[metric]} ({pairs})"] = _metric_cells(source, metric)
     notes = [
         NOTE_NAMED,
+        NOTE_LITERATURE,
         *score_notes(rows, variants),
         *external_notes(external),
     ]
@@ -289,6 +310,19 @@ def _trade_off_blocks(rows: pd.DataFrame, labels: Sequence[str]) -> list[Block]:
     for data, part in rows.groupby("data", sort=False):  # fidelity is the same for each text of the heat maps
         own = part[(part["text"] == part["text"].iloc[0]) & (part["variant"] != LOCATION_PRIOR)]
         blocks += _fidelity_blocks(own, data, labels)
+    return blocks
+
+
+def _faithfulness_blocks(rows: pd.DataFrame) -> list[Block]:
+    """Per data set what taking the finding's words away does, beside where attention points."""
+    blocks = []
+    for data, part in rows[rows["n_interventions"].notna()].groupby("data", sort=False):
+        cells = {"Variant": list(map(readable, part["variant"])), TITLES["auc_roc"]: _metric_cells(part, "auc_roc")}
+        for name, metric in FAITHFULNESS.items():
+            values = part[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+            cells[metric.heading] = [estimate(mean, np.nan, low, high, 3) for mean, low, high in values]
+        cells["n"] = list(map(count, part["n_interventions"]))
+        blocks.append(Block(f"{data}: the finding's words taken away", pd.DataFrame(cells), 1))
     return blocks
 
 

@@ -24,7 +24,7 @@ with job(snakemake):
 
     def scored(text, protocol):
         maps, wrong_prompts = maps_of(text)
-        return score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts)
+        return score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts, params.frame)
 
     max_excluded = limit(snakemake, "evaluation.max_excluded")
     table = score_texts(params.texts, params.protocols, scored, max_excluded, inputs.grounding)

@@ -12,7 +12,7 @@ with job(snakemake):
     grounding = read_grounding(inputs.grounding, params.part)
 
     def scored(text, protocol):
-        return location_prior(grounding, text, protocol, params.resolution, params.map_size)
+        return location_prior(grounding, text, protocol, params.resolution, params.map_size, params.frame)
 
     max_excluded = limit(snakemake, "evaluation.max_excluded")
     table = score_texts(params.texts, params.protocols, scored, max_excluded, inputs.grounding)

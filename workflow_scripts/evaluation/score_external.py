@@ -14,7 +14,8 @@ with job(snakemake):
     map_of = external_maps(external, grounding)
 
     def scored(text, protocol):
-        return score_samples(samples(grounding, text, protocol, params.resolution), map_of, text, protocol)
+        rows = samples(grounding, text, protocol, params.resolution, params.frame)
+        return score_samples(rows, map_of, text, protocol)
 
     max_excluded = limit(snakemake, "evaluation.max_excluded")
     table = score_texts(params.texts, params.protocols, scored, max_excluded, inputs.heat_maps)

@@ -11,7 +11,8 @@ with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     sums = {noise: load_sums(inputs.sums, noise) for noise in {method["noise"] for method in params.methods.values()}}
     grounding = read_grounding(inputs.grounding)
-    scores = score_methods(grounding, sums, params.methods, params.text, params.resolution, params.map_size)
+    settings = (params.text, params.resolution, params.map_size, params.frame)
+    scores = score_methods(grounding, sums, params.methods, *settings)
     for _, table in scores.groupby("method", sort=False):
         check_excluded(table, limit(snakemake, "evaluation.max_excluded"), inputs.sums)
     keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed}

@@ -12,9 +12,8 @@ from tradeoffs.paper.rendering import write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.provenance.code import write_sidecar
 
-READERS = dict.fromkeys(("summaries", "fidelity", "methods", "priors"), read_results) | {
-    "differences": read_differences
-}
+SCORES = ("summaries", "fidelity", "faithfulness", "methods", "priors")
+READERS = dict.fromkeys(SCORES, read_results) | {"differences": read_differences}
 
 with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output

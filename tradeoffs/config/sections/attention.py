@@ -16,7 +16,11 @@ class HeatMaps(Section):
     batch_size: Count = Field(8, description="pairs of image and time step in one U-Net pass")
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")
     shards: Count = Field(2, description="jobs (and files) into which the images are divided")
-    profile_samples: Count = Field(200, description="samples for the profile of the signal by layer and time step")
+    profile_samples: Count = Field(
+        200,
+        description="samples for the profile of the signal by layer and time step, and for faithfulness, where the "
+        "finding's words are taken away",
+    )
 
     @field_validator("keep")
     @classmethod

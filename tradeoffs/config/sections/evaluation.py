@@ -52,6 +52,11 @@ class Evaluation(Section):
         description="the boxes of MS-CXR that tables show: its test part, or all as in the original; its validation "
         "part is for choices, such as those that the attention profile may suggest",
     )
+    frame: Literal["crop", "image"] = Field(
+        "crop",
+        description="where localisation is scored: crop is the central square that the model sees, as the original; "
+        "image is the whole image, where a finding's part outside the crop counts as not covered",
+    )
     bootstrap: Count = Field(1000, description="draws of the bootstrap behind the 95 % intervals")
     permutations: Count = Field(2000, description="permutations behind the p values of differences")
     max_excluded: Share = Field(0.5, description="share of the rows that may be excluded before a rule fails")

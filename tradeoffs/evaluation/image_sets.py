@@ -1,0 +1,90 @@
+"""Sets of images that were made elsewhere, in a folder or a list, and all that can be scored of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from tradeoffs.data.findings import CHEXPERT_LABELS
+from tradeoffs.data.image_files import ImageFiles
+from tradeoffs.data.images import check_image_files
+from tradeoffs.data.tables import read_csv, reject_labels, reject_rows
+from tradeoffs.errors import InputError
+from tradeoffs.evaluation.classifier import Scores
+from tradeoffs.evaluation.features import FindingsFeatures, build_extractor, extract
+from tradeoffs.evaluation.fidelity import distances, distances_by_finding, diversity
+from tradeoffs.evaluation.label_consistency import label_consistency
+from tradeoffs.evaluation.reference import ImageFeatures
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def read_image_set(source: str | Path) -> pd.DataFrame:
+    """The images of a folder (in folders below it too) or of a CSV: columns path, prompt and Finding Labels.
+
+    CSV: path (seen from the CSV), prompt and Finding Labels (or label), CheXpert's names joined by "|"; either may be
+    missing. In a folder an image has the label that its own folder is named after, as in the original, and no prompt.
+    Raises InputError if there is no image, or a file is missing or no image, or for another label.
+    """
+    table = _of_folder(Path(source)) if Path(source).is_dir() else _of_csv(Path(source))
+    if table.empty:
+        raise InputError(f"{source}: holds no image; give a folder with {', '.join(SUFFIXES)} or a CSV that lists some")
+    faults = pd.Series(check_image_files(list(table["path"]), 1.0, str(source)))
+    if (faults != "").any():
+        first = table["path"][faults != ""].iloc[0]
+        raise InputError(f"{first}: {faults[faults != ''].iloc[0]} image of {source} (such: {(faults != '').sum()})")
+    return table
+
+
+def _of_folder(folder: Path) -> pd.DataFrame:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    labels = [path.parent.name if path.parent.name in CHEXPERT_LABELS else "" for path in paths]
+    return pd.DataFrame({"path": list(map(str, paths)), "prompt": "", "Finding Labels": labels})
+
+
+def _of_csv(file: Path) -> pd.DataFrame:
+    table = read_csv(
+        file, ["path"], "give it the columns path, prompt and Finding Labels (the last two may be missing)"
+    )
+    reject_rows(file, table["path"] == "", "path is empty")
+    labels = table.get("Finding Labels", table.get("label", pd.Series("", table.index)))
+    reject_labels(file, labels, CHEXPERT_LABELS)
+    paths = [str(file.parent / path) for path in table["path"]]
+    return pd.DataFrame({"path": paths, "prompt": table.get("prompt", ""), "Finding Labels": labels})
+
+
+def build_extractors(names: Mapping[str, str], weights: Mapping[str, str | Path]) -> dict[str, nn.Module]:
+    """The feature extractors by kind. names, weights: of each kind (see `build_extractor`)"""
+    return {kind: build_extractor(name, weights.get(kind, "")) for kind, name in names.items()}
+
+
+def features_of(
+    table: pd.DataFrame, extractors: Mapping[str, nn.Module], resolution: int, batch_size: int, workers: int = 0
+) -> ImageFeatures:
+    """The features of the images of a table with the columns path and Finding Labels; ids are the paths."""
+    files = ImageFiles(table["path"], resolution)
+    features = {kind: extract(network, files, batch_size, workers) for kind, network in extractors.items()}
+    return ImageFeatures(list(table["path"]), list(table["Finding Labels"]), features)
+
+
+def fidelity_scores(real: ImageFeatures, fake: ImageFeatures, domain: nn.Module | None, *, seed: int, **kid) -> Scores:
+    """All scores of generated images but MS-SSIM: `distances`, also by finding, and label consistency.
+
+    domain: the network that names findings, behind the features of this kind; without it the first alone
+    kid: sizes of KID's subsets
+    """
+    scores = distances(real.features, fake.features, **kid, seed=seed)
+    if not isinstance(domain, FindingsFeatures):
+        return scores
+    consistency = label_consistency(fake.labels, domain.logits(fake.features["domain"]), domain.classifier.labels)
+    return {**scores, **distances_by_finding(real, fake, **kid, seed=seed), **consistency}
+
+
+def diversity_within(prompts: Sequence[str], paths: Sequence[str], resolution: int) -> Scores:
+    """MS-SSIM within each prompt that has several images (see `diversity`); images without a prompt are left out."""
+    table = pd.DataFrame({"prompt": np.asarray(prompts, dtype=object), "path": np.asarray(paths, dtype=object)})
+    groups = [rows["path"] for prompt, rows in table.groupby("prompt", sort=False) if prompt and len(rows) > 1]
+    return diversity(torch.stack(list(ImageFiles(group, resolution))) for group in groups)
