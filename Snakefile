@@ -28,11 +28,11 @@ report: "report/workflow.rst"
 
 
 onsuccess:
-    print(last_words(sys.argv, LOGS, BENCHMARKS))
+    print(end_of_run(sys.argv, LOGS, BENCHMARKS))
 
 
 onerror:
-    print(last_words(sys.argv, LOGS, BENCHMARKS))
+    print(end_of_run(sys.argv, LOGS, BENCHMARKS))
 
 
 rule all:

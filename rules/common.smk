@@ -41,7 +41,7 @@ from tradeoffs.jobs.limits import LIMITS
 from tradeoffs.jobs.run_progress import RunProgressHandler
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.packages import known_to_jobs
-from tradeoffs.paper.last_words import last_words
+from tradeoffs.paper.end_of_run import end_of_run
 from tradeoffs.provenance.code import code_digest
 
 known_to_jobs(HOME)

@@ -148,6 +148,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "variants.<name>.finding_tokens.start_and_end": (True, TRAINED_VARIANT),  # with a text of tokens
     "variants.<name>.finding_tokens.one_absent": (True, TRAINED_VARIANT),
     "variants.<name>.attention_regularisation": (0.12, TRAINED_VARIANT),
+    "variants.<name>.padding": ("masked", TRAINED_VARIANT),
     "variants.<name>.unet": ("lora", TRAINED_VARIANT),
     "variants.<name>.unet_lora_rank": (8, TRAINED_VARIANT),
     "variants.<name>.unet_lora_targets": (["attn2.to_k"], TRAINED_VARIANT),

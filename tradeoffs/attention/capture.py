@@ -19,6 +19,7 @@ from torch.nn import functional
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.jobs.devices import autocast
 from tradeoffs.model.checkpoints import LatentDiffusion
+from tradeoffs.model.padding import PaddingMasked, attended
 from tradeoffs.model.text import CachedTextEncoder, Tokens, tokenize
 from tradeoffs.model.timesteps import evenly_spaced_steps
 from tradeoffs.progress import Progress
@@ -56,8 +57,8 @@ class AttentionSums:
 class _Recorder:
     """Attention processor that hands on its softmax, taken in float32 (docs/differences.md, row 14)."""
 
-    def __init__(self, layer: str, record: Callable[[str, torch.Tensor], None]):
-        self.layer, self.record = layer, record
+    def __init__(self, layer: str, record: Callable[[str, torch.Tensor], None], padding_masked: bool):
+        self.layer, self.record, self.padding_masked = layer, record, padding_masked
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, **_):
         heads = (attn.heads, -1)
@@ -65,10 +66,13 @@ class _Recorder:
         key = attn.to_k(encoder_hidden_states).unflatten(-1, heads).permute(0, 2, 3, 1)
         value = attn.to_v(encoder_hidden_states).unflatten(-1, heads).transpose(1, 2)
         with torch.autocast(query.device.type, enabled=False):
-            probabilities = (query.float() @ key.float() * attn.scale).softmax(-1)
+            scores = query.float() @ key.float() * attn.scale
+            if self.padding_masked:
+                scores = scores.masked_fill(~attended(encoder_hidden_states)[:, None, None], -torch.inf)
+            probabilities = scores.softmax(-1)
         self.record(self.layer, probabilities)
-        attended = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
-        return attn.to_out[1](attn.to_out[0](attended)) / attn.rescale_output_factor
+        values = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+        return attn.to_out[1](attn.to_out[0](values)) / attn.rescale_output_factor
 
 
 def cross_attention_layers(unet: UNet2DConditionModel) -> list[str]:
@@ -81,7 +85,10 @@ def captured_cross_attention(unet: UNet2DConditionModel, record: Callable[[str, 
     """Within the block, `record` gets each cross-attention layer's name and probabilities, float32 (batch, heads, h*w,
     L); the U-Net is as before afterwards."""
     before = unet.attn_processors
-    unet.set_attn_processor({name: _Recorder(name, record) if ".attn2." in name else p for name, p in before.items()})
+    recorders = {
+        name: _Recorder(name, record, isinstance(before[name], PaddingMasked)) for name in cross_attention_layers(unet)
+    }
+    unet.set_attn_processor(before | recorders)
     try:
         yield
     finally:

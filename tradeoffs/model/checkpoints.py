@@ -17,6 +17,7 @@ from tradeoffs.errors import InputError
 from tradeoffs.model.declared import check_index, check_networks, read_json
 from tradeoffs.model.encoders import described, fit_tokenizer, load_encoder, load_network
 from tradeoffs.model.finding_tokens import FindingTokenizer
+from tradeoffs.model.padding import mask_padding, masks_padding, write_masked
 from tradeoffs.model.schedule import NoiseSchedule, check_schedule, schedule_of
 from tradeoffs.model.weights import load_strictly, variant_of
 from tradeoffs.randomness import torch_rng
@@ -35,6 +36,11 @@ class LatentDiffusion:
     tokenizer: transformers.PreTrainedTokenizerBase | FindingTokenizer
     schedule: NoiseSchedule
     projection: torch.nn.Linear | None = None  # behind a text encoder that is not the base's own
+    padding_masked: bool = False  # the U-Net's cross-attention leaves out padding tokens (see tradeoffs.model.padding)
+
+    def __post_init__(self):
+        if self.padding_masked:
+            mask_padding(self.unet)
 
     @property
     def networks(self) -> dict[str, torch.nn.Module]:
@@ -45,7 +51,7 @@ class LatentDiffusion:
     @property
     def text_side(self) -> tuple:
         """What TextEncoder and CachedTextEncoder are made of."""
-        return self.tokenizer, self.text_encoder, self.projection
+        return self.tokenizer, self.text_encoder, self.projection, self.padding_masked
 
     def to(self, device: torch.device | str) -> "LatentDiffusion":
         """Moves the networks to a device, in place."""
@@ -88,6 +94,7 @@ def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict
         raise InputError(f"{folder}: without {', '.join(missing)}; give a complete diffusers folder as base.source")
     check_networks(folder)
     described(folder / "text_encoder")
+    masks_padding(folder / "text_encoder")
     check_index(index_file, index, PARTS)
     check_schedule(folder, prediction_type)
     for part in ("unet", "vae", "text_encoder"):
@@ -134,6 +141,7 @@ def load(folder: str | Path) -> LatentDiffusion:
         tokenizer=tokenizer_class.from_pretrained(folder / "tokenizer"),
         schedule=schedule_of(check_schedule(folder)),
         projection=_load_projection(folder / "text_encoder" / PROJECTION),
+        padding_masked=masks_padding(folder / "text_encoder"),
     )
     fit_tokenizer(folder, model.text_encoder, model.tokenizer)
     _check_width(folder, model)
@@ -189,9 +197,9 @@ def _check_width(folder: Path, model: LatentDiffusion) -> None:
 def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) -> None:
     """Copies the base folder to `folder` with `parts` by name, such as "unet", in place of the base's.
 
-    parts: networks, a tokenizer, "projection", a linear layer that is saved beside the text encoder, and
-    "finding_tokens", which are saved beside the base's tokenizer. What else
-    `model_index.json` may list, such as a safety checker, is left out.
+    parts: networks, a tokenizer, "projection", a linear layer that is saved beside the text encoder, "finding_tokens",
+    which are saved beside the base's tokenizer, and "padding_masked", true or false. What else `model_index.json` may
+    list, such as a safety checker, is left out.
     """
     index, folder = check_folder(base), Path(folder)
     for name in PARTS:
@@ -204,6 +212,8 @@ def save_with(base: str | Path, folder: str | Path, parts: Mapping[str, Any]) ->
         save_file(parts["projection"].state_dict(), folder / "text_encoder" / PROJECTION)
     if parts.get("finding_tokens") is not None:
         parts["finding_tokens"].save_pretrained(folder / "tokenizer")
+    if parts.get("padding_masked"):
+        write_masked(folder / "text_encoder")
     others = {name for name, value in index.items() if isinstance(value, list)} - set(PARTS)
     index |= {name: [None, None] for name in others}
     if not hasattr(diffusers, str(index.get("_class_name"))):  # a pipeline of another library's

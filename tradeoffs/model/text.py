@@ -71,8 +71,10 @@ class TextEncoder:
 
     network: the text encoder, perhaps wrapped for training on several devices
     projection: a linear layer to the U-Net's width behind a text encoder that is not the base's own
+    padding_masked: zeros at padding tokens, which the U-Net then leaves out (see tradeoffs.model.padding)
 
-    The context has all L positions, padding too, as in StableDiffusionPipeline, and the U-Net attends to all of them.
+    The context has all L positions, padding too, as in StableDiffusionPipeline, and the U-Net attends to all of them
+    unless padding is masked.
     CLIP reads padding like text, as in Stable Diffusion; other text encoders are told which positions are padding, so
     that there they only say what they make of the text. Tokens of findings are read one by one.
     """
@@ -82,15 +84,21 @@ class TextEncoder:
         tokenizer: PreTrainedTokenizerBase | FindingTokenizer,
         network: PreTrainedModel | torch.nn.Module,
         projection: torch.nn.Module | None = None,
+        padding_masked: bool = False,
     ):
         self.tokenizer, self.network, self.projection = tokenizer, network, projection
+        self.padding_masked = padding_masked
         config = getattr(network, "module", network).config  # .module: the network within DistributedDataParallel
         self.reads_padding = config.model_type == "clip_text_model"
 
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
         """(n, L, d) on the text encoder's device."""
         states = self.states(texts)
-        return states if self.projection is None else self.projection(states)
+        context = states if self.projection is None else self.projection(states)
+        if not self.padding_masked:
+            return context
+        stands = torch.stack([tokenize(self.tokenizer, text).mask for text in texts])
+        return context * stands[..., None].to(context)
 
     def states(self, texts: Sequence[str]) -> torch.Tensor:
         """The text encoder's last hidden states, before the projection, (n, L, d').
@@ -117,9 +125,10 @@ class CachedTextEncoder(TextEncoder):
         tokenizer: PreTrainedTokenizerBase | FindingTokenizer,
         network: PreTrainedModel,
         projection: torch.nn.Module | None = None,
+        padding_masked: bool = False,
         max_bytes: int = 4 << 30,
     ):
-        super().__init__(tokenizer, network, projection)
+        super().__init__(tokenizer, network, projection, padding_masked)
         self.room = max_bytes
         self.cache: dict[str, torch.Tensor] = {}
 

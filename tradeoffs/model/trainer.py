@@ -76,7 +76,7 @@ class Trainer:
         self.networks = dict(zip(trained, prepared, strict=True))
         self.unet, text_side = self.networks["unet"], model.networks | self.networks
         self.encoder = (TextEncoder if learnable else CachedTextEncoder)(
-            model.tokenizer, text_side["text_encoder"], text_side.get("projection")
+            model.tokenizer, text_side["text_encoder"], text_side.get("projection"), model.padding_masked
         )
         self.ema = EMAModel(self.parameters, decay=settings.ema_decay) if settings.ema_decay else None
         self.use_ema: Callable[[], None] | None = None

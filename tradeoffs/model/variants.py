@@ -16,7 +16,7 @@ def model_of_variant(
     start: str | Path, encoder: str | Path | None, variant: Mapping[str, Any], seed: int
 ) -> LatentDiffusion:
     """The start with the networks that the variant trains: its text encoder or another one, with or without adapters,
-    or its own with tokens of findings.
+    or its own with tokens of findings; with padding masked if the variant or the start has it so.
 
     start, encoder: folders, the encoder's None for the start's own; variant: its entry in the configuration
     Raises InputError if the start reads tokens of findings and the variant gives texts.
@@ -37,7 +37,7 @@ def model_of_variant(
         model = replace(model, text_encoder=with_adapters(model.text_encoder, variant["lora_rank"], seed))
     if variant["unet"] == "lora":
         unet_with_adapters(model.unet, variant["unet_lora_rank"], variant["unet_lora_targets"], seed)
-    return model
+    return replace(model, padding_masked=model.padding_masked or variant["padding"] == "masked")
 
 
 def save_variant(
@@ -49,7 +49,7 @@ def save_variant(
 ) -> None:
     """Writes the fine-tuned model as a diffusers folder: the start's parts but for those that training or another
     encoder changed. Arguments as of `model_of_variant`."""
-    parts: dict[str, Any] = {"unet": merged(model.unet)}
+    parts: dict[str, Any] = {"unet": merged(model.unet), "padding_masked": model.padding_masked}
     if isinstance(model.tokenizer, FindingTokenizer):
         parts |= {"text_encoder": merged(model.text_encoder), "finding_tokens": model.tokenizer}
     elif model.projection is not None or variant["text_encoder"] != "frozen":

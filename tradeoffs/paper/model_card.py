@@ -134,12 +134,15 @@ def _making(
     training, steps = config["training"] | own_training, "coco_steps" if dataset == "coco" else "steps"
     own = "the base's own"
     rate = training["text_encoder_learning_rate"]
+    padding = [("padding", "left out of cross-attention, which StableDiffusionPipeline does not do")]
+    padding = padding if entry["padding"] == "masked" else []
     of_encoder = f", of the text encoder {rate}" if rate and entry["text_encoder"] != "frozen" else ""
     return [
         ("base", config["base"]["source"]),
         ("fine-tuning began at", entry["from"] or "the base"),
         ("U-Net", "adapters of low rank, merged" if entry["unet"] == "lora" else "all its weights"),
         ("text encoder", f"{entry['encoder'] or own}, {TEXT_ENCODERS[entry['text_encoder']]}"),
+        *padding,
         ("data", "drawn phantoms in the layout of " + data if demo else data),
         ("training images", f"{counts['kept']:,} of {counts['read']:,}"),
         ("text", TEXTS_OF_TRAINING[entry["text"]][dataset]),

@@ -80,6 +80,11 @@ class Variant(Section):
         description="weight of a loss that draws cross-attention to the words of the image's findings; null: none. "
         "1 and 0.12 in the original's configurations; cxr only",
     )
+    padding: Literal["attended", "masked"] = Field(
+        "attended",
+        description="masked: the U-Net's cross-attention leaves out padding tokens, in training and afterwards, also "
+        "in what starts from this variant",
+    )
     text: Literal[
         "impression", "finding_labels", "sentences", "findings_first", "findings_random", "finding_tokens"
     ] = Field(
@@ -118,10 +123,12 @@ class Variant(Section):
             )
         return model
 
-    @field_validator("from_", "encoder", "text_encoder", "unet", "attention_regularisation", "weights", "training")
+    @field_validator(
+        "from_", "encoder", "text_encoder", "unet", "attention_regularisation", "padding", "weights", "training"
+    )
     @classmethod
     def _needs_training(cls, value: Any, info: ValidationInfo) -> Any:
-        if value not in (None, "frozen", "raw", "full") and not info.data.get("finetune", True):
+        if value not in (None, "frozen", "raw", "full", "attended") and not info.data.get("finetune", True):
             shown = value if isinstance(value, str) else "this section"
             raise ValueError(f"{shown} has no meaning for a model that is not fine-tuned; remove one of the two")
         return value

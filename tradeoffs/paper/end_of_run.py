@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def last_words(targets: Sequence[str], logs: str, benchmarks: str) -> str:
+def end_of_run(targets: Sequence[str], logs: str, benchmarks: str) -> str:
     """The answer of check or verify, else what the jobs of the run have taken until now.
 
     targets: words of Snakemake's command line; logs, benchmarks: folders of the run
