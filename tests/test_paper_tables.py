@@ -4,7 +4,9 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from configs import PRESETS
 
+from tradeoffs.config.layers import resolve
 from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.metrics import FAITHFULNESS, METRICS
 from tradeoffs.paper.blocks import Block, PaperTable
@@ -13,6 +15,7 @@ from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_va
 from tradeoffs.paper.latex import to_latex
 from tradeoffs.paper.rendering import to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
+from tradeoffs.paper.scope import scope_notes
 from tradeoffs.paper.tables import (
     differences_table,
     findings_table,
@@ -317,6 +320,12 @@ def test_faithfulness_stands_beside_localisation_of_the_same_text():
     shown = cells(table, "Demo: phantom radiographs: the finding's words taken away", ("frozen",))
     assert shown["AUC-ROC ↑"].startswith("0.740") and shown["Change inside / outside ↑"] == "2.500 [1.000, 4.000]"
     assert shown["Other words' AUC"] == "–" and shown["n"] == "2"
+
+
+def test_tables_tell_the_frame_of_the_whole_image():
+    for frame, told in (("crop", [False, False]), ("image", [True, True])):
+        notes = scope_notes(resolve({"evaluation": {"frame": frame}}, PRESETS))
+        assert ["not covered" in note for note in notes.values()] == told
 
 
 def test_images_from_elsewhere_are_rows_with_fidelity_alone():

@@ -217,7 +217,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
         "all",
         {"localise", "location_prior", "faithfulness", "overlays", "findings_table"} | SCORED,
     ),
-    "evaluation.frame": ("image", {"location_prior", "overlays"} | SCORED),
+    "evaluation.frame": ("image", {"location_prior", "overlays", "findings_table"} | SCORED),
     "evaluation.bootstrap": (40, SUMMARISED),
     "evaluation.permutations": (40, COMPARED),
     "evaluation.max_excluded": (0.6, set()),

@@ -107,8 +107,8 @@ def folders_of(data: Data) -> dict[str, str | None]:
 
 
 def files_of(config: Config) -> dict[str, str]:
-    """The single files that a run reads, but for the base, by dotted key; some networks and external
-    samples are folders."""
+    """The single files that a run reads, but for the base, by dotted key; some networks and external samples are
+    folders."""
     files = {f"external.{name}": file for name, file in config.external.items()}
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
     extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
