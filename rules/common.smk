@@ -33,7 +33,7 @@ from tradeoffs.config.starts import source_of, start_of
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
 from tradeoffs.config.targets import caption_of, check_targets, figures_of, misspelt, tables_of
 from tradeoffs.data.coco_categories import COCO_NAMES
-from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS
+from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS, VALIDATION
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.paper.scope import scope_notes
