@@ -139,7 +139,9 @@ class Progress:
             self._track(losses)
         if self.onlookers.preview and settings.preview_every and (last or step % settings.preview_every == 0):
             self.onlookers.preview(self.trainer, step)
-        self.done.looking_seconds += time.monotonic() - start
+        looked = time.monotonic() - start
+        self.done.looking_seconds += looked
+        self.last_time += looked  # the log tells the speed of training
 
     def save(self) -> None:
         """Writes a checkpoint where one is due or a signal has come, and after a signal raises Stopped.
