@@ -37,7 +37,7 @@ from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS, VA
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.paper.scope import scope_notes
-from tradeoffs.jobs.limits import LIMITS
+from tradeoffs.jobs.limits import LIMITS, ONLOOKERS
 from tradeoffs.jobs.run_progress import RunProgressHandler
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.packages import known_to_jobs

@@ -7,6 +7,8 @@ configuration, which Snakemake hands to every script.
 
 from typing import Any
 
+# of the section training: who looks at a model while it learns, and leaves its weights as they are
+ONLOOKERS = ("validation_images", "preview_every", "log_with")
 LIMITS = (
     "data.max_missing",
     "evaluation.max_excluded",
