@@ -33,11 +33,11 @@ from tradeoffs.config.starts import source_of, start_of
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
 from tradeoffs.config.targets import caption_of, check_targets, figures_of, misspelt, tables_of
 from tradeoffs.data.coco_categories import COCO_NAMES
-from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS
+from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS, VALIDATION
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.paper.scope import scope_notes
-from tradeoffs.jobs.limits import LIMITS
+from tradeoffs.jobs.limits import LIMITS, ONLOOKERS
 from tradeoffs.jobs.run_progress import RunProgressHandler
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 from tradeoffs.packages import known_to_jobs

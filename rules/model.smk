@@ -126,6 +126,7 @@ rule finetune:
         # made again when its params change
         ema=directory(f"{MODEL}/ema"),
         losses=f"{MODEL}/losses.csv",
+        validation=f"{MODEL}/validation_losses.csv",
         record=f"{MODEL}/training.json",
         counts=f"{MODEL}/training_counts.csv",
         provenance=f"{MODEL}/provenance.json",
@@ -146,6 +147,8 @@ rule finetune:
             exclude={"from_", "training", "weights", "sets", "seeds", "main"}
         ),
         training=training_of,
+        validation=lambda wildcards: VALIDATION.get(wildcards.dataset),
+        resolution=CONFIG.image.resolution,
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("model/finetune.py"),
     script:

@@ -287,6 +287,7 @@ use rule tradeoff as losses with:
     """Figure: loss curves of every fine-tuning."""
     input:
         losses=paths(f"{MODEL}/losses.csv", FINE_TUNED),
+        validation=paths(f"{MODEL}/validation_losses.csv", FINE_TUNED),
     output:
         **figure_files("losses"),
     log:

@@ -56,10 +56,14 @@ def fine_tune(run_script, data, base, variant, encoder):
             "model": str(base),
             "variant": variant.model_dump(),
             "training": asdict(replace(SETTINGS, steps=3, milestones=[2])),
+            "validation": "val",
+            "resolution": 64,
             "checkpoints": str(data / "checkpoint"),
             "code": "",
         },
-        output={name: data / name for name in ("model", "milestones", "ema", "losses", "record", "counts")},
+        output={
+            name: data / name for name in ("model", "milestones", "ema", "losses", "validation", "record", "counts")
+        },
         wildcards={"dataset": "cxr", "variant": "small", "seed": "0"},
     )
     return data / "model", data / "milestones" / "step2"

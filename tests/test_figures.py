@@ -303,10 +303,24 @@ def test_profile_shows_means_over_seeds_and_their_margins(variants):
 def test_losses_are_smoothed_over_a_tenth_of_the_run():
     values = np.arange(30.0) ** 2
     table = pd.DataFrame({"step": np.arange(30) + 1, "loss": values, "dataset": "cxr", "variant": "frozen", "seed": 0})
-    figure = figures.loss_curves(table, VARIANTS, {"cxr": "Radiographs"}, NOTE)
+    none = pd.DataFrame(columns=["dataset", "variant", "seed", "step", "weights", "validation_loss"])
+    figure = figures.loss_curves(table, none, VARIANTS, {"cxr": "Radiographs"}, NOTE)
+    assert len(figure.axes) == 1
     (_, raw), (_, smooth) = line_of(figure.axes[0], "frozen", 2)
     assert raw == values.tolist()
     assert smooth[10] == pytest.approx((9**2 + 10**2 + 11**2) / 3)  # 30 / 10 = 3 values
+
+
+def test_validation_losses_stand_below_with_open_markers_for_the_average():
+    key = {"dataset": "cxr", "variant": "frozen", "seed": 0}
+    losses = pd.DataFrame({"step": [1, 2], "loss": [1.0, 0.9], **key})
+    points = [(0, "raw", 0.5), (0, "ema", 0.5), (2, "raw", 0.4), (2, "ema", 0.45)]
+    validation = pd.DataFrame(points, columns=["step", "weights", "validation_loss"]).assign(**key)
+    figure = figures.loss_curves(losses, validation, VARIANTS, TITLES, NOTE)
+    _, _, cxr, coco = figure.axes
+    assert [line.get_ydata().tolist() for line in cxr.lines] == [[0.5, 0.4], [0.5, 0.45]]
+    assert [line.get_markerfacecolor() == "none" for line in cxr.lines] == [False, True]
+    assert cxr.get_ylabel() == "validation loss" and [text.get_text() for text in coco.texts] == ["no values"]
 
 
 def test_differences_are_drawn_with_their_intervals_and_p_values():
@@ -492,7 +506,7 @@ CHARTS = {
     "findings": ("summaries",),
     "paired_differences": ("differences",),
     "attention_profile": ("profiles",),
-    "loss_curves": ("losses",),
+    "loss_curves": ("losses", "validation"),
 }
 
 
@@ -516,6 +530,8 @@ def score_files(folder: Path) -> dict[str, list[str]]:
     written("location_prior", prior)
     losses = pd.DataFrame({"step": [1, 2], "loss": [1.0, 0.5], "learning_rate": 1e-3})
     written("losses", keyed(losses, dataset="cxr", variant="frozen", seed=0))
+    validation = pd.DataFrame({"step": [0, 2], "weights": "raw", "validation_loss": [1.0, 0.5], "images": 4})
+    written("validation", keyed(validation, dataset="cxr", variant="frozen", seed=0))
     difference = {"metric": ["auc_roc"], "difference": 0.1, "low": 0.0, "high": 0.2, "p": 0.1, "group": "macro"}
     pair = {"dataset": "cxr", "frozen": "frozen", "learnable": "learnable"}
     written("differences", of_default_text(pd.DataFrame(difference).assign(**pair)))

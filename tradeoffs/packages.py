@@ -1,4 +1,4 @@
-"""Models that come as Python packages, and this package in jobs of other workflows."""
+"""Models that come as Python packages, trackers, and this package in jobs of other workflows."""
 
 import os
 from importlib.util import find_spec
@@ -29,3 +29,9 @@ def package_folder(source: str) -> Path:
     if not folder.is_dir():
         raise InputError(f"the Python package {name} ships no folder model; give its text encoder's folder instead")
     return folder
+
+
+def check_tracker(name: str) -> None:
+    """Raises InputError if the Python package of a tracker, which no run needs, is not installed."""
+    if find_spec(name) is None:
+        raise InputError(f"the Python package {name} is not installed; pip install {name}, or set the key to null")

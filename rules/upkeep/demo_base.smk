@@ -6,11 +6,12 @@ CANDIDATES = "results/demo_base"
 CANDIDATE = f"{CANDIDATES}/seed{{seed}}"
 BASE = yaml.safe_load(Path(workflow.current_basedir, "demo_base.yaml").read_text())
 BASE_SEEDS = BASE["unet"]["seeds"]
+CANDIDATE_TRAINING = {key: value for key, value in CONFIG.training_of("cxr").items() if key not in ONLOOKERS}
 # a fine-tuning on selection phantoms and how its heat maps are made
 SELECTION = {
     "selection": BASE["selection"],
     "resolution": CONFIG.image.resolution,
-    "training": CONFIG.training_of("cxr"),
+    "training": CANDIDATE_TRAINING,
     "heat_maps": CONFIG.heat_maps.model_dump(exclude={"shards", "profile_samples"}),
 }
 
@@ -163,7 +164,7 @@ rule demo_base:
         **LIGHT_JOB,
     params:
         making=BASE,
-        fine_tuning=CONFIG.training_of("cxr"),
+        fine_tuning=CANDIDATE_TRAINING,
         code=code_digest("upkeep/demo_base.py"),
     script:
         "../../workflow_scripts/upkeep/demo_base.py"

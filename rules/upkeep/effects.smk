@@ -19,6 +19,7 @@ use rule finetune as finetune_for_effect with:
         milestones=directory(f"{EFFECT}/milestones"),
         ema=directory(f"{EFFECT}/ema"),
         losses=f"{EFFECT}/losses.csv",
+        validation=f"{EFFECT}/validation_losses.csv",
         record=f"{EFFECT}/training.json",
         counts=f"{EFFECT}/training_counts.csv",
     log:

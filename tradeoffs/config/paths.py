@@ -22,7 +22,7 @@ from tradeoffs.data.raw_files import (
 )
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
-from tradeoffs.packages import package_folder
+from tradeoffs.packages import check_tracker, package_folder
 
 # networks for fidelity that are folders, not files
 NETWORK_FOLDERS = {f"evaluation.extractors.{name}" for name in ("findings_classifier", "dinov2")}
@@ -63,7 +63,7 @@ def check_paths(config: Config) -> None:
 
 
 def missing_paths(config: Config) -> list[Fault]:
-    """The folders and files that the run needs and that are not there.
+    """The folders, files and packages that the run needs and that are not there.
 
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
@@ -86,7 +86,7 @@ def missing_paths(config: Config) -> list[Fault]:
                 faults.append(Fault(key_of_revision, "only a hub id has revisions", "remove the key"))
         except InputError as error:
             faults.append(Fault(key, str(error)))
-    return faults
+    return faults + [fault for key, name in trackers_of(config).items() for fault in _tracker_faults(key, name)]
 
 
 def prompts_without_images(config: Config) -> list[Fault]:
@@ -146,6 +146,22 @@ def sources_of(config: Config) -> dict[str, Source]:
         if given := source_of(variant):
             sources[f"variants.{name}.{'model' if variant.model else 'from'}"] = Source(given, None, base_kind)
     return sources
+
+
+def trackers_of(config: Config) -> dict[str, str]:
+    """The trackers that fine-tunings report to, by dotted key."""
+    named = {"training.log_with": config.training.log_with} | {
+        f"variants.{name}.training.log_with": getattr(variant.training, "log_with", None)
+        for name, variant in config.variants.items()
+    }
+    return {key: name for key, name in named.items() if name}
+
+
+def _tracker_faults(key: str, name: str) -> Iterator[Fault]:
+    try:
+        check_tracker(name)
+    except InputError as error:
+        yield Fault(key, str(error))
 
 
 def _folder_faults(key: str, folder: str | None, contents: list[str]) -> list[Fault]:

@@ -37,3 +37,4 @@ GROUNDED = {"cxr": "mscxr", "coco": "test"}  # split of the images with heat map
 CHOICES = {"cxr": "val", "coco": "test"}
 SPLIT_OF_SETS = "mscxr"  # the split with heat maps of further sets of boxes
 POPULATION = {"cxr": "p19", "coco": "test"}  # split of the real images that samples are compared with
+VALIDATION = {"cxr": "val"}  # split of the images for the loss beside training; COCO is trained on or tested on whole

@@ -1,5 +1,5 @@
-"""Limits and paces: keys of the configuration that decide when a job gives up, or how often it saves and reports, but
-nothing of what it makes.
+"""Limits and paces: keys of the configuration that decide when a job gives up, or how often and where it saves and
+reports, but nothing of what it makes.
 
 They are no params of any rule, so that a change of one runs nothing again. A job takes them from the whole
 configuration, which Snakemake hands to every script.
@@ -7,7 +7,13 @@ configuration, which Snakemake hands to every script.
 
 from typing import Any
 
-LIMITS = ("data.max_missing", "evaluation.max_excluded", "training.checkpoint_every", "training.log_every")
+# of the section training: who looks at a model while it learns, and leaves its weights as they are
+ONLOOKERS = ("validation_images", "preview_every", "log_with")
+LIMITS = (
+    "data.max_missing",
+    "evaluation.max_excluded",
+    *(f"training.{key}" for key in ("checkpoint_every", "log_every", "preview_every", "log_with")),
+)
 
 
 def limit(snakemake, key: str) -> Any:

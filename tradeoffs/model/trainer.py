@@ -1,29 +1,22 @@
-"""What the training loop stands on: the networks that learn, on this process's device, and exact resuming."""
+"""What the training loop stands on: the networks that learn, on this process's device."""
 
-import logging
-import math
-import resource
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from diffusers.training_utils import EMAModel
 
-from tradeoffs.errors import InputError, Stopped
+from tradeoffs.errors import InputError
 from tradeoffs.jobs.devices import check_precision, default_device
-from tradeoffs.jobs.resuming import RunFolder, noted_signals
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.lora import adapters
 from tradeoffs.model.text import CachedTextEncoder, TextEncoder
-
-logger = logging.getLogger("tradeoffs")
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,10 @@ class TrainingSettings:
     min_snr_gamma: float | None
     max_grad_norm: float | None
     log_every: int
+    # what looks at the model on the way, and changes nothing of it
+    validation_images: int = 0
+    preview_every: int | None = None
+    log_with: str | None = None
 
 
 class Trainer:
@@ -150,6 +147,23 @@ class Trainer:
         if self.ema:  # it was loaded to the CPU
             self.ema.to(self.device)
 
+    @contextmanager
+    def as_used(self, average: bool = False) -> Iterator[None]:
+        """A block without gradients in which the networks are as they are used, with `average` by the moving average of
+        their weights; afterwards they are as before, bit for bit."""
+        if average and self.ema:
+            self.ema.store(self.parameters)
+            self.ema.copy_to(self.parameters)
+        self.finish()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for network in self.networks.values():
+                network.train()
+            if average and self.ema:
+                self.ema.restore(self.parameters)
+
     def finish(self) -> None:
         """Puts the networks in the state in which they are used."""
         for network in self.networks.values():
@@ -227,145 +241,3 @@ def trained_parts(model: LatentDiffusion, learnable: bool) -> dict[str, torch.nn
         for weight in adapted if name in trained else ():
             weight.requires_grad_(True)
     return trained
-
-
-@dataclass
-class _Done:
-    """How far a run has come: what a checkpoint keeps beside the state of weights, optimiser, scaler and average.
-
-    losses: of the steps since the last row of the log
-    skipped_steps: optimiser steps that the scaler of fp16 left out, for their gradients were not finite
-    """
-
-    step: int = 0
-    log: list[dict] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    skipped_steps: int = 0
-    seconds: float = 0.0
-
-
-class Progress:
-    """How far a run has come: goes on from its last checkpoint, writes the next ones, and ends in good order.
-
-    As a context it takes possession of the run's folder and notes the signals that ask the run to stop.
-    """
-
-    def __init__(self, trainer: Trainer, settings: TrainingSettings, run: RunFolder):
-        self.trainer, self.settings, self.run = trainer, settings, run
-        self.signals = ExitStack()
-
-    def __enter__(self) -> "Progress":
-        self.done = self._resume()
-        self.before = self.done.seconds
-        self.start = self.last_time = time.monotonic()
-        self.last_step = self.done.step
-        self.received = self.signals.enter_context(noted_signals())
-        self.to_stop = False
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.signals.close()
-
-    @property
-    def step(self) -> int:
-        """Steps that are done."""
-        return self.done.step
-
-    @property
-    def log(self) -> list[dict]:
-        """Rows of the loss log: step, loss, learning_rate."""
-        return self.done.log
-
-    def over_processes(self, loss: torch.Tensor) -> float:
-        """The mean loss of the effective batch from each process's share, before the weights change.
-
-        Notes in all processes whether one of them got a signal. Raises Stopped in all of them if the folder is
-        another's now, InputError if the loss is not finite.
-        """
-        lost = self.run.lost() if self.trainer.is_main else None
-        mean, stopped, to_leave = self.trainer.sums(loss, len(self.received), lost is not None)
-        self.to_stop = stopped > 0
-        if to_leave:
-            raise Stopped(lost or f"another process has taken over {self.run.folder}")
-        if not math.isfinite(mean):
-            raise InputError(
-                f"the loss of step {self.step + 1} is {mean}; lower training.learning_rate, or take another precision"
-            )
-        return mean
-
-    def add(self, loss: float, rate: float, stepped: bool) -> None:
-        """Counts a step, and every `log_every` steps adds a row with the mean loss since the row before."""
-        done = self.done
-        done.step += 1
-        done.skipped_steps += not stepped
-        done.losses.append(loss)
-        if done.step % self.settings.log_every == 0 or done.step == self.settings.steps:
-            done.log.append({"step": done.step, "loss": sum(done.losses) / len(done.losses), "learning_rate": rate})
-            done.losses.clear()
-            self._report()
-
-    def save(self) -> None:
-        """Writes a checkpoint where one is due or a signal has come, and after a signal raises Stopped.
-
-        The main process has all there is to save, as draws need no state: they belong to steps.
-        """
-        done, last = self.done, self.step == self.settings.steps
-        if self.to_stop or last or done.step % self.settings.checkpoint_every == 0:
-            done.seconds = self._seconds()
-            if self.trainer.is_main:
-                save_state = self.trainer.accelerator.save_state
-                self.run.save(done.step, lambda folder: save_state(str(folder)), asdict(done))
-            self.trainer.accelerator.wait_for_everyone()
-        if self.to_stop and not last:
-            raise Stopped(
-                f"stopped by {self.received[0] if self.received else 'a signal'} after step {done.step} of "
-                f"{self.settings.steps}; the checkpoint is written, run again to continue"
-            )
-
-    def record(self) -> dict[str, Any]:
-        """Steps left out, time, speed and peak memory."""
-        seconds = self._seconds()
-        return {
-            "skipped_steps": self.done.skipped_steps,
-            "seconds": round(seconds, 1),
-            "images_per_second": round(self.settings.steps * self.settings.batch_size / seconds, 2),
-        } | peak_memory()
-
-    def _resume(self) -> _Done:
-        """Claims the run's folder and loads its newest checkpoint, if it has one, in all processes."""
-        if self.trainer.is_main:
-            self.run.claim()
-        [found] = broadcast_object_list([self.run.newest() if self.trainer.is_main else None])
-        if found is None:
-            return _Done()
-        state, about = found
-        self.trainer.load(str(state))
-        logger.info("resumed after step %d", about["step"])
-        return _Done(**about)
-
-    def _seconds(self) -> float:
-        """Time that the run took until now, with that of its attempts before up to their last checkpoint."""
-        return self.before + time.monotonic() - self.start
-
-    def _report(self) -> None:
-        """Logs the last row of the loss log, with the speed since the report before."""
-        now, left = time.monotonic(), self.settings.steps - self.step
-        pace = (now - self.last_time) / (self.step - self.last_step)
-        logger.info(
-            "step %d of %d: loss %.4f, %.2f images/s, %s left, %s",
-            self.step,
-            self.settings.steps,
-            self.log[-1]["loss"],
-            self.settings.batch_size / pace,
-            timedelta(seconds=round(pace * left)),
-            ", ".join(f"{name.replace('_', ' ').removesuffix(' mb')} {mb} MB" for name, mb in peak_memory().items()),
-        )
-        self.last_time, self.last_step = now, self.step
-
-
-def peak_memory() -> dict[str, int]:
-    """Peak memory of this process until now in MB, and of its GPU if it uses one."""
-    peak = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    if torch.cuda.is_available():
-        peak["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
-    return peak

@@ -1,7 +1,8 @@
 """Fine-tuning a latent diffusion model on image/text pairs, with the text encoder frozen or learnable.
 
 Every random draw is a function of (seed, step) alone, so a run that was stopped anywhere and resumed from a checkpoint
-does exactly what an undisturbed run does. The loop is `fine_tune`; what it stands on is in trainer.py.
+does exactly what an undisturbed run does. The loop is `fine_tune`; what it stands on is in trainer.py and
+training_progress.py.
 """
 
 import math
@@ -19,7 +20,8 @@ from tradeoffs.errors import InputError
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.latents import Latents
-from tradeoffs.model.trainer import Progress, Trainer, TrainingSettings
+from tradeoffs.model.trainer import Trainer, TrainingSettings
+from tradeoffs.model.training_progress import VALIDATION_COLUMNS, Onlookers, Progress
 from tradeoffs.randomness import numpy_rng, seed_of, torch_rng
 
 
@@ -48,11 +50,13 @@ class Outcome:
     """What fine-tuning gives beside the weights.
 
     losses: columns step, loss (mean over the effective batch and the last `log_every` steps), learning_rate
+    validation: columns step, weights (raw or ema), validation_loss and how many images it is on; see ValidationLoss
     record: how it ran: device, processes, division of the batch, precision, time, speed, peak memory
     use_ema: puts the moving average in place of the weights; None without `ema_decay`
     """
 
     losses: pd.DataFrame
+    validation: pd.DataFrame
     record: dict[str, Any]
     use_ema: Callable[[], None] | None
 
@@ -83,12 +87,14 @@ def fine_tune(
     run: RunFolder,
     keep_milestone: Callable[[int], None],
     attention_loss: NoAttentionLoss | None = None,
+    onlookers: Onlookers | None = None,
 ) -> Outcome:
     """Trains the U-Net, and with `learnable` the text encoder, in place by AdamW on the raw weights (see
     `trained_parts`), all at the same rate unless the text encoder has one of its own.
 
     keep_milestone: called in the main process with each step of `settings.milestones` when the model has come so far
     attention_loss: a further loss on the cross-attention of some tokens
+    onlookers: see there; the weights are the same with and without them
     With several processes (see tradeoffs.jobs.distributed.launch) each takes its part of every effective batch; draws
     belong to places in the batch, so results do not depend on the number of processes but for rounding.
     Exception: a network with dropout of its own (none that models.encoders loads) draws once per pass.
@@ -99,7 +105,9 @@ def fine_tune(
     """
     attention_loss = attention_loss or NoAttentionLoss()
     trainer = Trainer(model, learnable, settings)
-    with Progress(trainer, settings, run) as progress:  # from the last checkpoint on, if there is one
+    with Progress(
+        trainer, settings, run, onlookers or Onlookers()
+    ) as progress:  # from the last checkpoint on, if there is one
         for step in range(progress.step, settings.steps):
             batch = draw_batch(
                 step, len(pairs.ids), latents.shape, model.schedule.config.num_train_timesteps, settings, seed
@@ -125,10 +133,12 @@ def fine_tune(
             progress.add(mean_loss, rate, stepped)
             if progress.step in settings.milestones and trainer.is_main:
                 keep_milestone(progress.step)
+            progress.look()
             progress.save()  # where a checkpoint is due; after a signal it ends the run
     trainer.finish()
     return Outcome(
         losses=pd.DataFrame(progress.log, columns=["step", "loss", "learning_rate"]),
+        validation=pd.DataFrame(progress.done.validation, columns=VALIDATION_COLUMNS),
         record=trainer.record() | progress.record(),
         use_ema=trainer.use_ema,
     )

@@ -1,15 +1,16 @@
 """The paper's charts from score tables, those of several models under one another.
 
-Throughout, `summaries`, `localisation`, `fidelity`, `differences`, `profiles` and `losses` are rows of the files of
-these names (docs/outputs.md); `variants` are all names of the config, whose order decides on colours and markers;
-`titles` maps the data sets that a chart shows to the titles of its panels; `protocol` chooses the rows; `note` ends the
-small print.
+Throughout, `summaries`, `localisation`, `fidelity`, `differences`, `profiles`, `losses` and `validation` (losses) are
+rows of the files of these names (docs/outputs.md); `variants` are all names of the config, whose order decides on
+colours and markers; `titles` maps the data sets that a chart shows to the titles of its panels; `protocol` chooses the
+rows; `note` ends the small print.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -36,6 +37,7 @@ from tradeoffs.paper.style import (
     PAGE,
     PAGE_HEIGHT,
     PRIOR_LOOK,
+    Look,
     footer,
     looks,
 )
@@ -236,11 +238,15 @@ def attention_profile(profiles: pd.DataFrame, variants: Sequence[str], titles: M
 # --- losses -------------------------------------------------------------------------------------------------------
 
 
-def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str) -> Figure:
-    """Training loss of each fine-tuning: the logged values faint, their running mean over 10 % of the training."""
+def loss_curves(
+    losses: pd.DataFrame, validation: pd.DataFrame, variants: Sequence[str], titles: Mapping[str, str], note: str
+) -> Figure:
+    """Training loss of each fine-tuning, the logged values faint, their running mean over 10 % of the training; below,
+    where there is one, the validation loss of its weights and of their moving average."""
     look = looks(variants)
     trained = [variant for variant in variants if variant in set(losses["variant"])]
-    figure, panels = panels_of(titles, height=2.6)
+    rows = 1 if validation.empty else 2
+    figure, panels = panels_of(titles, height=0.8 + 1.8 * rows, rows=rows)
     for axes, (dataset, title) in zip(panels[0], titles.items(), strict=True):
         own = losses[losses["dataset"] == dataset].sort_values("step")
         for place, variant in enumerate(trained):
@@ -260,13 +266,40 @@ def loss_curves(losses: pd.DataFrame, variants: Sequence[str], titles: Mapping[s
             low, high = own["loss"].quantile([0.002, 0.998])
             axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     panels[0][0].set_ylabel("training loss")
+    if rows == 2:
+        for axes, dataset in zip(panels[1], titles, strict=True):
+            _validation_panel(axes, validation[validation["dataset"] == dataset], look)
+        panels[1][0].set_ylabel("validation loss")
     legend_above(figure, line_handles(trained, look, markers=False))
     explanation = (
         "Faint: as logged; lines: running means over 10 % of the training, one line per seed. Runs of one seed see the "
         "same images, noise and times, so their curves nearly coincide; the first are drawn wider."
     )
-    footer(figure, explanation, note)
+    below = (
+        ""
+        if rows == 1
+        else (
+            "Below: the loss on a few images that no model learns from, with the same noise and times at every point; "
+            "open markers: of the moving average of the weights."
+        )
+    )
+    footer(figure, explanation, below, note)
     return figure
+
+
+def _validation_panel(axes: Axes, own: pd.DataFrame, look: Mapping[str, Look]) -> None:
+    """The validation losses of one data set's fine-tunings over their steps."""
+    for (variant, _, weights), run in own.groupby(["variant", "seed", "weights"], sort=False):
+        mark = look[variant]
+        fill = "none" if weights == "ema" else mark.colour
+        axes.plot(
+            run["step"], run["validation_loss"], color=mark.colour, ls=mark.line, marker=mark.marker, mfc=fill, ms=3
+        )
+    axes.set(xlabel="fine-tuning step")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if own.empty:
+        say_empty(axes)
 
 
 # --- frozen minus learnable ---------------------------------------------------------------------------------------

@@ -44,6 +44,15 @@ class Training(Section):
         None, description="gradients of a larger norm, over all weights, are scaled down to it; null: never"
     )
     log_every: Count = Field(50, description="steps between rows of the loss log")
+    validation_images: Annotated[Whole, Ge(0)] = Field(
+        16, description="images of the split val whose loss is taken at the start and at each checkpoint; 0: none"
+    )
+    preview_every: Count | None = Field(
+        None, description="steps between pictures of samples and heat maps, beside the job's log; null: none"
+    )
+    log_with: Literal["tensorboard"] | None = Field(
+        None, description="tracker that gets the losses too, beside the job's log; null: none"
+    )
 
     @field_validator("milestones", "coco_milestones")
     @classmethod
