@@ -13,8 +13,7 @@ from tradeoffs.config.sections.sampling import Sampling
 from tradeoffs.config.sections.training import Training
 from tradeoffs.config.starts import check_starts, source_of, start_of
 from tradeoffs.config.values import PathText, Section, Seeds, folder_name, set_name, variant_name
-from tradeoffs.data.findings import NO_FINDING
-from tradeoffs.data.findings import KINDS
+from tradeoffs.data.findings import KINDS, NO_FINDING
 from tradeoffs.data.sets import TEXTS
 
 

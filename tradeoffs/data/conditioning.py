@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tradeoffs.data.findings import CHEXPERT_LABELS, NO_FINDING
-from tradeoffs.data.findings import KINDS, TOKENS
+from tradeoffs.data.findings import CHEXPERT_LABELS, KINDS, NO_FINDING, TOKENS
 from tradeoffs.data.findings_in_text import findings_of, text_with_findings
 from tradeoffs.data.tables import read_csv, reject_rows
 from tradeoffs.errors import InputError
