@@ -43,7 +43,7 @@ def files_of(script: str) -> set[Path]:
 @cache
 def _imported_files(file: Path) -> list[Path]:
     # Parsing every module as Python took a third of Snakemake's start, and of that of each of its jobs.
-    names = set()
+    names: set[str] = set()
     for package, imported, module in re.findall(IMPORT, file.read_text(), re.M):
         names |= {module} if module else {package} | {f"{package}.{name}" for name in re.findall(r"\w+", imported)}
     files = []
