@@ -98,7 +98,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         "Macro means in the corrected protocol, [low, high]: 95 % interval, percentile bootstrap over patients (COCO: "
         "images).",
         "A score counts only above the location prior of the same test patients. A method whose map no word chooses "
-        "(tokens all, start, end, padding) has specificity 0.",
+        "(tokens all, start, end, padding) has specificity 0; one with noise generation has not seen the image.",
         NOTE_MEANS,
         NOTE_CONTROLS,
     ]
