@@ -129,8 +129,6 @@ rule mechanism:
         datasets=TABLE_TITLES,
         variants=list(CONFIG.variants),
         note=NOTE,
-        config=CONFIG.dump(),
-        seeds={name: CONFIG.seeds_of(name) for name in CONFIG.variants},
         code=code_digest("paper/mechanism.py"),
     script:
         "../workflow_scripts/paper/mechanism.py"
