@@ -40,7 +40,7 @@ def method_maps(passes: Mapping[str, GroupedSums], method: Mapping[str, Any], si
 
     passes: of one text on one image, by their noise, those that `passes_of` names
     With `tokens` "all", "start", "end" or "padding" every token has that one map, so that words make no difference:
-    specificity is 0, as it should be for a map that no word chooses.
+    specificity is 0 for two findings of one text, as it should be for a map that no word chooses.
     Raises InputError if a method asks for self-attention that the U-Net does not have.
     """
     sums = passes[method["noise"]]
