@@ -17,6 +17,7 @@ if HOME not in sys.path:
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from tradeoffs.attention.passes import GENERATION, asked_of
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import (
     base_kind,
@@ -220,10 +221,9 @@ def latent_shards(wildcards, subset):
     return paths(f"{folder}/{subset}_{{shard}}.safetensors", [label], CONFIG.latents.shards)
 
 
-def noises_of_checkpoint(wildcards):
-    """The noises that heat-map methods ask for; of an intermediate model only the fresh one is looked at."""
-    asked = {method["noise"] for method in METHODS.values()} if wildcards.checkpoint == "final" else set()
-    return sorted(asked | {"fresh"})
+def passes_of_checkpoint(wildcards):
+    """The passes that heat-map methods ask for; of an intermediate model only the fresh one is looked at."""
+    return asked_of(METHODS.values() if wildcards.checkpoint == "final" else [])
 
 
 def model_for_effect(wildcards):

@@ -29,7 +29,8 @@ rule attention_sums:
         **CONFIG.heat_maps.model_dump(include={"steps", "batch_size", "precision"}),
         model=model_folder,
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],
-        noises=noises_of_checkpoint,
+        passes=passes_of_checkpoint,
+        guidance=lambda wildcards: CONFIG.sampling.guidance if GENERATION in passes_of_checkpoint(wildcards) else None,
         code=code_digest("attention/attention_sums.py"),
     script:
         "../workflow_scripts/attention/attention_sums.py"
@@ -47,7 +48,8 @@ rule score_methods:
     benchmark:
         f"{BENCHMARKS}/evaluation/{CHECKPOINT}/methods.tsv"
     resources:
-        **LIGHT_JOB,
+        mem_mb=growing(16000),
+        runtime=growing(480),
     params:
         methods=METHODS,
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],
@@ -128,8 +130,6 @@ rule mechanism:
         datasets=TABLE_TITLES,
         variants=list(CONFIG.variants),
         note=NOTE,
-        config=CONFIG.dump(),
-        seeds={name: CONFIG.seeds_of(name) for name in CONFIG.variants},
         code=code_digest("paper/mechanism.py"),
     script:
         "../workflow_scripts/paper/mechanism.py"

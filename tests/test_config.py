@@ -286,6 +286,20 @@ def test_variants_may_stand_in_some_data_sets_only():
             {"external_samples": {"frozen": "images"}},
             "external_samples.frozen: a variant has this name too; choose another",
         ),
+        (
+            {"attention": {"methods": {"mine": {"noise": "inversion", "guidance_difference": True}}}},
+            "attention.methods.mine.guidance_difference: has a meaning with noise fresh only, given inversion; remove "
+            "one of the two",
+        ),
+        (
+            {"attention": {"methods": {"mine": {"noise": "generation", "bimodal": True}}}},
+            "attention.methods.mine.bimodal: has no meaning with noise generation, which sees no image; remove one of "
+            "the two",
+        ),
+        (
+            {"attention": {"methods": {"mine": {"heads": [5]}}}},
+            "attention.methods.mine.heads.0: expected a whole number >= 1 and <= 4, given 5",
+        ),
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (
             {"external": {"location_prior": "maps.npz"}},

@@ -2,16 +2,19 @@
 
 A layer group is the layers of one part of the U-Net (down, mid, up) at one resolution; a step group is a fifth of the
 time steps, the noisiest first. So choosing layers, steps, tokens and what is done with them needs no further pass.
+Where a method asks for them, quarters of the heads are kept apart, and the self-attention of one resolution.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers import UNet2DConditionModel
 
 from tradeoffs.attention.capture import (
     Query,
@@ -20,6 +23,7 @@ from tradeoffs.attention.capture import (
     map_size,
     noised,
 )
+from tradeoffs.attention.passes import EMPTY, FRESH, INVERSION, QUARTERS
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_NPZ, atomic_path
 from tradeoffs.jobs.devices import autocast
@@ -27,10 +31,11 @@ from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.text import CachedTextEncoder, Tokens, tokenize
 from tradeoffs.model.timesteps import evenly_spaced_steps
 from tradeoffs.progress import Progress
+from tradeoffs.randomness import normal
 
 STEP_GROUPS = 5
 SPECIAL = ("start", "end", "padding")  # tokens that stand behind a text's own, the mean where there are several
-FRESH, INVERSION = "fresh", "inversion"
+SELF_ATTENTION = 16  # latent pixels: the highest resolution whose self-attention is kept, 256 x 256 numbers a fifth
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,9 @@ class GroupedSums:
     sums: by layer group, such as "up_16" (16 latent pixels high), float32 (STEP_GROUPS, k + 3, h, w): the k tokens of
         the text, then SPECIAL (0 where the context has none)
     layers: how many layers each group has; steps: how many time steps each of the STEP_GROUPS has
+    heads: by quarter of the heads (1 to 4), sums as above with means over the heads of that quarter
+    self_attention: float16 (STEP_GROUPS, n, n), n = h * w of the finest layers up to SELF_ATTENTION pixels high: how
+        much a pixel (row) attends to each other, mean over heads, these layers and the time steps; None if not kept
     """
 
     id: str
@@ -51,24 +59,86 @@ class GroupedSums:
     sums: Mapping[str, np.ndarray]
     layers: Mapping[str, int]
     steps: np.ndarray
+    heads: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    self_attention: np.ndarray | None = None
 
 
 class _Recorder:
     """Adds up the rows of a batch by text and step group."""
 
-    def __init__(self, texts: int, latent: tuple[int, int]):
-        self.texts, self.latent = texts, latent
+    def __init__(self, texts: int, latent: tuple[int, int], heads: Sequence[int]):
+        self.texts, self.latent, self.heads = texts, latent, heads
         self.rows = torch.empty(0, dtype=torch.long)  # text * STEP_GROUPS + step group, of the last rows of a batch
-        self.sums: dict[str, torch.Tensor] = {}
-        self.layers: dict[str, set[str]] = defaultdict(set)
+        self.sums: dict[tuple[str, int], torch.Tensor] = {}  # by layer group and quarter of the heads, 0 for all
+        self.self_sums: dict[int, torch.Tensor] = {}  # by number of pixels
+        self.layers: dict[str | int, set[str]] = defaultdict(set)
 
     def add(self, layer: str, probabilities: torch.Tensor) -> None:
-        maps = probabilities[-len(self.rows) :].mean(1)
-        group = layer_group(layer, maps.shape[1], self.latent)
+        """Adds one layer's cross-attention (batch, heads, h * w, L)."""
+        group = layer_group(layer, probabilities.shape[2], self.latent)
         self.layers[group].add(layer)
-        if group not in self.sums:
-            self.sums[group] = maps.new_zeros(self.texts * STEP_GROUPS, *maps.shape[1:])
-        self.sums[group].index_add_(0, self.rows.to(maps.device), maps)
+        for quarter in (0, *self.heads):
+            own = quarter_of_heads(probabilities, quarter) if quarter else probabilities
+            self._add(self.sums, (group, quarter), own)
+
+    def add_self(self, layer: str, probabilities: torch.Tensor) -> None:
+        """Adds one layer's self-attention (batch, heads, n, n)."""
+        self.layers[probabilities.shape[2]].add(layer)
+        self._add(self.self_sums, probabilities.shape[2], probabilities)
+
+    def _add(self, sums: dict, key: Any, probabilities: torch.Tensor) -> None:
+        maps = probabilities[-len(self.rows) :].mean(1)
+        if key not in sums:
+            sums[key] = maps.new_zeros(self.texts * STEP_GROUPS, *maps.shape[1:])
+        sums[key].index_add_(0, self.rows.to(maps.device), maps)
+
+    def of_texts(self, quarter: int) -> dict[str, torch.Tensor]:
+        """By layer group, (texts, STEP_GROUPS, h * w, L) of a quarter of the heads."""
+        by_text = (self.texts, STEP_GROUPS)
+        return {group: maps.unflatten(0, by_text).cpu() for (group, part), maps in self.sums.items() if part == quarter}
+
+    def self_attention(self, steps: np.ndarray) -> list[np.ndarray | None]:
+        """Of each text, see `GroupedSums`."""
+        if not self.self_sums:
+            return [None] * self.texts
+        pixels = max(self.self_sums)
+        counts = len(self.layers[pixels]) * torch.from_numpy(steps).clamp(min=1)[:, None, None]
+        means = self.self_sums[pixels].unflatten(0, (self.texts, STEP_GROUPS)).cpu() / counts
+        return list(means.half().numpy())
+
+
+def quarter_of_heads(probabilities: torch.Tensor, quarter: int) -> torch.Tensor:
+    """Of (batch, heads, ...) the heads of a quarter, 1 to 4, in the layer's own order; at least one, so that fewer than
+    four heads stand in several quarters."""
+    heads = probabilities.shape[1]
+    first = (quarter - 1) * heads // len(QUARTERS)
+    return probabilities[:, first : max(first + 1, quarter * heads // len(QUARTERS))]
+
+
+@contextmanager
+def captured_self_attention(
+    unet: UNet2DConditionModel, record: Callable[[str, torch.Tensor], None], pixels: int
+) -> Iterator[None]:
+    """Within the block, `record` gets the name and the probabilities, float32 (batch, heads, n, n), of each
+    self-attention layer with n of at most `pixels`."""
+
+    def hook(layer: str):
+        def look(attn, inputs, _):
+            if inputs[0].shape[1] <= pixels:
+                query, key = (to(inputs[0]).unflatten(-1, (attn.heads, -1)).float() for to in (attn.to_q, attn.to_k))
+                with torch.autocast(query.device.type, enabled=False):
+                    scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)
+                    record(layer, (scores * attn.scale).softmax(-1))
+
+        return look
+
+    layers = [(name, module) for name, module in unet.named_modules() if name.endswith(".attn1")]
+    hooks = [module.register_forward_pre_hook(hook(name), with_kwargs=True) for name, module in layers]
+    try:
+        yield
+    finally:
+        for one in hooks:
+            one.remove()
 
 
 def layer_group(layer: str, pixels: int, latent: tuple[int, int]) -> str:
@@ -90,35 +160,73 @@ def grouped_sums(
     batch_size: int,
     noise: str = FRESH,
     precision: str = "fp32",
+    heads: Sequence[int] = (),
+    self_attention: bool = False,
+    guidance: float | None = None,
 ) -> Iterator[GroupedSums]:
     """Yields the grouped sums of each query over all `steps` evenly spaced time steps, in order.
 
-    noise: "fresh", that of `token_heat_maps`; "inversion", the latents that deterministic DDIM inversion without text
-        (as Vilouras et al. 2024, IEEE JBHI) makes of the image
+    noise: "fresh", that of `token_heat_maps`; "empty", the same noise with the empty text, looked at in the places of
+        the query's tokens; "inversion", the latents that deterministic DDIM inversion without text (as Vilouras et al.
+        2024, IEEE JBHI) makes of the image; "generation", the latents of deterministic DDIM sampling from noise of the
+        query's id, with classifier-free guidance, which never see the image
     batch_size, precision: as in `token_heat_maps`
+    heads, self_attention: quarters of the heads that are kept apart, and whether self-attention is kept
+    guidance: scale of the classifier-free guidance of "generation"
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)
+    counts = np.bincount([step_group(place, len(times)) for place in range(len(times))], minlength=STEP_GROUPS)
     encoder = CachedTextEncoder(*model.text_side)
-    passes = _inverted if noise == INVERSION else _fresh
     progress = Progress(total=len(queries) * len(times), desc=f"sums, {noise}", unit="step")
     for first in range(0, len(queries), batch_size):
         group = queries[first : first + batch_size]
-        tokens = [tokenize(model.tokenizer, query.text) for query in group]
-        recorder = _Recorder(len(group), (group[0].latent.shape[1], group[0].latent.shape[2]))
-        with captured_cross_attention(model.unet, recorder.add), autocast("heat_maps.precision", precision):
-            context = context_of(encoder, [query.text for query in group], precision)
-            passes(model, encoder, group, context, times, recorder, seed, batch_size)
+        recorder = _Recorder(len(group), (group[0].latent.shape[1], group[0].latent.shape[2]), heads)
+        with _captured(model, recorder, self_attention), autocast("heat_maps.precision", precision):
+            texts = ["" if noise == EMPTY else query.text for query in group]
+            context = context_of(encoder, texts, precision)
+            if noise in (FRESH, EMPTY):
+                _fresh(model, group, context, times, recorder, seed, batch_size)
+            else:
+                both = torch.cat([context_of(encoder, [""] * len(group), precision), context])
+                if noise == INVERSION:
+                    _inverted(model, group, both, times, recorder)
+                else:
+                    _generated(model, group, both, times, recorder, seed, guidance)
         progress.update(len(group) * len(times))
-        layers = {name: len(of_group) for name, of_group in recorder.layers.items()}
-        counts = np.bincount([step_group(place, len(times)) for place in range(len(times))], minlength=STEP_GROUPS)
-        sums = {name: maps.unflatten(0, (len(group), STEP_GROUPS)).cpu() for name, maps in recorder.sums.items()}
-        for row, (query, own) in enumerate(zip(group, tokens, strict=True)):
-            of_query = {name: _of_tokens(maps[row], own, recorder.latent) for name, maps in sums.items()}
-            yield GroupedSums(query.id, query.text, own.strings, own.spans, own.truncated_at, of_query, layers, counts)
+        yield from _of_queries(model, group, recorder, counts)
     progress.close()
 
 
-def _fresh(model, encoder, group, context, times, recorder, seed, batch_size) -> None:
+@contextmanager
+def _captured(model: LatentDiffusion, recorder: _Recorder, self_attention: bool) -> Iterator[None]:
+    height, width = recorder.latent
+    while height > SELF_ATTENTION:
+        height, width = -(-height // 2), -(-width // 2)
+    pixels = height * width if self_attention else 0
+    with (
+        captured_cross_attention(model.unet, recorder.add),
+        captured_self_attention(model.unet, recorder.add_self, pixels),
+    ):
+        yield
+
+
+def _of_queries(
+    model: LatentDiffusion, group: Sequence[Query], recorder: _Recorder, steps: np.ndarray
+) -> Iterator[GroupedSums]:
+    sums = {quarter: recorder.of_texts(quarter) for quarter in (0, *recorder.heads)}
+    layers = {name: len(recorder.layers[name]) for name in sums[0]}
+    for row, (query, self_attention) in enumerate(zip(group, recorder.self_attention(steps), strict=True)):
+        own = tokenize(model.tokenizer, query.text)
+        heads = {
+            quarter: {name: _of_tokens(maps[row], own, recorder.latent) for name, maps in of_quarter.items()}
+            for quarter, of_quarter in sums.items()
+        }
+        whole = heads.pop(0)
+        text = (query.id, query.text, own.strings, own.spans, own.truncated_at)
+        yield GroupedSums(*text, whole, layers, steps, heads, self_attention)
+
+
+def _fresh(model, group, context, times, recorder, seed, batch_size) -> None:
     pairs = [(row, place) for row in range(len(group)) for place in range(len(times))]
     for first in range(0, len(pairs), batch_size):
         batch = pairs[first : first + batch_size]
@@ -129,25 +237,45 @@ def _fresh(model, encoder, group, context, times, recorder, seed, batch_size) ->
         _predicted(model, latents, at, context[rows.to(context.device)])
 
 
-def _inverted(model, encoder, group, context, times, recorder, seed, batch_size) -> None:
-    """From the image to noise: x' = sqrt(abar') x0 + sqrt(1 - abar') eps with what the U-Net predicts without text.
+def _inverted(model, group, both, times, recorder) -> None:
+    """From the image to noise, by what the U-Net predicts without text; the maps are those with the text.
 
-    The maps are those of a second half of each batch, with the text.
+    both: contexts of the empty text, then of the queries'
     """
     latents = torch.stack([query.latent for query in group])
-    both = torch.cat([encoder([""] * len(group)), context])
-    abar = model.schedule.alphas_cumprod.cpu()
     for place in reversed(range(len(times))):
-        recorder.rows = torch.arange(len(group)) * STEP_GROUPS + step_group(place, len(times))
-        at = torch.full((2 * len(group),), times[place])
-        predicted = _predicted(model, torch.cat([latents, latents]), at, both)[: len(group)].float().cpu()
-        signal, noisiness = abar[times[place]].sqrt(), (1 - abar[times[place]]).sqrt()
-        if model.schedule.config.prediction_type == "v_prediction":
-            predicted = signal * predicted + noisiness * latents
-        clean = (latents - noisiness * predicted) / signal
+        without, _ = _both_predicted(model, latents, times, place, both, recorder)
         if place:
-            following = abar[times[place - 1]]
-            latents = (following.sqrt() * clean + (1 - following).sqrt() * predicted).float()
+            latents = _ddim(model, latents, without, times[place], times[place - 1])
+
+
+def _generated(model, group, both, times, recorder, seed, guidance) -> None:
+    """From noise to an image of the text; the maps are those with the text."""
+    shape = tuple(group[0].latent.shape)
+    latents = torch.stack([normal(shape, seed, "generation", query.id) for query in group])
+    for place in range(len(times)):
+        without, text = _both_predicted(model, latents, times, place, both, recorder)
+        if place + 1 < len(times):
+            guided = without + guidance * (text - without)
+            latents = _ddim(model, latents, guided, times[place], times[place + 1])
+
+
+def _both_predicted(model, latents, times, place, both, recorder) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the U-Net predicts without and with the text, and records the maps with it."""
+    recorder.rows = torch.arange(len(latents)) * STEP_GROUPS + step_group(place, len(times))
+    at = torch.full((2 * len(latents),), times[place])
+    without, text = _predicted(model, torch.cat([latents, latents]), at, both).float().cpu().chunk(2)
+    return without, text
+
+
+def _ddim(model: LatentDiffusion, latents: torch.Tensor, predicted: torch.Tensor, now: int, then: int) -> torch.Tensor:
+    """x' = sqrt(abar') x0 + sqrt(1 - abar') eps, a deterministic DDIM step in either direction."""
+    abar = model.schedule.alphas_cumprod.cpu()
+    signal, noisiness = abar[now].sqrt(), (1 - abar[now]).sqrt()
+    if model.schedule.config.prediction_type == "v_prediction":
+        predicted = signal * predicted + noisiness * latents
+    clean = (latents - noisiness * predicted) / signal
+    return (abar[then].sqrt() * clean + (1 - abar[then]).sqrt() * predicted).float()
 
 
 def _predicted(model: LatentDiffusion, latents: torch.Tensor, times: torch.Tensor, context) -> torch.Tensor:
@@ -174,14 +302,16 @@ _TEXTS = ("noise", "id", "text", "truncated_at", "count", "token", "span")
 
 
 def save_sums(path: str | Path, sums: Mapping[str, Sequence[GroupedSums]]) -> None:
-    """Writes grouped sums by their noise, "fresh" or "inversion", to one `.npz` without pickles."""
+    """Writes grouped sums by their noise, such as "fresh" or "inversion", to one `.npz` without pickles."""
     every = [(noise, one) for noise, some in sums.items() for one in some]
-    arrays: dict[str, Any] = {
-        f"sums_{noise}_{group}": np.concatenate([one.sums[group] for one in some], axis=1)
-        for noise, some in sums.items()
-        for group in (some[0].sums if some else ())
-    }
     layers = every[0][1].layers if every else {}
+    arrays: dict[str, Any] = {}
+    for noise, some in sums.items():
+        for quarter in (0, *some[0].heads) if some else ():
+            parts = [one.heads[quarter] if quarter else one.sums for one in some]
+            arrays |= {_key(noise, quarter, name): np.concatenate([one[name] for one in parts], 1) for name in layers}
+        if kept := [one.self_attention for one in some if one.self_attention is not None]:
+            arrays[f"self_attention_{noise}"] = np.stack(kept)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
@@ -205,16 +335,22 @@ def load_sums(path: str | Path, noise: str) -> list[GroupedSums]:
         with np.load(path, allow_pickle=False) as stored:
             data = {key: stored[key] for key in (*_TEXTS, "group", "layers", "steps")}
             layers = dict(zip(map(str, data["group"]), map(int, data["layers"]), strict=True))
-            some = (data["noise"] == noise).any()
-            sums = {group: stored[f"sums_{noise}_{group}"] for group in layers} if some else {}
+            sums = {
+                quarter: {name: stored[_key(noise, quarter, name)] for name in layers}
+                for quarter in (0, *QUARTERS)
+                if layers and _key(noise, quarter, next(iter(layers))) in stored
+            }
+            self_name = f"self_attention_{noise}"
+            self_attention = stored.get(self_name)
     except UNREADABLE_NPZ as error:
         raise InputError(f"{path}: not a file of grouped attention sums ({error}); delete it and run again") from error
     ends, found, read = np.cumsum(data["count"]), [], 0
-    for row in np.flatnonzero(data["noise"] == noise):
+    for place, row in enumerate(np.flatnonzero(data["noise"] == noise)):
         count = int(data["count"][row])
         own = slice(ends[row] - count, ends[row])
-        maps = {group: of_all[:, read : read + count + len(SPECIAL)] for group, of_all in sums.items()}
-        read += count + len(SPECIAL)
+        columns = slice(read, read + count + len(SPECIAL))
+        read = columns.stop
+        maps = {part: {name: of_all[:, columns] for name, of_all in some.items()} for part, some in sums.items()}
         found.append(
             GroupedSums(
                 str(data["id"][row]),
@@ -222,9 +358,15 @@ def load_sums(path: str | Path, noise: str) -> list[GroupedSums]:
                 [str(token) for token in data["token"][own]],
                 data["span"][own],
                 int(data["truncated_at"][row]),
-                maps,
+                maps.pop(0),
                 layers,
                 data["steps"],
+                maps,
+                None if self_attention is None else self_attention[place],
             )
         )
     return found
+
+
+def _key(noise: str, quarter: int, group: str) -> str:
+    return f"sums_{noise}_{group}" + (f"_heads{quarter}" if quarter else "")

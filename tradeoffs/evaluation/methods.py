@@ -1,12 +1,13 @@
 """Scores of heat-map methods, and the choice among them on validation patients only."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from tradeoffs.attention.grouped import GroupedSums
 from tradeoffs.attention.methods import method_maps
+from tradeoffs.attention.passes import passes_of
 from tradeoffs.evaluation.localisation import score_dump
 from tradeoffs.evaluation.map_scores import Threshold
 from tradeoffs.protocols import CORRECTED
@@ -34,7 +35,7 @@ def splits_of(grounding: pd.DataFrame) -> dict[str, str]:
 
 def score_methods(
     grounding: pd.DataFrame,
-    sums: Mapping[str, Sequence[GroupedSums]],
+    read: Callable[[str], Sequence[GroupedSums]],
     methods: Mapping[str, Mapping[str, Any]],
     text: str,
     resolution: int,
@@ -43,12 +44,14 @@ def score_methods(
 ) -> pd.DataFrame:
     """Scores of each method (see `localisation.score_dump`), in the corrected protocol, with columns method and split.
 
-    sums: by the noise that methods ask for; methods: by name; map_size: height of the heat maps, as of the latents
-    frame: see `localisation.samples`
+    read: gives the sums of a noise, and is asked for those of each method anew, since all at once need much memory
+    methods: by name; map_size: height of the heat maps, as of the latents; frame: see `localisation.samples`
     """
     tables, splits = [], splits_of(grounding)
     for name, method in methods.items():
-        maps = {one.id: method_maps(one, method, map_size) for one in sums[method["noise"]]}
+        noises = passes_of(method)
+        of_texts = [dict(zip(noises, some, strict=True)) for some in zip(*map(read, noises), strict=True)]
+        maps = {some[method["noise"]].id: method_maps(some, method, map_size) for some in of_texts}
         threshold = Threshold(method["threshold"], method["threshold_at"])
         table = score_dump(grounding, maps, text, CORRECTED, resolution, frame=frame, threshold=threshold)
         tables.append(table.assign(method=name, split=table["subject_id"].map(splits)))

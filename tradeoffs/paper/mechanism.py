@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tradeoffs.evaluation.mechanism import DRIFT, MEASURES, OVERLAP, PROBE
 from tradeoffs.evaluation.statistics import mean_interval
@@ -129,15 +130,19 @@ def mechanism_figure(rows: pd.DataFrame, variants: Sequence[str], note: str) -> 
         own = rows[rows["data"] == name]
         for axes, measure in zip(panels[2 * place : 2 * place + 2].ravel(), PANELS, strict=True):
             axes.set_title(f"{name}\n{MEASURES[measure]}" if len(data) > 1 else MEASURES[measure], fontsize=6)
-            for kind in ("frozen", "learnable"):
+            apart = 0.02 * max(1, np.ptp(own["step"]))  # so that neither interval hides the other
+            for kind, shift in {"frozen": -apart, "learnable": apart}.items():
                 for variant, line in own[own["measure"] == measure].groupby(kind, sort=False):
                     mark, label = look[variant], f"mean_{kind}"
                     low, high = line[label] - line[f"{label}_low"], line[f"{label}_high"] - line[label]
                     axes.errorbar(
-                        line["step"], line[label], np.stack([low, high]), color=mark.colour, ls=mark.line,
+                        line["step"] + shift, line[label], np.stack([low, high]), color=mark.colour, ls=mark.line,
                         marker=mark.marker, ms=3, lw=1, label=readable(variant),
                     )  # fmt: skip
             axes.margins(0.1, 0.15)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    for axes in panels[-1]:
+        axes.set_xlabel("steps")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4)
     footer(figure, "Means with 95 % intervals over the steps of fine-tuning.", *NOTES[:1], note)

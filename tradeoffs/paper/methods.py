@@ -97,8 +97,10 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         "The intervals do not cover the choice.",
         "Macro means in the corrected protocol, [low, high]: 95 % interval, percentile bootstrap over patients (COCO: "
         "images).",
-        "A score counts only above the location prior of the same test patients. A method whose map no word chooses "
-        "(tokens all, start, end, padding) has specificity 0.",
+        "A score counts only above the location prior of the same test patients, which leaves out findings that no "
+        "other patient has. The map of a method with tokens all, start, end or padding is chosen by no word: where two "
+        "findings are in one text its specificity is 0, else it is that of their texts. A method with noise "
+        "generation has not seen the image.",
         NOTE_MEANS,
         NOTE_CONTROLS,
     ]

@@ -20,8 +20,9 @@ with job(snakemake):
         Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))
         for name, sample_id, text in rows.itertuples(index=False, name=None)
     ]
+    settings = (seed, params.steps, params.batch_size)
     sums = {
-        noise: list(grouped_sums(model, queries, seed, params.steps, params.batch_size, noise, params.precision))
-        for noise in params.noises
+        noise: list(grouped_sums(model, queries, *settings, noise, params.precision, **kept, guidance=params.guidance))
+        for noise, kept in params.passes.items()
     }
     save_sums(snakemake.output.sums, sums)

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from tradeoffs.attention.grouped import FRESH, load_sums
+from tradeoffs.attention.grouped import load_sums
 from tradeoffs.attention.methods import PAPER, method_maps
+from tradeoffs.attention.passes import FRESH
 from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.evaluation.mechanism import measured
@@ -30,7 +31,7 @@ with job(snakemake):
     sums = {one.id: one for one in load_sums(inputs.sums, FRESH)}
     rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)
     texts = sorted({one.text for one in sums.values()})
-    maps = {name: method_maps(one, PAPER, params.map_size) for name, one in sums.items()}
+    maps = {name: method_maps({FRESH: one}, PAPER, params.map_size) for name, one in sums.items()}
     model = load(params.model).to(default_device())
     before = own_tokens(load(params.base).to(default_device()), texts) if params.same_encoder else None
     table = measured(rows, sums, maps, own_tokens(model, texts), before, model.tokenizer.model_max_length)

@@ -1,5 +1,7 @@
 """Scores every heat-map method on one model's sums of cross-attention."""
 
+from functools import partial
+
 from tradeoffs.attention.grouped import load_sums
 from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.localisation import check_excluded
@@ -9,10 +11,10 @@ from tradeoffs.jobs.limits import limit
 
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-    sums = {noise: load_sums(inputs.sums, noise) for noise in {method["noise"] for method in params.methods.values()}}
+    read = partial(load_sums, inputs.sums)
     grounding = read_grounding(inputs.grounding)
     settings = (params.text, params.resolution, params.map_size, params.frame)
-    scores = score_methods(grounding, sums, params.methods, *settings)
+    scores = score_methods(grounding, read, params.methods, *settings)
     for _, table in scores.groupby("method", sort=False):
         check_excluded(table, limit(snakemake, "evaluation.max_excluded"), inputs.sums)
     keys = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": wildcards.seed}

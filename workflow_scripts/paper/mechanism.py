@@ -16,5 +16,5 @@ with job(snakemake):
     table = mechanism_table(params.title, rows)
     write(table, output.csv, output.markdown, output.latex)
     write_table(dictionary(table.rows.columns), output.columns)
-    write_sidecar(output.sidecar, to_json(table), params.config, params.seeds, read_counts(inputs.counts))
+    write_sidecar(output.sidecar, to_json(table), snakemake.config, read_counts(inputs.counts))
     save(mechanism_figure(rows, params.variants, params.note), output.pdf, output.png)

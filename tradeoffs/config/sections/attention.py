@@ -37,6 +37,9 @@ class Method(Section):
     coarsest: Count | None = Field(
         None, description="only so many of the coarsest resolutions that these layers have; null: all"
     )
+    heads: Annotated[list[Annotated[Whole, Ge(1), Le(4)]], AfterValidator(distinct)] = Field(
+        [1, 2, 3, 4], description="quarters of each layer's heads, in the layer's own order, that are averaged"
+    )
     steps: Annotated[list[Annotated[Whole, Ge(1), Le(5)]], AfterValidator(distinct)] = Field(
         [2, 3, 4, 5], description="fifths of the time steps that are averaged; 1 is the noisiest"
     )
@@ -45,14 +48,25 @@ class Method(Section):
         description="the finding's words, or one map for all words: of all tokens of the text, or of the tokens that "
         "start, end or pad the context",
     )
-    noise: Literal["fresh", "inversion"] = Field(
-        "fresh", description="where noisy latents come from: fresh noise a step, or DDIM inversion of the image"
+    noise: Literal["fresh", "inversion", "generation"] = Field(
+        "fresh",
+        description="where noisy latents come from: fresh noise a step, DDIM inversion of the image, or DDIM sampling "
+        "from the text alone, of which the map has not seen the image",
+    )
+    guidance_difference: bool = Field(
+        False, description="subtract the maps of a pass with the empty text at the same tokens; with noise fresh only"
     )
     scale_each: bool = Field(
         False, description="scale the map of each layer group and fifth of the steps to 0..1 before the mean"
     )
     interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
         "nearest", description="how maps are brought to the size of the latent"
+    )
+    self_attention: Annotated[Whole, Ge(0), Le(16)] = Field(
+        0, description="power of the self-attention matrix by which the map is multiplied; 0: none"
+    )
+    bimodal: bool = Field(
+        False, description="bimodal bias merging with the maps of noise generation, so with another noise only"
     )
     smoothing: Annotated[Number, Ge(0)] = Field(0.0, description="sigma of a Gaussian filter in latent pixels; 0: none")
     threshold: Literal["mixture", "otsu", "fixed"] = Field(
@@ -61,6 +75,20 @@ class Method(Section):
         "or threshold_at",
     )
     threshold_at: Share = Field(0.5, description="the threshold fixed, as a share of the map's range")
+
+    @field_validator("guidance_difference")
+    @classmethod
+    def _difference_on_fresh_noise(cls, asked: bool, info: ValidationInfo) -> bool:
+        if asked and info.data.get("noise", "fresh") != "fresh":
+            raise ValueError(f"has a meaning with noise fresh only, given {info.data['noise']}; remove one of the two")
+        return asked
+
+    @field_validator("bimodal")
+    @classmethod
+    def _merges_with_the_image(cls, asked: bool, info: ValidationInfo) -> bool:
+        if asked and info.data.get("noise") == "generation":
+            raise ValueError("has no meaning with noise generation, which sees no image; remove one of the two")
+        return asked
 
 
 METHODS = {
@@ -73,6 +101,11 @@ METHODS = {
         smoothing=2.5, threshold="otsu",
     ),
     "start_token": Method(tokens="start"),
+    "first_heads": Method(heads=[1]),
+    "guidance_difference": Method(guidance_difference=True),
+    "self_attention": Method(self_attention=4),
+    "bimodal": Method(bimodal=True),
+    "text_alone": Method(noise="generation"),
 }  # fmt: skip
 
 
