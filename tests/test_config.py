@@ -28,11 +28,11 @@ def test_each_layer_overrides_the_one_below(tmp_path):
 
 def test_values_from_the_command_line_are_typed():
     options = ["seeds=[3,4]", "preset=smoke", "run=try_1", "variants={learnable: false, mine: {finetune: True}}"]
-    options += ["data={sets: [coco]}", "external={biovil: maps.npz}", "training={steps: 9, milestones: [5, 3]}"]
+    options += ["data={sets: [cxr]}", "external={biovil: maps.npz}", "training={steps: 9, milestones: [5, 3]}"]
     config = resolve(parse_config(options), PRESETS)
     assert (config.preset, config.run, config.seeds) == ("smoke", "try_1", [3, 4])
     assert list(config.variants) == ["pretrained", "frozen", "sentences_learnable", "mine"]
-    assert (config.data.sets, config.external, config.training.milestones) == (["coco"], {"biovil": "maps.npz"}, [3, 5])
+    assert (config.data.sets, config.external, config.training.milestones) == (["cxr"], {"biovil": "maps.npz"}, [3, 5])
 
 
 def test_an_average_comes_from_the_fine_tuning_of_the_variant_alike():
@@ -299,6 +299,14 @@ def test_variants_may_stand_in_some_data_sets_only():
         (
             {"attention": {"methods": {"mine": {"heads": [5]}}}},
             "attention.methods.mine.heads.0: expected a whole number >= 1 and <= 4, given 5",
+        ),
+        (
+            {"external": {"mine": "maps.npz"}, "data": {"sets": ["coco"]}},
+            "external.mine: has no radiographs to stand by; add cxr to data.sets",
+        ),
+        (
+            {"external_samples": {"mine": "images"}, "data": {"sets": ["coco"]}},
+            "external_samples.mine: has no radiographs to stand by; add cxr to data.sets",
         ),
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (

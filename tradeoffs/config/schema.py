@@ -109,11 +109,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _names_differ(self) -> "Config":
+    def _rows_from_elsewhere(self) -> "Config":
         for section, names in (("external", self.external), ("external_samples", self.external_samples)):
             twice = sorted(set(names) & set(self.variants))
             if twice:
                 raise ValueError(f"{section}.{twice[0]}: a variant has this name too; choose another")
+            if names and "cxr" not in self.data.sets:
+                raise ValueError(
+                    f"{section}.{min(names)}: stands beside radiographs; add cxr to data.sets or remove it"
+                )
         return self
 
     def _check_training(self, variant: str) -> None:
