@@ -302,11 +302,11 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         (
             {"external": {"mine": "maps.npz"}, "data": {"sets": ["coco"]}},
-            "external.mine: has no radiographs to stand by; add cxr to data.sets",
+            "external.mine: stands beside radiographs; add cxr to data.sets or remove it",
         ),
         (
             {"external_samples": {"mine": "images"}, "data": {"sets": ["coco"]}},
-            "external_samples.mine: has no radiographs to stand by; add cxr to data.sets",
+            "external_samples.mine: stands beside radiographs; add cxr to data.sets or remove it",
         ),
         ({"external": {"frozen": "maps.npz"}}, "external.frozen: a variant has this name too; choose another"),
         (
