@@ -7,6 +7,7 @@ one kill.
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,15 +123,22 @@ def assert_undisturbed(folder: Path, finished: Path) -> None:
 
 
 def test_a_killed_run_goes_on_with_other_cores_and_ends_with_the_same_bytes(finished, tmp_path):
-    folder = copy_project(tmp_path / "again")
-    with running(folder, "--cores", "1", "table1", "table2", "table7") as run:
-        wait_for(lambda: any((folder / "results").glob("smoke/model/*/*/seed0/checkpoint/step*")), run)
+    folder, names = tmp_path / "again", ["table1", "table2", "table7"]
+    shutil.copytree(finished, folder, symlinks=True)
+    frozen = list((folder / "results" / "smoke").glob("*/cxr/frozen"))  # a fine-tuning and what follows from it
+    assert {path.parts[-3] for path in frozen} == {"model", "attention", "sampling", "evaluation"}
+    for path in frozen:
+        shutil.rmtree(path)
+    for name in names:
+        (folder / "results" / f"{name}.csv").unlink()
+    with running(folder, "--cores", "1", *names) as run:
+        wait_for(lambda: any((folder / "results/smoke/model/cxr/frozen").glob("seed0/checkpoint/step*")), run)
     locked = snakemake(folder, "--cores", "1", "table1")
     assert locked.returncode != 0 and "--unlock" in locked.stdout + locked.stderr
     assert snakemake(folder, "--unlock").returncode == 0
-    run = snakemake(folder, "--cores", "1", "table1", "table2", "table7")
+    run = snakemake(folder, "--cores", "1", *names)
     assert run.returncode == 0, run.stderr[-3000:]
-    names = ["table1", "table2", "table7"]
+    assert {"finetune", "heat_maps", "localise", "samples", "fidelity", *names} <= rules_of(run.stdout + run.stderr)
     assert tables(folder, names) == tables(finished, names)
 
 
