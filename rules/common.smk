@@ -17,6 +17,7 @@ if HOME not in sys.path:
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.utils import available_cpu_count
 from tradeoffs.attention.passes import GENERATION, asked_of
 from tradeoffs.config.layers import resolve
 from tradeoffs.config.paths import (
@@ -57,6 +58,10 @@ except InputError as error:
 # Jobs record it whole, and take limits and paces from it (see tradeoffs/jobs/limits.py); since it is no param, it has no
 # job run again.
 config = CONFIG.dump()
+
+# Eight jobs at once on two cores take a third more CPU time than two, so no more run than the machine has cores.
+if workflow.local_exec and workflow.resource_settings.cores:
+    workflow.global_resources["_cores"] = min(workflow.resource_settings.cores, available_cpu_count())
 
 if (workflow.resource_settings.cores or 0) > CONFIG.resources.threads:
     os.environ.setdefault("TQDM_DISABLE", "1")  # jobs side by side would draw their progress bars over one another
