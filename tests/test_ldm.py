@@ -7,6 +7,7 @@ import pathlib
 import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from ldm_checkpoints import (
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
-from tradeoffs.model import ldm, ldm_weights
+from tradeoffs.model import ldm, ldm_declared, ldm_weights
 from tradeoffs.model.checkpoints import load, noise_schedule
 
 
@@ -384,7 +385,7 @@ model:
         ("conditioning_key: hybrid", "model.params.conditioning_key is 'hybrid', but its U-Net is conditioned on more"),
         ("zero_snr: true", "model.params.zero_snr is True, but its last time is noise alone"),
         ("unet_config: {params: {num_classes: 1000}}", "num_classes is 1000, but its U-Net is conditioned on classes"),
-        ("unet_config: {params: {context_dim: 768}}", "the configuration beside it says context_dim 768"),
+        ("unet_config: {params: {context_dim: 768}}", "context_dim is 128, the configuration beside it says 768"),
         ("unet_config: {params: {num_head_channels: 24}}", "no multiple of the declared attention heads"),
         ("cond_stage_config: {params: {layer: hidden}}", "layer is 'hidden', but this hidden state"),
         ("cond_stage_config: {params: {layer_idx: -2}}", "layer_idx is -2, but this hidden state"),
@@ -395,6 +396,108 @@ def test_configurations_that_cannot_be_obeyed(tmp_path, with_clips_tokens, text,
     (tmp_path / "model.yaml").write_text(f"model:\n  params:\n    {text}\n")
     with pytest.raises(InputError, match=re.escape(message)):
         ldm.read_model(tmp_path / "model.ckpt")
+
+
+V1_INFERENCE = """
+model:
+  base_learning_rate: 1.0e-04
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params:
+    {first_stage_key: jpg, cond_stage_key: txt, image_size: 64, channels: 4, num_timesteps_cond: 1, log_every_t: 200,
+    cond_stage_trainable: false, monitor: val/loss_simple_ema, use_ema: False,
+    linear_start: 0.00085, linear_end: 0.0120, timesteps: 1000, conditioning_key: crossattn, scale_factor: 0.18215,
+    scheduler_config: {target: ldm.lr_scheduler.LambdaLinearScheduler, params: {f_max: [1.]}},
+    unet_config: {target: ldm.modules.diffusionmodules.openaimodel.UNetModel, params: {
+      image_size: 32, in_channels: 4, out_channels: 4, model_channels: 320, attention_resolutions: [4, 2, 1],
+      num_res_blocks: 2, channel_mult: [1, 2, 4, 4], num_heads: 8, use_spatial_transformer: True,
+      transformer_depth: 1, context_dim: 768, use_checkpoint: True, legacy: False}},
+    first_stage_config: {target: ldm.models.autoencoder.AutoencoderKL, params: {embed_dim: 4, monitor: val/rec_loss,
+      ddconfig: {double_z: true, z_channels: 4, resolution: 512, in_channels: 3, out_ch: 3, ch: 128,
+        ch_mult: [1, 2, 4, 4], num_res_blocks: 2, attn_resolutions: [], dropout: 0.0},
+      lossconfig: {target: torch.nn.Identity}}},
+    cond_stage_config: {target: ldm.modules.encoders.modules.FrozenCLIPEmbedder}}
+"""
+
+
+def said_by(file: Path, text: str) -> dict:
+    file.write_text(text)
+    return ldm_declared.agreed(ldm_declared.of_configuration(file))
+
+
+def test_what_a_whole_configuration_leaves_out_is_what_the_ldm_code_takes(tmp_path):
+    file = tmp_path / "v1-inference.yaml"
+    said = said_by(file, V1_INFERENCE)
+    assert said["prediction_type"] == "epsilon"  # not given: the code's own default
+    assert (said["beta_start"], said["beta_end"], said["scaling_factor"]) == (0.00085, 0.012, 0.18215)
+    assert said["layer"] == "last"
+    given = "linear_start: 0.00085, linear_end: 0.0120, timesteps: 1000, "
+    bare = said_by(file, V1_INFERENCE.replace(given, "").replace(", scale_factor: 0.18215", ""))
+    assert (bare["beta_start"], bare["beta_end"], bare["scaling_factor"]) == (1e-4, 2e-2, 1.0)
+    by_weight = said_by(file, V1_INFERENCE.replace("scale_factor: 0.18215", "scale_by_std: true"))
+    assert "scaling_factor" not in by_weight and by_weight["scale_by_std"]
+    chest = V1_INFERENCE.replace("legacy: False", "attention_save_mode: cross").replace(
+        "FrozenCLIPEmbedder}", "FrozenOpenCLIPEmbedder, params: {layer: penultimate, rali: False}}"
+    )
+    assert said_by(file, chest)["layer"] == "penultimate"  # with the keys of the original's own
+    few = said_by(file, "model: {params: {linear_end: 0.02}}")  # says one thing, and nothing of the rest
+    assert few == {"beta_end": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("openaimodel.UNetModel", "openaimodel.EncoderUNetModel", "unet_config.target is 'ldm.modules.diffusionmod"),
+        ("autoencoder.AutoencoderKL", "autoencoder.VQModelInterface", "first_stage_config.target is 'ldm.models.auto"),
+        ("modules.FrozenCLIPEmbedder", "modules.FrozenT5Embedder", "cond_stage_config.target is 'ldm.modules.enc"),
+        ("double_z: true", "double_z: false", "ddconfig.double_z is False, but its autoencoder is another one"),
+        ("double_z: true", "double_z: true, tanh_out: true", "ddconfig.tanh_out is True, but its autoencoder"),
+        ("legacy: False", "disable_self_attentions: [true, false]", "disable_self_attentions is [True, False]"),
+        ("legacy: False", "use_scale_shift_norm: true", "use_scale_shift_norm is True, but its U-Net is built"),
+        ("transformer_depth: 1", "transformer_depth: 10", "transformer_depth is 10, but its U-Net is built"),
+        ("legacy: False", "adm_in_channels: 2816", "adm_in_channels is 2816, but its U-Net is conditioned on classes"),
+        ("legacy: False", "of_tomorrow: 1", "the key model.params.unet_config.params.of_tomorrow is unknown; if"),
+        ("FrozenCLIPEmbedder", "FrozenCLIPEmbedder, params: {rali: true}", "rali is True, but its text encoder reads"),
+        ("channels: 4, num", "channels: 4, of_tomorrow: 1, num", "the key model.params.of_tomorrow is unknown; if"),
+    ],
+)
+def test_what_a_whole_configuration_says_of_another_model_is_refused(tmp_path, old, new, message):
+    file = tmp_path / "v1-inference.yaml"
+    assert old in V1_INFERENCE
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        said_by(file, V1_INFERENCE.replace(old, new))
+    assert str(caught.value).startswith(f"{file}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("about", "value", "message"),
+    [
+        ("in_channels", 9, "by its weights in_channels is 4, the configuration beside it says 9"),
+        ("model_channels", 320, "by its weights model_channels is 32, the configuration beside it says 320"),
+        ("max_length", 40, "by its weights max_length is 77, the configuration beside it says 40"),
+        ("scale_by_std", True, "scale_by_std is declared, but the weight scale_factor that it makes is missing"),
+    ],
+)
+def test_sizes_that_the_configuration_declares_are_those_of_the_weights(about, value, message):
+    with pytest.raises(InputError, match=message):
+        ldm.build(checkpoint(*small("1")), [ldm.Statement("somewhere", about, value)])
+
+
+def test_what_metadata_says_of_the_whole_model():
+    def said(**metadata):
+        return ldm_declared.agreed(ldm_declared.of_metadata(Path("m.safetensors"), metadata))
+
+    assert said(ss_base_model_version="sd_v2_v") == said(v_pred="true") == {"prediction_type": "v_prediction"}
+    assert said(ss_base_model_version="sd_v2") == {"prediction_type": "epsilon"}
+    assert said(**{"modelspec.architecture": "stable-diffusion-v1", "modelspec.timestep_range": "0,999"}) == {}
+    for key, value in (
+        ("modelspec.architecture", "stable-diffusion-xl-v1-base"),
+        ("modelspec.architecture", "stable-diffusion-v1/lora"),
+        ("modelspec.timestep_range", "0,500"),
+        ("ss_base_model_version", "sdxl_base_v1-0"),
+        ("ztsnr", "true"),
+    ):
+        with pytest.raises(InputError, match=re.escape(f"m.safetensors: {key} is {value!r}, but ")):
+            said(**{key: value})
 
 
 @pytest.mark.parametrize("text", ["model: 1\n", "[", "", "model: {params: [1]}\n"])

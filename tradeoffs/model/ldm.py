@@ -188,6 +188,8 @@ def build(weights: Weights, statements: Sequence[Statement] = ()) -> Networks:
     cannot be obeyed.
     """
     said = ldm_declared.agreed([*statements, *ldm_declared.of_weights(weights)])
+    if said.get("scale_by_std") and "scale_factor" not in weights:
+        raise InputError("scale_by_std is declared, but the weight scale_factor that it makes is missing")
     whole_tower = TEXT_PROJECTION in weights
     weights = {n: weight for n, weight in weights.items() if n not in EXTRAS and not n.startswith("model_ema.")}
     families = [family for family in (SD1, SD2) if any(name.startswith(family.text) for name in weights)]
@@ -221,11 +223,18 @@ def _check_fit(networks: Networks, said: Mapping[str, Any]) -> None:
             f"its U-Net takes text of width {unet.cross_attention_dim}, its text encoder gives "
             f"{networks.text_encoder.config.hidden_size}"
         )
-    if said.get("context", unet.cross_attention_dim) != unet.cross_attention_dim:
-        raise InputError(
-            f"its U-Net takes text of width {unet.cross_attention_dim}, the configuration beside it says context_dim "
-            f"{said['context']}, so is another model's"
-        )
+    sizes = {
+        "context_dim": unet.cross_attention_dim,
+        "in_channels": unet.in_channels,
+        "out_channels": unet.out_channels,
+        "model_channels": unet.block_out_channels[0],
+        "max_length": networks.text_encoder.config.max_position_embeddings,
+    }
+    for key, size in sizes.items():
+        if said.get(key, size) != size:
+            raise InputError(
+                f"by its weights {key} is {size}, the configuration beside it says {said[key]}, so is another model's"
+            )
 
 
 def _unet(weights: Weights, family: Family, said: Mapping[str, Any]) -> UNet2DConditionModel:
