@@ -6,7 +6,7 @@ rule heat_maps:
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",
-        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),
         model=model_output,
     output:
         heat_maps=f"{HEAT_MAPS}/heat_maps_{{shard}}.npz",
@@ -33,7 +33,7 @@ rule attention_profile:
     """Scores each cross-attention layer at each time step on its own."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),
         heat_maps=heat_map_shards,
         model=model_output,
     output:
@@ -48,8 +48,8 @@ rule attention_profile:
     params:
         **CONFIG.heat_maps.model_dump(include={"steps", "batch_size", "precision"}),
         model=model_folder,
-        text=lambda wildcards: TEXTS[wildcards.dataset][0],
-        part=lambda wildcards: CHOICES[wildcards.dataset],
+        text=lambda wildcards: SETS[wildcards.dataset].texts[0],
+        part=lambda wildcards: SETS[wildcards.dataset].choices,
         samples=CONFIG.heat_maps.profile_samples,
         resolution=CONFIG.image.resolution,
         code=code_digest("attention/attention_profile.py"),
@@ -61,7 +61,7 @@ rule explored_maps:
     """Keeps each token's maps by layer and by diffusion time, for the explore page."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),
         heat_maps=heat_map_shards,
         model=model_output,
     output:
@@ -76,7 +76,7 @@ rule explored_maps:
     params:
         **CONFIG.heat_maps.model_dump(include={"steps", "keep", "batch_size", "precision"}),
         model=model_folder,
-        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        text=lambda wildcards: SETS[wildcards.dataset].texts[0],
         samples=CONFIG.heat_maps.profile_samples,
         resolution=CONFIG.image.resolution,
         code=code_digest("attention/explored_maps.py"),
@@ -88,7 +88,7 @@ rule faithfulness:
     """Takes the findings' words away and scores where the predicted image changes."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),
         model=model_output,
     output:
         scores=f"{HEAT_MAPS}/faithfulness.csv",
@@ -102,7 +102,7 @@ rule faithfulness:
     params:
         **CONFIG.heat_maps.model_dump(include={"steps", "keep", "batch_size", "precision"}),
         model=model_folder,
-        text=lambda wildcards: TEXTS[wildcards.dataset][0],
+        text=lambda wildcards: SETS[wildcards.dataset].texts[0],
         part=scored_part,
         samples=CONFIG.heat_maps.profile_samples,
         resolution=CONFIG.image.resolution,

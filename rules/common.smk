@@ -34,8 +34,7 @@ from tradeoffs.config.repeated_keys import check_repeated_keys
 from tradeoffs.config.starts import source_of, start_of
 from tradeoffs.config.repeats import checkpoints, entries, fine_tunings, first_repeats, pairs, repeats
 from tradeoffs.config.targets import caption_of, check_targets, figures_of, misspelt, tables_of
-from tradeoffs.data.coco_categories import COCO_NAMES
-from tradeoffs.data.sets import CHOICES, GROUNDED, POPULATION, SPLIT_OF_SETS, VALIDATION
+from tradeoffs.data.sets import DATA_SETS
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.paper.scope import scope_notes
@@ -97,30 +96,18 @@ THREADS = CONFIG.resources.threads
 TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one per GPU
 DATASETS = CONFIG.data.sets
 LOCALISED = [*DATASETS, *CONFIG.grounding]  # data sets with boxes or masks
-TEXTS = {dataset: CONFIG.texts_of(dataset) for dataset in ("cxr", "coco", *CONFIG.grounding)}
-GROUNDED |= dict.fromkeys(CONFIG.grounding, SPLIT_OF_SETS)
-QUERY_WORDS = {
-    "cxr": {name: words for name, words in CONFIG.data.query_words.items() if name not in COCO_NAMES},
-    "coco": {name: words for name, words in CONFIG.data.query_words.items() if name in COCO_NAMES},
-}
+SETS = {name: CONFIG.set_of(name) for name in (*DATA_SETS, *CONFIG.grounding)}
 PROTOCOLS = ["corrected", "published"]
-EXTRACTORS = {dataset: CONFIG.extractors_of(dataset) for dataset in ("cxr", "coco")}
-OPEN = CONFIG.data.cxr == "open"  # cxr without credentialed data
-TITLES = {"cxr": "Open-i and ChestX-ray14" if OPEN else "MIMIC-CXR", "coco": "MS-COCO"}
-TITLES = {"cxr": "phantom radiographs", "coco": "phantom scenes"} if DEMO else TITLES
-TITLES = {dataset: TITLES[dataset] for dataset in DATASETS}
-SET_TITLES = {name: of_set.title or name for name, of_set in CONFIG.grounding.items()}
+TITLES = {name: f"phantom {SETS[name].images}" if DEMO else SETS[name].title for name in DATASETS}
+SET_TITLES = {name: SETS[name].title for name in CONFIG.grounding}
 TABLE_TITLES = {dataset: f"Demo: {title}" if DEMO else title for dataset, title in TITLES.items()}
 NOTE = "Demo: phantoms and a small model, not the paper's data or numbers." if DEMO else ""
-LICENSED, CREDENTIALED = "Mind the images' licence before you share.", "Credentialed data of patients: do not share."
-IMAGE_NOTES = {"cxr": NOTE or (LICENSED if OPEN else CREDENTIALED), "coco": NOTE}  # of figures with images
-IMAGE_NOTES |= dict.fromkeys(CONFIG.grounding, LICENSED)
 # heat maps have the size of the latents: 8 px a latent pixel in Stable Diffusion and in the demo's base
 MAP_SIZE = CONFIG.image.resolution // 8
 
 
 wildcard_constraints:
-    dataset="|".join(["cxr", "coco", *CONFIG.grounding]),
+    dataset="|".join(SETS),
     boxes="|".join(CONFIG.grounding) or "there is no further set of boxes",
     variant="|".join([*CONFIG.variants, *CONFIG.external, LOCATION_PRIOR]),
     frozen="|".join(CONFIG.variants),
@@ -141,14 +128,15 @@ def raw_folder(key):
     return f"{RUN}/data/{phantoms[key]}" if DEMO else getattr(CONFIG.data, key)
 
 
-def prepared(key):
+def prepared(dataset):
     """The original's prepared table that takes the place of raw files, or none."""
-    return [] if DEMO or (OPEN and key == "mimic_prepared") else getattr(CONFIG.data, key) or []
+    key = SETS[dataset].prepared
+    return [] if DEMO or key is None else getattr(CONFIG.data, key) or []
 
 
 def captions(wildcards):
     """The file of all captions, for a data set whose images have several."""
-    return f"{COCO}/captions.csv" if wildcards.dataset == "coco" else []
+    return f"{DATA}/captions.csv".format(**wildcards) if SETS[wildcards.dataset].has_captions else []
 
 
 def sentences(wildcards):
@@ -211,10 +199,10 @@ def model_output(wildcards):
 
 def domain_extractor(wildcards):
     """The weights of the X-ray network, for the data set that has findings: the user's, or those of our classifier."""
-    if wildcards.dataset != "cxr":
+    if not SETS[wildcards.dataset].has_findings:
         return []
     given = CONFIG.evaluation.extractors
-    return given.xrv_densenet121_all or given.findings_classifier or f"{RUN}/evaluation/cxr/classifier"
+    return given.xrv_densenet121_all or given.findings_classifier or f"{EVALUATION}/classifier".format(**wildcards)
 
 
 def latent_shards(wildcards, subset):
@@ -250,12 +238,13 @@ def sample_shards(wildcards, name):
 
 def scored_part(wildcards):
     """The part of a data set's boxes that tables show."""
-    return CONFIG.evaluation.ms_cxr_part if wildcards.get("dataset", "cxr") == "cxr" else "test"
+    of_set = SETS[wildcards.get("dataset", "cxr")]  # external methods are of cxr
+    return "test" if of_set.choices == "test" else CONFIG.evaluation.ms_cxr_part
 
 
 def texts_of_checkpoint(wildcards):
     """The texts of the heat maps; for an intermediate checkpoint only the default one, which the curves need."""
-    texts = TEXTS[wildcards.dataset]
+    texts = SETS[wildcards.dataset].texts
     return texts if wildcards.checkpoint == "final" else texts[:1]
 
 
@@ -290,7 +279,7 @@ def summaries(variants, external=False):
     return [
         SUMMARY.format(dataset=dataset, variant=name)
         for dataset, names in variants.items()
-        for name in [*names, *(CONFIG.external if external and dataset == "cxr" else []), LOCATION_PRIOR]
+        for name in [*names, *(CONFIG.external if external and SETS[dataset].has_findings else []), LOCATION_PRIOR]
     ]
 
 
@@ -306,7 +295,7 @@ def without_a_model(variants):
     return [
         f"{EVALUATION}/{name}/fidelity.csv".format(dataset=dataset)
         for dataset in variants
-        for name in [*(CONFIG.external_samples if dataset == "cxr" else []), REAL_IMAGES]
+        for name in [*(CONFIG.external_samples if SETS[dataset].has_findings else []), REAL_IMAGES]
     ]
 
 
@@ -337,7 +326,8 @@ def figure_files(name):
 
 def of_pictures(wildcards):
     """What every figure that is made of images is told."""
-    return {"resolution": CONFIG.image.resolution, "note": IMAGE_NOTES[wildcards.dataset]}
+    note = NOTE if DEMO and wildcards.dataset in DATASETS else SETS[wildcards.dataset].sharing
+    return {"resolution": CONFIG.image.resolution, "note": note}
 
 
 if workflow.is_main_process and not any(isinstance(handler, RunProgressHandler) for handler in logger.handlers):

@@ -1,6 +1,6 @@
 # Raw layouts -> prepared tables. The demo writes phantoms in the same layouts first.
 # of cxr; the boxes are in the last of them
-CXR_FOLDERS = ["open_i", "chestxray14"] if OPEN else ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr"]
+CXR_FOLDERS = SETS["cxr"].folders
 CXR_TABLES = [key for key in CXR_FOLDERS if key != "mimic_cxr_reports"]
 
 
@@ -26,7 +26,7 @@ rule prepare_images:
     """Reads MIMIC-CXR-JPG and its reports, or Open-i and ChestX-ray14, into the image table."""
     input:
         raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, *CXR_TABLES),
-        prepared=prepared("mimic_prepared"),
+        prepared=prepared("cxr"),
     output:
         images=f"{CXR}/images.csv",
         counts=f"{CXR}/images_counts.csv",
@@ -62,7 +62,7 @@ rule prepare_grounding:
         **LIGHT_JOB,
     params:
         folders={CXR_FOLDERS[-1]: raw_folder(CXR_FOLDERS[-1])},
-        query_words=QUERY_WORDS["cxr"],
+        query_words=CONFIG.data.query_words_of("cxr"),
         code=code_digest("data/prepare_grounding.py"),
     script:
         "../workflow_scripts/data/prepare_grounding.py"
@@ -118,7 +118,7 @@ rule prepare_coco:
     """Reads MS-COCO's captions and instances into the image and caption tables."""
     input:
         raw=rules.phantom_scenes.output.raw if DEMO else raw_tables(CONFIG.data, "coco"),
-        prepared=prepared("coco_prepared"),
+        prepared=prepared("coco"),
     output:
         images=f"{COCO}/images.csv",
         captions=f"{COCO}/captions.csv",
@@ -157,7 +157,7 @@ rule prepare_coco_grounding:
     params:
         coco=lambda wildcards: raw_folder("coco"),
         most_captions=CONFIG.data.coco_captions,
-        query_words=QUERY_WORDS["coco"],
+        query_words=CONFIG.data.query_words_of("coco"),
         code=code_digest("data/prepare_coco_grounding.py"),
     script:
         "../workflow_scripts/data/prepare_coco_grounding.py"
@@ -225,7 +225,7 @@ rule prepare_wrong_prompts:
     resources:
         **LIGHT_JOB,
     params:
-        texts=lambda wildcards: TEXTS[wildcards.dataset],
+        texts=lambda wildcards: SETS[wildcards.dataset].texts,
         seed=0,
         code=code_digest("data/prepare_wrong_prompts.py"),
     script:

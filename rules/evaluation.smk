@@ -51,7 +51,7 @@ rule location_prior:
         **LIGHT_JOB,
     params:
         **LOCALISATION,
-        texts=lambda wildcards: TEXTS[wildcards.dataset],
+        texts=lambda wildcards: SETS[wildcards.dataset].texts,
         map_size=MAP_SIZE,
         code=code_digest("evaluation/location_prior.py"),
     script:
@@ -73,7 +73,7 @@ rule external_method:
         **LIGHT_JOB,
     params:
         **LOCALISATION,
-        texts=TEXTS["cxr"],
+        texts=SETS["cxr"].texts,
         code=code_digest("evaluation/score_external.py"),
     script:
         "../workflow_scripts/evaluation/score_external.py"
@@ -163,12 +163,12 @@ rule real_features:
     resources:
         **MODEL_JOB,
     params:
-        split=lambda wildcards: POPULATION[wildcards.dataset],
+        split=lambda wildcards: SETS[wildcards.dataset].population,
         n=CONFIG.evaluation.real_images,
         seed=0,
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
-        extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
+        extractors=lambda wildcards: CONFIG.extractors_of(wildcards.dataset),
         code=code_digest("evaluation/real_features.py"),
     script:
         "../workflow_scripts/evaluation/real_features.py"
@@ -190,7 +190,7 @@ rule real_images_fidelity:
     params:
         kid=KID,
         seed=0,
-        extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
+        extractors=lambda wildcards: CONFIG.extractors_of(wildcards.dataset),
         code=code_digest("evaluation/real_images_fidelity.py"),
     script:
         "../workflow_scripts/evaluation/real_images_fidelity.py"
@@ -218,7 +218,7 @@ rule fidelity:
         resolution=CONFIG.image.resolution,
         batch_size=CONFIG.evaluation.batch_size,
         seed=0,
-        extractors=lambda wildcards: EXTRACTORS[wildcards.dataset],
+        extractors=lambda wildcards: CONFIG.extractors_of(wildcards.dataset),
         code=code_digest("evaluation/score_fidelity.py"),
     script:
         "../workflow_scripts/evaluation/score_fidelity.py"

@@ -1,6 +1,6 @@
 # Heat-map methods compared, and why the trade-off happens: one pass over the images a model, the rest from its sums.
 METHODS = {name: method.model_dump() for name, method in CONFIG.attention.methods.items()}
-DEFAULT_TEXT = {dataset: TEXTS[dataset][0] for dataset in DATASETS}
+DEFAULT_TEXT = {dataset: SETS[dataset].texts[0] for dataset in DATASETS}
 
 PAIRED = {  # the variants that are in a pair, by data set
     dataset: list(
@@ -14,7 +14,7 @@ rule attention_sums:
     """Sums the cross-attention of one model by layer group and step group, for all heat-map methods at once."""
     input:
         grounding=f"{DATA}/grounding.csv",
-        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),
         model=model_output,
     output:
         sums=f"{HEAT_MAPS}/attention_sums.npz",

@@ -147,7 +147,7 @@ rule finetune:
             exclude={"from_", "training", "weights", "sets", "seeds", "main"}
         ),
         training=training_of,
-        validation=lambda wildcards: VALIDATION.get(wildcards.dataset),
+        validation=lambda wildcards: SETS[wildcards.dataset].validation,
         resolution=CONFIG.image.resolution,
         checkpoints=f"{MODEL}/checkpoint",
         code=code_digest("model/finetune.py"),

@@ -5,20 +5,20 @@ ALL = {dataset: CONFIG.variants_of(dataset) for dataset in DATASETS}
 CXR_MAIN, CXR_ALL, COCO_MAIN = only("cxr", MAIN), only("cxr", ALL), only("coco", MAIN)
 PRIORS = [{"dataset": dataset, "variant": LOCATION_PRIOR} for dataset in DATASETS]
 # of further sets of boxes, which have tables and figures of localisation, but no samples
-SETS = {name: CONFIG.main_variants_of(name) for name in CONFIG.grounding}
-LOCALISED_MAIN = MAIN | SETS
+FURTHER = {name: CONFIG.main_variants_of(name) for name in CONFIG.grounding}
+LOCALISED_MAIN = MAIN | FURTHER
 ALL_TITLES = TITLES | SET_TITLES
 FIRST_MAIN = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in LOCALISED_MAIN.items()}
 FIRST_ALL = {dataset: first_repeats(CONFIG, {dataset: names}) for dataset, names in ALL.items()}
 PAIRS, FINE_TUNED = pairs(CONFIG, DATASETS), fine_tunings(CONFIG, ALL)
 TABLES, FIGURES = tables_of(CONFIG), figures_of(CONFIG)
 COUNTS = counts(DATASETS)
-SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in SETS]
+SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in FURTHER]
 PROMPT_COUNTS = paths(f"{DATA}/prompts_counts.csv", [{"dataset": dataset} for dataset in DATASETS])
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
 OF_FIDELITY = {
-    "extractors": EXTRACTORS["cxr"],
+    "extractors": CONFIG.extractors_of("cxr"),
     "reference": CONFIG.evaluation.reference,
     "external_samples": list(CONFIG.external_samples),
 }
@@ -160,7 +160,7 @@ use rule table2 as table7 with:
 use rule table2 as grounding_sets_table with:
     """Localisation on further sets of boxes, of the models of the run."""
     input:
-        summaries=summaries(SETS),
+        summaries=summaries(FURTHER),
         counts=SET_COUNTS,
     output:
         **table_files("grounding_sets"),
@@ -170,7 +170,7 @@ use rule table2 as grounding_sets_table with:
         f"{BENCHMARKS}/paper/grounding_sets_table.tsv"
     params:
         title="Localisation on further sets of boxes.",
-        arguments={"variants": entries(CONFIG, SETS), "external": []},
+        arguments={"variants": entries(CONFIG, FURTHER), "external": []},
         datasets=SET_TITLES,
 
 
@@ -321,7 +321,7 @@ rule overlays:
         picture="overlays",
         arguments=lambda wildcards: of_pictures(wildcards)
         | OF_PROTOCOL
-        | {"variants": LOCALISED_MAIN[wildcards.dataset], "text": TEXTS[wildcards.dataset][0]},
+        | {"variants": LOCALISED_MAIN[wildcards.dataset], "text": SETS[wildcards.dataset].texts[0]},
         code=code_digest("paper/picture.py"),
     script:
         "../workflow_scripts/paper/picture.py"
@@ -342,7 +342,7 @@ use rule overlays as samples_figure with:
     params:
         picture="sample_grid",
         arguments=lambda wildcards: of_pictures(wildcards)
-        | {"variants": ALL[wildcards.dataset], "split": POPULATION[wildcards.dataset]},
+        | {"variants": ALL[wildcards.dataset], "split": SETS[wildcards.dataset].population},
 
 
 use rule overlays as data_sheet with:
@@ -358,7 +358,7 @@ use rule overlays as data_sheet with:
     localrule: True
     params:
         picture="data_sheet",
-        arguments=lambda wildcards: of_pictures(wildcards) | {"text": TEXTS[wildcards.dataset][0], "most": 8},
+        arguments=lambda wildcards: of_pictures(wildcards) | {"text": SETS[wildcards.dataset].texts[0], "most": 8},
 
 
 rule figures:  # a target without a job, so without log and benchmark
@@ -426,7 +426,7 @@ rule explore:
     params:
         **OF_PROTOCOL,
         datasets={
-            dataset: {"title": TITLES[dataset], "text": TEXTS[dataset][0], "variants": MAIN[dataset]}
+            dataset: {"title": TITLES[dataset], "text": SETS[dataset].texts[0], "variants": MAIN[dataset]}
             for dataset in DATASETS
         },
         resolution=CONFIG.image.resolution,

@@ -99,8 +99,8 @@ def test_further_sets_of_boxes_are_scored_with_the_models_of_a_data_set():
     assert config.variants_of("scenes") == config.variants_of("coco")
     assert config.pairs_of("mine") == [("frozen", "learnable")]  # of the main variants only
     assert config.training_of("scenes")["steps"] == config.training.coco_steps
-    assert config.texts_of("mine") == ["phrase"] and config.texts_of("cxr") == ["phrase", "impression"]
-    assert resolve({"preset": "open"}, PRESETS).texts_of("cxr") == ["phrase"]
+    assert config.set_of("mine").texts == ["phrase"] and config.set_of("cxr").texts == ["phrase", "impression"]
+    assert resolve({"preset": "open"}, PRESETS).set_of("cxr").texts == ["phrase"]
 
 
 def test_layouts_of_the_configuration_are_those_that_are_read():

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from tradeoffs.check.account import training_told
 from tradeoffs.check.costs import SD2_PARAMETERS, Numbers, count, disk, models, parameters_of, seconds_a_unit, works
 from tradeoffs.config.layers import resolve
+from tradeoffs.data.sets import COCO, CXR, DATA_SETS
 
 PROJECT = Path(__file__).parents[1]
 PAPER = {
@@ -125,7 +126,7 @@ def test_prepared_tables_are_counted_exactly(tmp_path):
     pd.DataFrame({"phrase_id": ["a-1", "a-2"]}).to_csv(folder / "grounding.csv")
     numbers = count(config(), "cxr", tmp_path)
     assert numbers.images == {"train": 2, "mscxr": 1} and numbers.texts == 2
-    assert numbers.heat_maps("cxr", final=True) == 6 and numbers.heat_maps("cxr", final=False) == 2
+    assert numbers.heat_maps(CXR, final=True) == 6 and numbers.heat_maps(CXR, final=False) == 2
 
 
 def test_phantoms_that_are_not_drawn_yet_are_counted_by_their_configuration(tmp_path):
@@ -212,7 +213,9 @@ def test_the_work_of_each_stage_follows_from_the_preset(tmp_path):
         return [steps, training.batch_size, of_model, work["finetune", dataset].models, work["finetune", dataset].units]
 
     def heat_maps(dataset: str) -> list[float]:
-        final, on_the_way = (PAPER[dataset].heat_maps(dataset, final=final) * maps.keep for final in (True, False))
+        final, on_the_way = (
+            PAPER[dataset].heat_maps(DATA_SETS[dataset], final=final) * maps.keep for final in (True, False)
+        )
         kept = work["heat_maps", dataset].models - finals[dataset]
         return [final, on_the_way, finals[dataset], kept, work["heat_maps", dataset].units]
 
@@ -288,7 +291,7 @@ def test_the_disk_space_follows_from_the_preset():
     assert folders_and_base == (folders + 1) * model
     images = preset.sampling.images + preset.evaluation.ms_ssim.prompts * (preset.evaluation.ms_ssim.repeats - 1)
     scored = sum(models(preset, dataset)[0] + models(preset, dataset)[2] for dataset in PAPER)
-    captions = PAPER["coco"].heat_maps("coco", final=True)
+    captions = PAPER["coco"].heat_maps(COCO, final=True)
     assert table("Disk") == {
         "latents": [
             *(2, 4, latent, latent, FLOAT, of_image),

@@ -37,7 +37,7 @@ use rule heat_maps as heat_maps_for_effect with:
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",
-        latents=lambda wildcards: latent_shards(wildcards, GROUNDED[wildcards.dataset]),
+        latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),
         model=model_for_effect,
     output:
         heat_maps=f"{EFFECT}/heat_maps_{{shard}}.npz",
@@ -47,7 +47,7 @@ use rule heat_maps as heat_maps_for_effect with:
         f"{BENCHMARKS}/effects/row{{row}}/{REPEAT}/heat_maps_{{shard}}.tsv"
     params:
         model=model_for_effect,
-        texts=lambda wildcards: TEXTS[wildcards.dataset][:1],
+        texts=lambda wildcards: SETS[wildcards.dataset].texts[:1],
         wrong_prompts=False,
         precision=lambda wildcards: "bf16" if wildcards.row == "14" else CONFIG.heat_maps.precision,
         unfinished=f"{EFFECT}/unfinished_{{shard}}",
@@ -65,7 +65,7 @@ use rule localise as localise_for_effect with:
     benchmark:
         f"{BENCHMARKS}/effects/row{{row}}/{REPEAT}/localise.tsv"
     params:
-        texts=lambda wildcards: TEXTS[wildcards.dataset][:1],
+        texts=lambda wildcards: SETS[wildcards.dataset].texts[:1],
         part="test",
         protocols=["corrected"],
 
@@ -84,7 +84,7 @@ rule scoring_effects:
     resources:
         **LIGHT_JOB,
     params:
-        texts=lambda wildcards: TEXTS[wildcards.dataset],
+        texts=lambda wildcards: SETS[wildcards.dataset].texts,
         resolution=CONFIG.image.resolution,
         code=code_digest("upkeep/scoring_effects.py"),
     script:
@@ -113,7 +113,7 @@ rule fidelity_effects:
         batch_size=CONFIG.evaluation.batch_size,
         sets=CONFIG.evaluation.ms_ssim.prompts,
         size=CONFIG.evaluation.ms_ssim.repeats,
-        split=lambda wildcards: POPULATION[wildcards.dataset],
+        split=lambda wildcards: SETS[wildcards.dataset].population,
         n=CONFIG.evaluation.real_images,
         code=code_digest("upkeep/fidelity_effects.py"),
     script:

@@ -12,13 +12,6 @@ from tradeoffs.config.faults import Fault
 from tradeoffs.config.schema import Config
 
 GB = 1e9
-RAW_DATA = {
-    "cxr": (
-        *("data.mimic_cxr_jpg", "data.mimic_cxr_reports", "data.ms_cxr", "data.mimic_prepared"),
-        *("data.open_i", "data.chestxray14"),
-    ),
-    "coco": ("data.coco", "data.coco_prepared"),
-}
 
 
 def inputs_told(
@@ -36,21 +29,26 @@ def inputs_told(
 def numbers_of(config: Config, run: Path, faults: Collection[Fault]) -> dict[str, Numbers]:
     """The numbers of each data set (see `count`), none where its raw data has a fault. run: the run's folder."""
     faulty = {fault.key for fault in faults}
-    raw_data = RAW_DATA | {name: (f"grounding.{name}.path",) for name in config.grounding}
+    raw_data = {name: {f"grounding.{name}.path"} for name in config.grounding}
+    for name in config.data.sets:
+        of_set = config.set_of(name)
+        raw_data[name] = {f"data.{key}" for key in (*of_set.folders, of_set.prepared)}
     return {
-        dataset: Numbers({}, 0, "") if faulty & set(raw_data[dataset]) else count(config, dataset, run)
+        dataset: Numbers({}, 0, "") if faulty & raw_data[dataset] else count(config, dataset, run)
         for dataset in [*config.data.sets, *config.grounding]
     }
 
 
-def numbers_told(numbers: Mapping[str, Numbers]) -> Iterator[str]:
+def numbers_told(config: Config, numbers: Mapping[str, Numbers]) -> Iterator[str]:
     """A line for each data set."""
     for dataset, of_data in numbers.items():
         if not of_data.source:
             yield f"{dataset}: images not counted, they cannot be read; latents and heat maps are missing below"
             continue
         images = ", ".join(f"{split} {n}" for split, n in sorted(of_data.images.items()))
-        what = "captions of test images, each with a heat map at most" if dataset == "coco" else "phrases with boxes"
+        what = "phrases with boxes"
+        if config.set_of(dataset).has_captions:
+            what = "captions of test images, each with a heat map at most"
         yield f"{dataset}: images {images}; {of_data.texts} {what} ({of_data.source})"
 
 

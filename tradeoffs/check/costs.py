@@ -18,7 +18,7 @@ from tradeoffs.data import coco, mimic, open_radiographs
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.grounding_sets import ALL_SPLITS
 from tradeoffs.data.mscxr import read_mscxr
-from tradeoffs.data.sets import GROUNDED, POPULATION, SPLIT_OF_SETS
+from tradeoffs.data.sets import DataSet
 from tradeoffs.demo.phantom_coco import CAPTIONS
 from tradeoffs.model.timesteps import evenly_spaced_steps
 
@@ -31,17 +31,16 @@ BACK_TOO = "images forth and back"
 
 @dataclass(frozen=True)
 class Numbers:
-    """Images of one data set by split, phrases with boxes or captions of test images (coco) that may have heat maps,
-    and where they were counted."""
+    """Images of one data set by split, phrases with boxes or captions of test images that may have heat maps, and where
+    they were counted."""
 
     images: dict[str, int]
     texts: int
     source: str
 
-    def heat_maps(self, dataset: str, final: bool) -> int:
+    def heat_maps(self, of_set: DataSet, final: bool) -> int:
         """Heat maps of one model at most: of phrases or captions; of a final one, impressions and wrong prompts too."""
-        images = self.images.get(GROUNDED.get(dataset, SPLIT_OF_SETS), 0)
-        texts = [self.texts] if dataset == "coco" else [self.texts, images]
+        texts = [self.texts] if of_set.has_captions else [self.texts, self.images.get(of_set.boxes, 0)]
         return 2 * sum(texts) if final else texts[0]
 
 
@@ -78,37 +77,37 @@ def count(config: Config, dataset: str, run: Path) -> Numbers:
 
     run: the run's folder. Raises InputError for raw files that are not as they should be.
     """
-    tables = run / "data" / dataset
+    tables, of_set = run / "data" / dataset, config.set_of(dataset)
     if (tables / "images.csv").is_file() and (tables / "grounding.csv").is_file():
         images = pd.read_csv(tables / "images.csv", usecols=["split"], dtype=str)["split"].value_counts()
-        texts = pd.read_csv(tables / "grounding.csv", usecols=["text_id" if dataset == "coco" else "phrase_id"])
+        texts = pd.read_csv(tables / "grounding.csv", usecols=["text_id" if of_set.has_captions else "phrase_id"])
         return Numbers(images.to_dict(), len(texts.drop_duplicates()), "prepared tables of the run")
     if dataset in config.grounding:
-        of_set = config.grounding[dataset]
-        rows = read_boxes(of_set.layout, of_set.path)
-        rows = rows[(rows["split"] == of_set.split) | (of_set.split == ALL_SPLITS)]
+        given = config.grounding[dataset]
+        rows = read_boxes(given.layout, given.path)
+        rows = rows[(rows["split"] == given.split) | (given.split == ALL_SPLITS)]
         phrases = len(rows.drop_duplicates(["image", "phrase", "category"]))
-        return Numbers({SPLIT_OF_SETS: rows["image"].nunique()}, phrases, "its own files, images not opened")
+        return Numbers({of_set.boxes: rows["image"].nunique()}, phrases, "its own files, images not opened")
     data, drawn = config.data, config.data.phantoms
-    if data.source == "phantoms" and dataset == "coco":
-        captions = drawn.coco_val * min(CAPTIONS, data.coco_captions or CAPTIONS)
-        return Numbers({"train": drawn.coco_train, "test": drawn.coco_val}, captions, "configuration")
     if data.source == "phantoms":
-        images_of = {"train": drawn.train, "val": drawn.val, "p19": drawn.p19, "mscxr": drawn.mscxr}
-        return Numbers(images_of, drawn.mscxr, "configuration; at least one phrase an image")
-    if dataset == "coco":
+        images_of = {split: getattr(drawn, key) for split, key in of_set.splits.items()}
+        if not of_set.has_captions:
+            return Numbers(images_of, images_of[of_set.boxes], "configuration; at least one phrase an image")
+        captions = images_of[of_set.boxes] * min(CAPTIONS, data.coco_captions or CAPTIONS)
+        return Numbers(images_of, captions, "configuration")
+    if of_set.source == "coco":
         assert data.coco is not None, "missing_paths has told"
         captions = coco.count_captions(data.coco, "val2017", data.coco_captions)
-        images = coco.count_images(data.coco, data.coco_prepared, data.limit.of("coco"))
+        images = coco.count_images(data.coco, data.coco_prepared, data.limit.of(dataset))
         return Numbers(images, captions, "annotation files, images not opened")
-    if data.cxr == "open":
+    if of_set.source == "open":
         assert data.open_i is not None and data.chestxray14 is not None, "missing_paths has told"
-        listed, _ = open_radiographs.list_images(data.open_i, data.chestxray14, data.views, data.limit.of("cxr"))
+        listed, _ = open_radiographs.list_images(data.open_i, data.chestxray14, data.views, data.limit.of(dataset))
         phrases = len(read_boxes("chestxray14", data.chestxray14).drop_duplicates(["image", "category"]))
         return Numbers(listed["split"].value_counts().to_dict(), phrases, "tables and reports, images not opened")
     assert data.mimic_cxr_jpg is not None and data.ms_cxr is not None, "missing_paths has told"
     listed, _ = mimic.list_images(
-        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared, data.limit.of("cxr")
+        data.mimic_cxr_jpg, data.mimic_cxr_reports, data.ms_cxr, data.views, data.mimic_prepared, data.limit.of(dataset)
     )
     phrases = len(read_mscxr(data.ms_cxr).drop_duplicates(["dicom_id", "label_text", "category_name"]))
     return Numbers(listed["split"].value_counts().to_dict(), phrases, "CSV files, reports and images not opened")
@@ -124,8 +123,8 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         final, tuned, on_the_way, shown = models(config, dataset)
         gpus = config.resources.gpus
         measured: dict[Path, float] = {}
-        grounded = GROUNDED.get(dataset, SPLIT_OF_SETS)
-        encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", grounded)}
+        of_set = config.set_of(dataset)
+        encoded = {subset: of_data.images.get(subset, 0) for subset in ("train", of_set.boxes)}
         for subset, images in encoded.items():
             files = (benchmarks / "model" / dataset / "latents").glob(f"{subset}_*.tsv")
             measured |= dict.fromkeys(files, images / config.latents.shards)
@@ -144,7 +143,7 @@ def works(config: Config, numbers: Mapping[str, Numbers], run: Path) -> Iterator
         measured = {}
         total = 0
         for checkpoint, number in (("final", final), ("step*", on_the_way)):
-            of_model = of_data.heat_maps(dataset, checkpoint == "final") * maps.keep
+            of_model = of_data.heat_maps(of_set, checkpoint == "final") * maps.keep
             total += number * of_model
             files = (benchmarks / "attention" / dataset).glob(f"*/seed*/{checkpoint}/heat_maps_*.tsv")
             measured |= dict.fromkeys(files, of_model / maps.shards)
@@ -175,7 +174,7 @@ def _scoring(config: Config, dataset: str, numbers: Numbers, models: int, benchm
     most = config.evaluation.real_images
     if config.evaluation.reference == "prompts":
         most = min(most, config.sampling.images)
-    real = len(extractors) * min(most, numbers.images.get(POPULATION[dataset], 0))
+    real = len(extractors) * min(most, numbers.images.get(config.set_of(dataset).population, 0))
     measured = dict.fromkeys(benchmarks.glob("real_features.tsv"), real)
     yield Work("real_features", dataset, 1, real, "images through a network", measured, gpus)
     scored = len(extractors) * config.sampling.images
@@ -220,7 +219,7 @@ def origins(config: Config, dataset: str) -> set[str | None]:
 def encoded_images(config: Config, dataset: str, numbers: Numbers) -> list[int]:
     """Images that each of `origins` encodes: those with heat maps, and those to fine-tune on where it is a start."""
     trained = {None} | {config.origin_of(name) for name in trainings(config, dataset)}
-    heat_maps, train = (numbers.images.get(subset, 0) for subset in (GROUNDED.get(dataset, SPLIT_OF_SETS), "train"))
+    heat_maps, train = (numbers.images.get(subset, 0) for subset in (config.set_of(dataset).boxes, "train"))
     return [heat_maps + (train if origin in trained else 0) for origin in origins(config, dataset)]
 
 
@@ -243,13 +242,14 @@ def disk(config: Config, numbers: Mapping[str, Numbers], parameters: int) -> dic
     given: set[str | None] = set()
     for dataset, of_data in numbers.items():
         final, _, on_the_way, _ = models(config, dataset)
+        of_set = config.set_of(dataset)
         encoded += sum(encoded_images(config, dataset, of_data))
         given |= origins(config, dataset) - {None}
         for name, training in trainings(config, dataset).items():
             averages = training["ema_decay"] is not None
             folders += len(config.seeds_of(name)) * (1 + len(training["milestones"]) + averages)
         drawn += 0 if dataset in config.grounding else final + on_the_way
-        texts += final * of_data.heat_maps(dataset, True) + on_the_way * of_data.heat_maps(dataset, False)
+        texts += final * of_data.heat_maps(of_set, True) + on_the_way * of_data.heat_maps(of_set, False)
     return {
         "latents (mean and standard deviation)": encoded * 2 * latent,
         f"base model and {folders} fine-tuned ones, float32": (1 + folders) * parameters * FLOAT,

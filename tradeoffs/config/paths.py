@@ -20,6 +20,7 @@ from tradeoffs.data.raw_files import (
     coco_annotations,
     newest,
 )
+from tradeoffs.data.sets import data_set
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import check_tracker, package_folder
@@ -32,15 +33,16 @@ def _contents(data: Data) -> dict[str, list[str]]:
     """The folders that a run on files needs, by key, and what is read in them: patterns of tables (see `newest`), and
     folders of images or reports."""
     folders: dict[str, list[str]] = {}
-    if "cxr" in data.sets and data.cxr == "open":
+    sources = {data_set(name, data.cxr).source for name in data.sets}
+    if "open" in sources:
         folders["open_i"] = [OPEN_I_METADATA, OPEN_I_REPORTS, "png"]
         folders["chestxray14"] = [*BOX_TABLES["chestxray14"], CHESTXRAY14_ENTRIES, "images"]
-    elif "cxr" in data.sets:
+    if "mimic" in sources:
         folders["mimic_cxr_jpg"] = ["files"] if data.mimic_prepared else [*MIMIC_TABLES.values(), "files"]
         if not data.mimic_prepared:
             folders["mimic_cxr_reports"] = ["files"]
         folders["ms_cxr"] = [MS_CXR_TABLE]
-    if "coco" in data.sets:
+    if "coco" in sources:
         parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
         annotations = [coco_annotations(kind, part) for kind in ("captions", "instances") for part in parts]
         folders["coco"] = [*annotations, "train2017", "val2017"]
@@ -110,19 +112,20 @@ def files_of(config: Config) -> dict[str, str]:
     """The single files that a run reads, but for the base, by dotted key; some networks and external samples are
     folders."""
     files = {f"external.{name}": file for name, file in config.external.items()}
+    sets = [config.set_of(dataset) for dataset in config.data.sets]
     used = {name for dataset in config.data.sets for name in config.extractors_of(dataset).values()}
     extractors = {name: file for name, file in config.evaluation.extractors if file and name in used}
     files |= {f"evaluation.extractors.{name}": file for name, file in extractors.items()}
     if config.data.source == "files":
-        prepared = {"coco": "coco_prepared"} | ({"cxr": "mimic_prepared"} if config.data.cxr == "mimic" else {})
-        keys = [prepared[dataset] for dataset in config.data.sets if dataset in prepared]
+        keys = [of_set.prepared for of_set in sets if of_set.prepared]
         tables = {f"data.{key}": getattr(config.data, key) for key in keys}
         files |= {key: file for key, file in tables.items() if file}
-    if "cxr" in config.data.sets:
+    has_findings = any(of_set.has_findings for of_set in sets)
+    if has_findings:
         files |= {f"external_samples.{name}": source for name, source in config.external_samples.items()}
     if config.data.prompts_file:
         files["data.prompts"] = config.data.prompts_file
-    if "cxr" in config.data.sets and any(variant.text == "sentences" for variant in config.variants.values()):
+    if has_findings and any(variant.text == "sentences" for variant in config.variants.values()):
         files["data.sentences"] = config.data.sentences
     return files
 

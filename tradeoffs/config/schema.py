@@ -14,7 +14,7 @@ from tradeoffs.config.sections.training import Training
 from tradeoffs.config.starts import check_starts, source_of, start_of
 from tradeoffs.config.values import PathText, Section, Seeds, folder_name, set_name, variant_name
 from tradeoffs.data.findings import KINDS, NO_FINDING
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import DATA_SETS, DataSet, data_set, further_set
 
 
 class Config(Section):
@@ -99,7 +99,7 @@ class Config(Section):
                     f"grounding.{name}.models: {grounding.models} is not in data.sets; add it there or remove the set"
                 )
         for name, variant in self.variants.items():
-            if variant.weights == "ema" and self.training_of("cxr", name)["ema_decay"] is None:
+            if variant.weights == "ema" and self.training_of(self.data.sets[0], name)["ema_decay"] is None:
                 raise ValueError(f"variants.{name}.weights: ema needs training.ema_decay, such as 0.999; set it")
             if self._trained_as(name) is None:
                 raise ValueError(
@@ -114,7 +114,7 @@ class Config(Section):
             twice = sorted(set(names) & set(self.variants))
             if twice:
                 raise ValueError(f"{section}.{twice[0]}: a variant has this name too; choose another")
-            if names and "cxr" not in self.data.sets:
+            if names and not any(DATA_SETS[name].has_findings for name in self.data.sets):
                 raise ValueError(
                     f"{section}.{min(names)}: stands beside radiographs; add cxr to data.sets or remove it"
                 )
@@ -176,19 +176,21 @@ class Config(Section):
         """The data set whose models are scored on a data set: itself, or that of a further set of boxes."""
         return self.grounding[dataset].models if dataset in self.grounding else dataset
 
-    def texts_of(self, dataset: str) -> list[str]:
-        """The kinds of texts of a data set's heat maps, the default one first."""
+    def set_of(self, dataset: str) -> DataSet:
+        """What the code asks of a data set: cxr, coco or a further set of boxes."""
         if dataset in self.grounding:
-            return list(self.grounding[dataset].texts)
-        return ["phrase"] if dataset == "cxr" and self.data.cxr == "open" else TEXTS[dataset]
+            of_set = self.grounding[dataset]
+            return further_set(of_set.title or dataset, [*of_set.texts])
+        return data_set(dataset, self.data.cxr)
 
     def variants_of(self, dataset: str) -> list[str]:
-        """The variants that a data set has: coco has captions, and no findings."""
+        """The variants that a data set has: one without findings has captions alone to train on."""
         dataset = self.models_of(dataset)
+        has_findings = self.set_of(dataset).has_findings
         return [
             name
             for name, variant in self.variants.items()
-            if (dataset == "cxr" or (variant.text == "impression" and variant.attention_regularisation is None))
+            if (has_findings or (variant.text == "impression" and variant.attention_regularisation is None))
             and dataset in (variant.sets or self.data.sets)
         ]
 
@@ -219,10 +221,10 @@ class Config(Section):
         return self.resources.gpus if own is None else own
 
     def extractors_of(self, dataset: str) -> dict[str, str]:
-        """Names of the feature extractors of a data set: `general`, for cxr `domain`, and `vit` if one is given."""
+        """Names of the feature extractors of a data set: `general`, with findings `domain`, and `vit` if given."""
         given = self.evaluation.extractors
         names = {"general": "inception" if given.inception else "efficientnet_lite0"}
-        if dataset == "cxr":
+        if self.set_of(dataset).has_findings:
             networks = ("xrv_densenet121_all", "findings_classifier")
             names["domain"] = next((name for name in networks if getattr(given, name)), "own_classifier")
         return names | ({"vit": "dinov2"} if given.dinov2 else {})
@@ -248,7 +250,9 @@ class Config(Section):
 
     def training_of(self, dataset: str, variant: str | None = None) -> dict[str, Any]:
         """The section `training` with the steps and milestones of one data set, and what a variant changes of it."""
-        dataset = self.models_of(dataset)
+        names = ("steps", "milestones")
         settings = self.training.model_dump() | (self._training_changes(variant) if variant else {})
-        coco = {"steps": settings.pop("coco_steps"), "milestones": settings.pop("coco_milestones")}
-        return settings | coco if dataset == "coco" else settings
+        key_of = self.set_of(self.models_of(dataset)).training_key
+        settings |= {name: settings[key_of(name)] for name in names}
+        of_others = {one.training_key(name) for one in DATA_SETS.values() for name in names}.difference(names)
+        return {key: value for key, value in settings.items() if key not in of_others}

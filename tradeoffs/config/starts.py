@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from tradeoffs.config.sections.model import Variant
+from tradeoffs.data.sets import DATA_SETS
 
 
 class Start(NamedTuple):
@@ -70,7 +71,7 @@ def _check_model(config, name: str, start: Start, dataset: str, key: str) -> Non
     settings = config.training_of(dataset, start.variant)
     if start.step not in (*settings["milestones"], settings["steps"]):
         section = "training" if other.training is None else f"variants.{start.variant}.training"
-        milestones = {"cxr": "milestones", "coco": "coco_milestones"}[dataset]
+        milestones = DATA_SETS[dataset].training_key("milestones")
         raise ValueError(
             f"{key}: {start.variant} keeps no model at step {start.step} on {dataset}; add it to "
             f"{section}.{milestones}, or leave {dataset} out of variants.{name}.sets"

@@ -6,6 +6,7 @@ from pathlib import Path
 from tradeoffs.config.faults import close
 from tradeoffs.config.repeats import fine_tunings, pairs
 from tradeoffs.config.schema import Config
+from tradeoffs.data.sets import DATA_SETS
 from tradeoffs.errors import InputError
 
 PER_DATA_SET = ("overlays", "samples", "findings", "attention_profile", "data")  # figures
@@ -23,7 +24,7 @@ RULES = {"findings_table": "table1_cxr_findings", "category_table": "table1_coco
 def tables_of(config: Config) -> list[str]:
     """Names of the tables of a run, in the order of the report."""
     names = ["table1", *NEEDS, *(["grounding_sets"] if config.grounding else []), "differences"]
-    if "impression" not in config.texts_of("cxr"):
+    if "impression" not in config.set_of("cxr").texts:
         names.remove("table7")
     return [name for name in names if NEEDS.get(name, config.data.sets[0]) in config.data.sets]
 
@@ -61,7 +62,7 @@ def check_targets(targets: Sequence[str], config: Config) -> None:
     for target in targets:
         name = RULES.get(target, Path(target).stem)
         dataset = NEEDS.get(name) or ("figures/" in target and name.rpartition("_")[2])
-        if dataset in ("cxr", "coco") and dataset not in config.data.sets and name not in made:
+        if dataset in DATA_SETS and dataset not in config.data.sets and name not in made:
             raise InputError(f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another")
         if name == "table7" and name not in made:
             raise InputError(f"{target}: needs reports of the images with boxes, which cxr from open data lacks")

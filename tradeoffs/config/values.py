@@ -3,11 +3,12 @@
 import json
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
+from tradeoffs.data.sets import DATA_SETS, Name
 from tradeoffs.metrics import LOCATION_PRIOR, REAL_IMAGES
 
 
@@ -45,7 +46,7 @@ def variant_name(name: str) -> str:
 
 
 def set_name(name: str) -> str:
-    if name in ("cxr", "coco"):
+    if name in DATA_SETS:
         raise ValueError("this name is that of a data set of the run; choose another")
     if not re.fullmatch(r"[a-z][a-z0-9]*", name):  # figures are named <figure>_<set>
         raise ValueError("use lower-case letters and digits in this name, a letter first")
@@ -67,7 +68,7 @@ Share = Annotated[Number, Ge(0), Le(1)]
 Text = Annotated[str, AfterValidator(_given)]
 PathText = Annotated[Text, AfterValidator(os.path.expanduser)]
 Seeds = Annotated[list[Seed], AfterValidator(distinct)]
-Sets = Annotated[list[Literal["cxr", "coco"]], AfterValidator(distinct)]
+Sets = Annotated[list[Name], AfterValidator(distinct)]
 Milestones = Annotated[list[Count], AfterValidator(_without_repeats)]
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tradeoffs.data.sets import TEXT_KINDS
+from tradeoffs.data.text_kinds import TEXT_KINDS
 from tradeoffs.data.words import is_named
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import numpy_rng

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.data.images import Geometry, decoded_mask, mask_corrected, mask_published, resized_mask
-from tradeoffs.data.sets import TEXT_KINDS
+from tradeoffs.data.text_kinds import TEXT_KINDS
 from tradeoffs.data.words import is_named, query_words
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.map_scores import MIXTURE, Threshold, auc_roc, on_mask, score

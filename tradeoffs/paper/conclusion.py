@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_rel
 
-from tradeoffs.data.sets import texts_in
+from tradeoffs.data.text_kinds import texts_in
 from tradeoffs.metrics import FIDELITY, LOCATION_PRIOR, METRICS
 from tradeoffs.paper.formatting import p_clause, signed, significant
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tradeoffs.data.sets import DATA_SETS
 from tradeoffs.metrics import FIDELITY, METRICS, Metric
 
 TEMPLATE = "differences.md.j2"
 ROWS = 31
-WHERE = {"cxr": "radiographs", "coco": "scenes"}
 SCORES = METRICS | FIDELITY
 SCORES |= {
     "top1_effusion": Metric("label top-1 of Pleural Effusion"),
@@ -45,7 +45,7 @@ def cell(rows: pd.DataFrame) -> str:
     parts = []
     for (dataset, text), of_text in rows.groupby(["dataset", "text"], sort=False):
         scores = [_score(score, of_score) for score, of_score in of_text.groupby("score", sort=False)]
-        parts.append(f"{WHERE[dataset]}{f', {text}' if text else ''}: {', '.join(scores)}")
+        parts.append(f"{DATA_SETS[dataset].images}{f', {text}' if text else ''}: {', '.join(scores)}")
     unchanged = (rows["original"] == rows["here"].fillna(0)).all()
     return "; ".join(parts) + (" (the demo shows no effect)" if unchanged else "")
 

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from tradeoffs.data.sets import texts_in
+from tradeoffs.data.text_kinds import texts_in
 from tradeoffs.evaluation.statistics import MACRO, over_captions
 
 

@@ -10,35 +10,36 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tradeoffs.data.sets import TEXTS
+from tradeoffs.data.sets import DataSet, data_set
 from tradeoffs.files import SNAKEMAKE_TIMESTAMP
 from tradeoffs.metrics import CONTROLS, FIDELITY, LOCATION_PRIOR, METRICS, REAL_IMAGES
 from tradeoffs.paper.formatting import MISSING, estimate, fixed, readable
 
 CARD = "README.md"  # where the hub and people look for it
 TEXTS_OF_TRAINING = {
-    "impression": {"cxr": "the report's impression", "coco": "a caption of the image, drawn at each use"},
-    "finding_labels": {"cxr": "the finding labels, shuffled at each use"},
-    "sentences": {"cxr": "a language-model sentence of one finding, drawn at each use"},
-    "findings_first": {"cxr": "the findings' names and the report's impression"},
-    "findings_random": {"cxr": "the report's impression with the findings' names between its first words"},
-    "finding_tokens": {"cxr": "one token per finding, present or absent"},
+    "impression": "the report's impression",
+    "finding_labels": "the finding labels, shuffled at each use",
+    "sentences": "a language-model sentence of one finding, drawn at each use",
+    "findings_first": "the findings' names and the report's impression",
+    "findings_random": "the report's impression with the findings' names between its first words",
+    "finding_tokens": "one token per finding, present or absent",
 }
+CAPTIONS = "a caption of the image, drawn at each use"  # where images have no reports
 TEXT_ENCODERS = {"frozen": "frozen", "learnable": "trained along", "lora": "trained along by adapters of low rank"}
-DATA = {
-    "cxr": "MIMIC-CXR-JPG with the reports of MIMIC-CXR",
+DATA = {  # by the data set's source
+    "mimic": "MIMIC-CXR-JPG with the reports of MIMIC-CXR",
     "open": "Open-i's Indiana University collection of chest X-rays",
     "coco": "MS-COCO 2017",
 }
 LICENCES = {
-    "cxr": "**Trained on credentialed data: do not share.** The data use agreements of MIMIC-CXR-JPG, MIMIC-CXR and "
+    "mimic": "**Trained on credentialed data: do not share.** The data use agreements of MIMIC-CXR-JPG, MIMIC-CXR and "
     "MS-CXR (PhysioNet) hold for this model too: a diffusion model can give back images that it was trained on.",
     "open": "Trained on Open-i's Indiana University collection, whose licence (CC BY-NC-ND 4.0) forbids "
     "commercial use and changed copies; see docs/data.md before you share the model.",
     "coco": "Trained on MS-COCO 2017, whose annotations are CC BY 4.0; each of its images has a licence of its own, "
     "which the annotation files name.",
 }
-LICENCE_NAMES = {"cxr": "credentialed-data-do-not-share", "open": "open-i-and-base", "coco": "ms-coco-and-base"}
+LICENCE_NAMES = {"mimic": "credentialed-data-do-not-share", "open": "open-i-and-base", "coco": "ms-coco-and-base"}
 DEMO = "Trained on drawn phantoms: it holds no patient's data, and is of no use for radiographs or scenes."
 
 
@@ -63,10 +64,10 @@ def model_card(
     """
     demo = config["data"]["source"] == "phantoms"
     entry, base = config["variants"][variant], config["base"]["source"]
-    data = "open" if dataset == "cxr" and config["data"]["cxr"] == "open" else dataset
-    licence = DEMO if demo else LICENCES[data]
+    of_set = data_set(dataset, config["data"]["cxr"])
+    licence = DEMO if demo else LICENCES[of_set.source]
     head = {"library_name": "diffusers", "pipeline_tag": "text-to-image", "license": "other"}
-    head["license_name"] = "drawn-phantoms" if demo else LICENCE_NAMES[data]
+    head["license_name"] = "drawn-phantoms" if demo else LICENCE_NAMES[of_set.source]
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1000)}---",
         f"# {readable(variant)}, {dataset}, seed {seed}",
@@ -77,9 +78,9 @@ def model_card(
         "## Use",
         _use(config["sampling"], loads_in_diffusers),
         "## How it was made",
-        _table(("", ""), _making(dataset, DATA[data], entry, seed, config, counts, demo, commit)),
+        _table(("", ""), _making(of_set, entry, seed, config, counts, demo, commit)),
         "## Scores",
-        _localisation(dataset, variant, summaries),
+        _localisation(of_set.texts[0], variant, summaries),
         _fidelity(variant, fidelity),
         "## Licences",
         f"{licence} The base, {base}, has a licence of its own, which goes with this model.",
@@ -121,8 +122,7 @@ def _use(sampling: Mapping[str, Any], loads_in_diffusers: bool) -> str:
 
 
 def _making(
-    dataset: str,
-    data: str,
+    of_set: DataSet,
     entry: Mapping[str, Any],
     seed: int,
     config: Mapping[str, Any],
@@ -131,7 +131,7 @@ def _making(
     commit: str,
 ) -> list[tuple[str, str]]:
     own_training = {key: value for key, value in (entry["training"] or {}).items() if value is not None}
-    training, steps = config["training"] | own_training, "coco_steps" if dataset == "coco" else "steps"
+    training, data = config["training"] | own_training, DATA[of_set.source]
     own = "the base's own"
     rate = training["text_encoder_learning_rate"]
     padding = [("padding", "left out of cross-attention, which StableDiffusionPipeline does not do")]
@@ -145,8 +145,8 @@ def _making(
         *padding,
         ("data", "drawn phantoms in the layout of " + data if demo else data),
         ("training images", f"{counts['kept']:,} of {counts['read']:,}"),
-        ("text", TEXTS_OF_TRAINING[entry["text"]][dataset]),
-        ("steps, batch size", f"{training[steps]:,}, {training['batch_size']}"),
+        ("text", CAPTIONS if of_set.has_captions else TEXTS_OF_TRAINING[entry["text"]]),
+        ("steps, batch size", f"{training[of_set.training_key('steps')]:,}, {training['batch_size']}"),
         ("learning rate", f"{training['learning_rate']}{of_encoder}"),
         ("text dropout", str(training["text_dropout"])),
         ("precision", training["precision"]),
@@ -156,10 +156,10 @@ def _making(
     ]
 
 
-def _localisation(dataset: str, variant: str, summaries: pd.DataFrame) -> str:
+def _localisation(text: str, variant: str, summaries: pd.DataFrame) -> str:
     """AUC-ROC of the variant beside the location prior's and its other controls, macro means."""
     rows = summaries[(summaries["protocol"] == "corrected") & (summaries["pairs"] == "all")]
-    rows = rows[(rows["group"] == "macro") & (rows["text"] == TEXTS[dataset][0])]
+    rows = rows[(rows["group"] == "macro") & (rows["text"] == text)]
     cells = []
     for metric in ("auc_roc", *CONTROLS):
         found = {row["variant"]: row for _, row in rows[rows["metric"] == metric].iterrows()}
@@ -167,7 +167,7 @@ def _localisation(dataset: str, variant: str, summaries: pd.DataFrame) -> str:
         cells.append((METRICS[metric].heading, *texts))
     seeds = rows.loc[rows["variant"] == variant, "seeds"].max()
     return (
-        f"Localisation of {TEXTS[dataset][0]}s by cross-attention, macro mean over categories and {seeds:.0f} seed(s) "
+        f"Localisation of {text}s by cross-attention, macro mean over categories and {seeds:.0f} seed(s) "
         "of the variant, with 95 % intervals over subjects. An AUC-ROC means something only above that of the location "
         "prior, which needs no model.\n\n" + _table(("score", readable(variant), "location prior"), cells)
     )

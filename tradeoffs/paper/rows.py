@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tradeoffs.data.findings import MSCXR_FINDINGS, NO_FINDING
-from tradeoffs.data.sets import texts_in
+from tradeoffs.data.text_kinds import texts_in
 from tradeoffs.evaluation.statistics import MACRO, MICRO, summarise_faithfulness
 from tradeoffs.metrics import FAITHFULNESS, FIDELITY, LOCATION_PRIOR, METRICS
 

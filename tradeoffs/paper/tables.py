@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tradeoffs.data.sets import texts_in
+from tradeoffs.data.sets import DATA_SETS
+from tradeoffs.data.text_kinds import texts_in
 from tradeoffs.metrics import DISTANCES, FAITHFULNESS, FIDELITY, LABEL_SCORES, LOCATION_PRIOR, METRICS, REAL_IMAGES
 from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.formatting import count, decimals, estimate, p_value, readable
@@ -110,7 +111,7 @@ def table1(
     names = {
         dataset: [
             *variants_of(variants, dataset),
-            *(external_samples if dataset == "cxr" else []),
+            *(external_samples if DATA_SETS[dataset].has_findings else []),
             *(REAL_IMAGES, LOCATION_PRIOR),
         ]
         for dataset in datasets

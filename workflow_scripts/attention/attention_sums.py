@@ -2,8 +2,8 @@
 
 from tradeoffs.attention.capture import Query
 from tradeoffs.attention.grouped import grouped_sums, save_sums
-from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.tables import read_grounding
+from tradeoffs.data.text_kinds import TEXT_KINDS
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import job
 from tradeoffs.model.checkpoints import load

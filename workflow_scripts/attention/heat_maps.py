@@ -5,8 +5,8 @@ from itertools import islice
 from tradeoffs.attention.capture import Query, queries_at_once, token_heat_maps
 from tradeoffs.attention.heat_maps import load_heat_maps, save_heat_maps
 from tradeoffs.data.findings_in_text import with_names
-from tradeoffs.data.sets import TEXT_KINDS
 from tradeoffs.data.tables import read_csv, read_grounding
+from tradeoffs.data.text_kinds import TEXT_KINDS
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import identity, job
 from tradeoffs.jobs.shards import Unfinished, rows_of_shard

@@ -23,7 +23,7 @@ with job(snakemake):
     logger.info("\n".join(inputs_told(opened, config, missing, wrong)))
     numbers = numbers_of(config, run, faults)
     for lines in (
-        numbers_told(numbers),
+        numbers_told(config, numbers),
         training_told(config, numbers),
         work_told(works(config, numbers, run)),
         disk_told(config, numbers, run, faults),

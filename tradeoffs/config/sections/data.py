@@ -6,8 +6,8 @@ from annotated_types import Ge, MultipleOf
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from tradeoffs.config.values import Count, PathText, Section, Seed, Sets, Share, Text, Whole, distinct
-from tradeoffs.data.coco_categories import COCO_NAMES
 from tradeoffs.data.findings import MSCXR_FINDINGS
+from tradeoffs.data.sets import DATA_SETS, Name
 
 Words = Annotated[list[Text], AfterValidator(distinct)]
 
@@ -49,10 +49,7 @@ class Limit(Section):
 
     def of(self, dataset: str) -> dict[str, int]:
         """The limits of a data set by the names of its splits, where there are some."""
-        names = {"train": "coco_train", "test": "coco_val"}
-        if dataset == "cxr":
-            names = {name: name for name in ("train", "val", "p19", "mscxr")}
-        limits = {split: getattr(self, name) for split, name in names.items()}
+        limits = {split: getattr(self, key) for split, key in DATA_SETS[dataset].splits.items()}
         return {split: limit for split, limit in limits.items() if limit is not None}
 
 
@@ -124,6 +121,10 @@ class Data(Section):
         """The user's own prompts, if there are any."""
         return None if self.prompts == MSCXR_PHRASES else self.prompts
 
+    def query_words_of(self, dataset: str) -> dict[str, list[str]]:
+        """The words that ask for categories of a data set in place of their default ones."""
+        return {name: words for name, words in self.query_words.items() if name in DATA_SETS[dataset].categories}
+
     @field_validator("cxr")
     @classmethod
     def _no_phantoms_in_open_layouts(cls, cxr: str, info: ValidationInfo) -> str:
@@ -134,7 +135,8 @@ class Data(Section):
     @field_validator("query_words")
     @classmethod
     def _of_known_categories(cls, words: dict[str, list[str]]) -> dict[str, list[str]]:
-        unknown = [name for name in words if name not in (*MSCXR_FINDINGS, *COCO_NAMES)]
+        known = {name for one in DATA_SETS.values() for name in one.categories}
+        unknown = [name for name in words if name not in known]
         if unknown:
             raise ValueError(
                 f"{unknown[0]} is none of {', '.join(MSCXR_FINDINGS)}, and no class of MS-COCO; correct the name"
@@ -145,7 +147,7 @@ class Data(Section):
 class GroundingSet(Section):
     """A further set of boxes or masks, on which the models of one of the run's data sets are scored."""
 
-    models: Literal["cxr", "coco"] = Field("cxr", description="data set of the run whose models are scored on it")
+    models: Name = Field("cxr", description="data set of the run whose models are scored on it")
     layout: Literal["csv", "vindr_cxr", "chestx_det", "chexlocalize", "padchest_gr", "chestxray14"] = Field(
         "csv", description="whose layout its files have; csv is one of your own, see docs/data.md"
     )

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from tradeoffs.config.sections.training import TrainingChanges
 from tradeoffs.config.values import Count, PathText, Positive, Section, Seeds, Sets, Text, distinct
 from tradeoffs.data.findings import TOKENS
+from tradeoffs.data.sets import DATA_SETS
 
 
 class Base(Section):
@@ -160,10 +161,13 @@ class Variant(Section):
     @classmethod
     def _have_its_text(cls, sets: list[str] | None, info: ValidationInfo) -> list[str] | None:
         text = info.data.get("text", "impression")
-        if sets and "coco" in sets and text != "impression":
-            raise ValueError(f"coco has no {text}; leave coco out or change the variant's text")
-        if sets and "coco" in sets and info.data.get("attention_regularisation") is not None:
-            raise ValueError("attention_regularisation needs findings, which coco has not; leave coco out or remove it")
+        for name in [name for name in sets or () if not DATA_SETS[name].has_findings]:
+            if text != "impression":
+                raise ValueError(f"{name} has no {text}; leave {name} out or change the variant's text")
+            if info.data.get("attention_regularisation") is not None:
+                raise ValueError(
+                    f"attention_regularisation needs findings, which {name} has not; leave {name} out or remove it"
+                )
         return sets
 
 
