@@ -168,6 +168,13 @@ REFUSED = [
     ("vae", {"latents_std": [2, 1, 1, 1]}, "latents_std is 2"),
     ("vae", {"of_tomorrow": 1}, "the key of_tomorrow is unknown"),
     ("text_encoder", {"quantization_config": {"bits": 4}}, "its weights are quantised"),
+    ("text_encoder", {"clip_skip": 2}, "clip_skip is 2, but num_hidden_layers says which layers are used"),
+    ("scheduler", {"set_alpha_to_one": "no"}, "set_alpha_to_one is 'no'"),
+    ("scheduler", {"trained_betas": 0.1}, "trained_betas are not 1000 numbers between 0 and 1"),
+    ("scheduler", {"trained_betas": ["0.1"] * 1000}, "trained_betas are not 1000 numbers between 0 and 1; give"),
+    ("scheduler", {"beta_schedule": []}, "beta_schedule is []"),
+    ("vae", {"scaling_factor": 0}, "scaling_factor is 0, no positive number"),
+    ("vae", {"scaling_factor": "0.18"}, "scaling_factor is '0.18', no positive number"),
 ]
 
 
@@ -182,6 +189,46 @@ def test_what_cannot_be_obeyed_is_refused_in_one_line_with_file_and_key(base, tm
     config = resolve({"preset": "smoke", "base": {"source": str(base)}}, PRESETS)
     [fault] = [fault for entry in given(config, [], None) for fault in entry.faults() if fault.key == "base.source"]
     assert str(fault) == f"base.source: {told}"
+
+
+UNBUILDABLE = [
+    ("unet", {"attention_head_dim": 0}, "ZeroDivisionError"),
+    ("unet", {"attention_head_dim": [2, "x"]}, "TypeError"),
+    ("unet", {"num_attention_heads": 4}, "num_attention_heads"),
+    ("vae", {"block_out_channels": [8]}, "IndexError"),
+    ("text_encoder", {"hidden_act": "nope"}, "KeyError: 'nope'"),
+    ("text_encoder", {"num_attention_heads": 3}, "not a multiple of the number of attention heads (3)"),
+]
+
+
+def told_by_check(base: Path) -> str:
+    config = resolve({"preset": "smoke", "base": {"source": str(base)}}, PRESETS)
+    return str([fault for entry in given(config, [], None) for fault in entry.faults() if fault.key == "base.source"])
+
+
+@pytest.mark.parametrize(("part", "values", "message"), UNBUILDABLE, ids=[message for *_, message in UNBUILDABLE])
+def test_values_with_which_no_network_can_be_built_are_one_line(base, part, values, message):
+    change(base, part, **values)
+    with pytest.raises(InputError) as caught:
+        load(base)
+    told = str(caught.value)
+    assert told.startswith(f"{base / part}: its config.json and weights cannot be read as ") and message in told
+    assert "\n" not in told and f"{base / part}: its config.json and weights cannot be read" in told_by_check(base)
+
+
+def test_weights_of_another_shape_than_declared_are_seen_before_a_run(base):
+    change(base, "unet", use_linear_projection=False)
+    told = told_by_check(base)
+    assert "proj_in.weight fills [8, 8], but config.json declares [8, 8, 1, 1]" in told
+
+
+def test_a_tokenizer_that_cuts_texts_at_their_beginning_is_refused(base):
+    file = base / "tokenizer" / "tokenizer_config.json"
+    content = json.loads(file.read_text())
+    for key, value in (("truncation_side", "left"), ("pad_token", None)):
+        file.write_text(json.dumps(content | {key: value}))
+        with pytest.raises(InputError, match=f"{key} of its tokenizer is {value!r}, but texts are padded and are cut"):
+            load(base)
 
 
 @pytest.mark.parametrize("inputs", [5, 7, 8, 9])  # depth, x4 upscaling, edits by instruction, in-painting
@@ -201,6 +248,17 @@ def test_parts_that_stable_diffusion_lacks_are_refused(base):
     for name in ("text_encoder_2", "depth_estimator", "controlnet"):
         file.write_text(json.dumps(index | {name: ["transformers", "CLIPTextModel"]}))
         with pytest.raises(InputError, match=f"model_index.json: has the part {name}"):
+            check_folder(base)
+    for key, value, message in (
+        ("unet", ["diffusers", "UNet2DModel"], "unet is UNet2DModel, but can only be UNet2DConditionModel"),
+        ("vae", ["diffusers", "AutoencoderTiny"], "vae is AutoencoderTiny, but can only be AutoencoderKL"),
+        ("scheduler", ["diffusers", "LCMScheduler"], "scheduler is LCMScheduler, of another kind of diffusion"),
+        ("_class_name", "StableDiffusionXLPipeline", "_class_name is StableDiffusionXLPipeline, no pipeline of"),
+        ("_class_name", "LatentConsistencyModelPipeline", "_class_name is LatentConsistencyModelPipeline, no"),
+        ("is_distilled", True, "the key is_distilled is unknown; if the model does without it, remove it"),
+    ):
+        file.write_text(json.dumps(index | {key: value}))
+        with pytest.raises(InputError, match=f"model_index.json: {message}"):
             check_folder(base)
     file.write_text(json.dumps(index | {"force_zeros_for_empty_prompt": True}))
     with pytest.raises(InputError, match="force_zeros_for_empty_prompt is true"):

@@ -30,9 +30,8 @@ from tradeoffs.evaluation.image_sets import read_image_set
 from tradeoffs.evaluation.vision_transformer import VisionTransformer
 from tradeoffs.evaluation.xray_densenet import load_xray_densenet
 from tradeoffs.model import ldm
-from tradeoffs.model.checkpoints import check_folder
+from tradeoffs.model.checkpoints import check_built, check_folder
 from tradeoffs.model.encoders import load_encoder
-from tradeoffs.model.weights import check_headers
 from tradeoffs.packages import package_folder
 
 Reader = Callable[[str], object]
@@ -123,7 +122,12 @@ def _model_readers(kind: str, prediction_type: str | None) -> Sequence[Reader]:
         return []
     if kind == "file":
         return [lambda file: ldm.read_model(Path(file), prediction_type)]
-    return [partial(check_folder, prediction_type=prediction_type), check_headers]
+    return [partial(_check_model, prediction_type=prediction_type)]
+
+
+def _check_model(folder: str, prediction_type: str | None) -> None:
+    check_folder(folder, prediction_type)
+    check_built(folder)
 
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:

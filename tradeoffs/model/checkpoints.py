@@ -10,16 +10,17 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from tradeoffs.errors import InputError
 from tradeoffs.model.declared import check_index, check_networks, read_json
-from tradeoffs.model.encoders import described, fit_tokenizer, load_encoder, load_network
+from tradeoffs.model.encoders import build_network, described, fit_tokenizer, load_encoder, load_network
 from tradeoffs.model.finding_tokens import FindingTokenizer
 from tradeoffs.model.padding import mask_padding, masks_padding, write_masked
-from tradeoffs.model.schedule import NoiseSchedule, check_schedule, schedule_of
-from tradeoffs.model.weights import load_strictly, variant_of
+from tradeoffs.model.schedule import SCHEDULER, NoiseSchedule, check_schedule, schedule_of
+from tradeoffs.model.weights import check_shapes, load_strictly, naming, variant_of
 from tradeoffs.randomness import torch_rng
 
 PROJECTION = "projection.safetensors"  # in the text encoder's folder
@@ -96,19 +97,35 @@ def check_folder(folder: str | Path, prediction_type: str | None = None) -> dict
     described(folder / "text_encoder")
     masks_padding(folder / "text_encoder")
     check_index(index_file, index, PARTS)
+    if index["scheduler"][1] not in SCHEDULER["_class_name"].values:
+        raise InputError(
+            f"{index_file}: scheduler is {index['scheduler'][1]}, of another kind of diffusion, or of a distilled "
+            "model; give another base"
+        )
     check_schedule(folder, prediction_type)
     for part in ("unet", "vae", "text_encoder"):
         variant_of(folder / part)
     return index
 
 
+def check_built(folder: str | Path) -> None:
+    """Raises InputError unless the networks of a diffusers folder can be built from their configurations, and the
+    headers of its .safetensors files fit them."""
+    for part, network in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL)):
+        of_part = Path(folder, part)
+        with naming(of_part, network.__name__), init_empty_weights():
+            built = network.from_config(read_json(of_part / "config.json"))
+        check_shapes(of_part, built)
+    check_shapes(Path(folder, "text_encoder"), build_network(Path(folder, "text_encoder")))
+
+
 def _class_of(folder: Path, part: str, entry: list) -> list:
     """Library and class of a part: as `model_index.json` says, or where it names a class of another library, which may
     be a known one under another name, as the part's own configuration says. Raises InputError if neither is known."""
     libraries = {"transformers": transformers, "diffusers": diffusers}
-    if len(entry) == 2 and hasattr(libraries.get(entry[0]), str(entry[1])):
-        return entry
     library = "transformers" if part in ("text_encoder", "tokenizer") else "diffusers"
+    if len(entry) == 2 and entry[0] == library and hasattr(libraries[library], str(entry[1])):
+        return entry
     names = {"tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json"}
     file = folder / part / names.get(part, "config.json")
     declared = read_json(file) if file.is_file() else {}

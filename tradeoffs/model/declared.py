@@ -6,11 +6,14 @@ first long job.
 
 import inspect
 import json
+import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from tradeoffs.errors import InputError
@@ -65,6 +68,13 @@ WHOLE = "base.source must be a whole Stable Diffusion 1.x or 2.x model"
 LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")  # parts on which the images do not depend
 
 
+OTHER = "give another base"
+INDEX = {"unet": ["UNet2DConditionModel"], "vae": ["AutoencoderKL"]}
+INDEX_KEYS = ("requires_safety_checker", "force_zeros_for_empty_prompt")
+# Of diffusers' pipelines those whose U-Net may be of images from text; inputs of other kinds show in its channels
+PIPELINES = re.compile("DiffusionPipeline|StableDiffusion(Img2Img|Inpaint(Legacy)?|PAG|Panorama|SAG)?Pipeline")
+
+
 def read_json(file: Path) -> Config:
     """The object in a JSON file; raises InputError if it holds none."""
     try:
@@ -89,7 +99,7 @@ def check(file: Path, restricted: Mapping[str, Restricted], known: Collection[st
             if key not in known and not key.startswith("_"):  # _diffusers_version and the like
                 raise InputError(f"{file}: the key {key} is unknown; if the model does without it, remove it")
             continue
-        values = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, list) and value else [value]
         for one in values:
             if one not in restricted[key].values:
                 raise InputError(f"{file}: {key} is {one!r}, but {restricted[key].otherwise}; give another base")
@@ -100,8 +110,15 @@ def check_index(file: Path, index: Config, parts: Collection[str]) -> None:
     """Raises InputError for a part in `model_index.json` beside the model's `parts`, and for a key that cannot be
     obeyed."""
     for name, value in index.items():
+        if name in INDEX and isinstance(value, list) and value[1] not in INDEX[name]:
+            raise InputError(f"{file}: {name} is {value[1]}, but can only be {' or '.join(INDEX[name])}; {OTHER}")
         if isinstance(value, list) and any(value) and name not in (*parts, *LEFT_OUT):
-            raise InputError(f"{file}: has the part {name}, which Stable Diffusion 1.x and 2.x lack; give another base")
+            raise InputError(f"{file}: has the part {name}, which Stable Diffusion 1.x and 2.x lack; {OTHER}")
+        if value and not isinstance(value, list) and not name.startswith("_") and name not in (*parts, *INDEX_KEYS):
+            raise InputError(f"{file}: the key {name} is unknown; if the model does without it, remove it")
+    pipeline = str(index.get("_class_name"))
+    if hasattr(diffusers, pipeline) and not PIPELINES.fullmatch(pipeline):
+        raise InputError(f"{file}: _class_name is {pipeline}, no pipeline of Stable Diffusion 1.x or 2.x; {OTHER}")
     if index.get("force_zeros_for_empty_prompt"):
         raise InputError(
             f"{file}: force_zeros_for_empty_prompt is true, but the empty text is encoded here; give another base"
@@ -113,6 +130,9 @@ def check_networks(folder: Path) -> None:
     if they are not for images from text alone."""
     unet = read_json(folder / "unet" / "config.json")
     vae = check(folder / "vae" / "config.json", VAE, parameters(AutoencoderKL))
+    scale = vae.get("scaling_factor", 1.0)
+    if isinstance(scale, bool) or not (isinstance(scale, int | float) and 0 < scale < math.inf):
+        raise InputError(f"{folder / 'vae' / 'config.json'}: scaling_factor is {scale!r}, no positive number; {OTHER}")
     channels = [unet.get("in_channels", 4), unet.get("out_channels", 4), vae.get("latent_channels", 4)]
     try:
         check_channels(*channels)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from accelerate import init_empty_weights
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from tradeoffs.errors import InputError
 from tradeoffs.model import open_clip
 from tradeoffs.model.declared import read_json
-from tradeoffs.model.weights import load_strictly
+from tradeoffs.model.weights import load_strictly, naming
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,22 @@ FAMILIES = {  # by model_type in config.json
 
 def load_network(folder: str | Path) -> PreTrainedModel:
     """The text encoder in a folder of transformers' layout, strictly; code that the folder may hold is not run."""
-    family, config = described(Path(folder))
-    network = getattr(transformers, family.network)
-    config = network.config_class.from_dict({**config, **family.config})
+    family, network, config = _configured(Path(folder))
     return load_strictly(network, folder, family.heads, config=config, **family.options)
+
+
+def build_network(folder: Path) -> PreTrainedModel:
+    """The text encoder that a folder's configuration describes, without its weights."""
+    family, network, config = _configured(folder)
+    with naming(folder, family.network), init_empty_weights():
+        return network(config, **family.options)
+
+
+def _configured(folder: Path) -> tuple[Family, type[PreTrainedModel], PretrainedConfig]:
+    family, config = described(folder)
+    network = getattr(transformers, family.network)
+    with naming(folder, family.network):
+        return family, network, network.config_class.from_dict({**config, **family.config})
 
 
 def load_encoder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -127,6 +140,12 @@ def fit_tokenizer(folder: Path, network: PreTrainedModel, tokenizer: PreTrainedT
 
     Raises InputError if the tokenizer has tokens that the network does not know.
     """
+    if tokenizer.pad_token is None or tokenizer.truncation_side != "right":
+        key, value = ("pad_token", None) if tokenizer.pad_token is None else ("truncation_side", "left")
+        raise InputError(
+            f"{folder}: {key} of its tokenizer is {value!r}, but texts are padded and are cut at their end; correct "
+            "its tokenizer_config.json"
+        )
     if len(tokenizer) > network.config.vocab_size:
         raise InputError(
             f"{folder}: its tokenizer has {len(tokenizer)} tokens, its text encoder knows {network.config.vocab_size}; "
@@ -148,6 +167,11 @@ def described(folder: Path) -> tuple[Family, dict[str, Any]]:
     if config.get("quantization_config"):
         raise InputError(
             f"{file}: quantization_config is given, so its weights are quantised; give the model as it was"
+        )
+    if config.get("clip_skip") is not None:
+        raise InputError(
+            f"{file}: clip_skip is {config['clip_skip']!r}, but num_hidden_layers says which layers are used; take the "
+            "last ones away from the model, or remove the key"
         )
     kind = config.pop("model_type", None)
     config.pop("auto_map", None)  # names code of the folder's, and would be saved

@@ -40,6 +40,7 @@ SCHEDULER = {
     ),
     "clip_sample": Restricted([False], f"it cuts latents off in sampling, and {_SAMPLES}"),
     "thresholding": Restricted([False], f"it cuts latents off in sampling, and {_SAMPLES}"),
+    "set_alpha_to_one": Restricted([True, False], "it is neither true nor false"),
     "timestep_type": Restricted(["discrete"], "its times are continuous"),
     "use_flow_sigmas": Restricted([False], "it is of another kind of diffusion, flow matching"),
     "use_dynamic_shifting": Restricted([False], "it is of another kind of diffusion, flow matching"),
@@ -132,7 +133,9 @@ def check_schedule(folder: Path, stated: str | None = None) -> Config:
         if key in declared and not (type(value) is sort and value > 0 and (sort is int or value < 1)):
             raise InputError(f"{file}: {key} is {value!r}, which is none; give another base")
     given, times = declared.get("trained_betas"), declared.get("num_train_timesteps", 1000)
-    if given is not None and not (len(given) == times and all(0 < beta < 1 for beta in given)):
+    if given is not None and not (
+        isinstance(given, list) and len(given) == times and all(type(b) in (int, float) and 0 < b < 1 for b in given)
+    ):
         raise InputError(f"{file}: trained_betas are not {times} numbers between 0 and 1; give another base")
     kind = declared.get("prediction_type")
     if None not in (kind, stated) and kind != stated:

@@ -1,9 +1,9 @@
 """Strict loading: every weight of a folder is used and every weight of the network is in the folder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import transformers
@@ -25,16 +25,10 @@ def load_strictly(model_class, folder: str | Path, extras: Sequence[str] = (), *
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # its report of unexpected weights; they are judged here
     try:
-        with allowed():
+        with allowed(), naming(folder, model_class.__name__):
             model, info = model_class.from_pretrained(
                 folder, output_loading_info=True, torch_dtype=torch.float32, local_files_only=True, **options
             )
-    except (RuntimeError, ValueError, OSError, UnpicklingError) as error:  # pickles that would run code are not read
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{folder}: cannot be read as {model_class.__name__} ({reason}); give the folder of that network, best "
-            "with its weights as .safetensors"
-        ) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
     # position_ids are a constant that older transformers saved
@@ -74,12 +68,40 @@ def variant_of(folder: Path) -> str | None:
     )
 
 
-def check_headers(folder: str | Path) -> None:
-    """Raises InputError for weights in the parts of a diffusers folder that are cut short or damaged; only the headers
-    of .safetensors files are read."""
-    for file in sorted(Path(folder).glob("*/*.safetensors")):
+@contextmanager
+def naming(folder: str | Path, network: str) -> Iterator[None]:
+    """Makes one line of what goes wrong while a network is built and read, such as a pickle that would run code.
+
+    Values of a configuration reach any line of the libraries, so their errors are of any class.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"{folder}: its config.json and weights cannot be read as {network} ({reason}); give the folder of that "
+            "network, best with its weights as .safetensors"
+        ) from error
+
+
+def check_shapes(folder: Path, network: torch.nn.Module) -> None:
+    """Raises InputError for a .safetensors file in a network's folder that is cut short or damaged, or that holds a
+    weight of another shape than the network built from the folder's configuration. Only headers are read.
+
+    network: without weights (accelerate's init_empty_weights)
+    """
+    expected = {name: list(weight.shape) for name, weight in network.state_dict().items()}
+    for file in sorted(folder.glob("*.safetensors")):
         try:
-            with safe_open(file, "pt"):
-                pass
+            with safe_open(file, "pt") as stored:
+                found = {name: stored.get_slice(name).get_shape() for name in expected.keys() & set(stored.keys())}
         except (SafetensorError, OSError) as error:
             raise InputError(f"{file}: is cut short or no file of weights ({error}); download it again") from error
+        for name in sorted(found):
+            if found[name] != expected[name]:
+                raise InputError(
+                    f"{file}: {name} fills {found[name]}, but config.json declares {expected[name]}; they are of "
+                    "different models"
+                )
