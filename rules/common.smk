@@ -95,7 +95,6 @@ DEMO = CONFIG.data.source == "phantoms"
 THREADS = CONFIG.resources.threads
 TRAINING_PROCESSES = max(1, CONFIG.training_gpus)  # one per GPU
 DATASETS = CONFIG.data.sets
-LOCALISED = [*DATASETS, *CONFIG.grounding]  # data sets with boxes or masks
 SETS = {name: CONFIG.set_of(name) for name in (*DATA_SETS, *CONFIG.grounding)}
 PROTOCOLS = ["corrected", "published"]
 TITLES = {name: f"phantom {SETS[name].images}" if DEMO else SETS[name].title for name in DATASETS}
@@ -118,7 +117,7 @@ wildcard_constraints:
     checkpoint=r"final|step\d+",
     shard=r"\d+",
     row=r"\d+",
-    subset="train|mscxr|test",
+    subset="|".join(sorted({"train", *(of_set.boxes for of_set in SETS.values())})),
 
 
 def raw_folder(key):

@@ -140,8 +140,6 @@ use rule table3 as variants_table with:
         f"{BENCHMARKS}/paper/variants_table.tsv"
     params:
         title=f"Variants. All ways of conditioning. {NOTE}".strip(),
-        table="table3",
-        datasets=only("cxr", TABLE_TITLES),
 
 
 use rule table2 as table7 with:
@@ -177,7 +175,7 @@ use rule table2 as grounding_sets_table with:
 use rule table1 as differences_table with:
     """Differences between frozen and learnable variants with intervals and p values."""
     input:
-        differences=paths(DIFFERENCES, pairs(CONFIG, LOCALISED)),
+        differences=paths(DIFFERENCES, pairs(CONFIG, LOCALISED_MAIN)),
         counts=COUNTS + SET_COUNTS,
     output:
         **table_files("differences"),
