@@ -167,11 +167,12 @@ def test_files_of_weights_that_are_not_read_are_named(tiny_base, tmp_path):
         load(folder)
 
 
-def test_a_hub_repository_with_halves_only_is_asked_again(tiny_base, tmp_path, monkeypatch):
+@pytest.mark.parametrize("parts", ["*", "vae", "text_encoder"])
+def test_a_hub_repository_with_halves_only_is_asked_again(tiny_base, tmp_path, monkeypatch, parts):
     from huggingface_hub.utils import filter_repo_objects
 
     published = shutil.copytree(tiny_base, tmp_path / "published")
-    for file in published.glob("*/*.safetensors"):
+    for file in published.glob(f"{parts}/*.safetensors"):
         file.rename(file.with_name(f"{file.stem}.fp16.safetensors"))
 
     def download(key, repository, revision, files, folder, ignored=NOT_ASKED_FOR):

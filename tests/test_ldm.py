@@ -2,11 +2,14 @@
 
 import argparse
 import collections
+import datetime
+import decimal
 import os
 import pathlib
 import re
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +29,13 @@ from ldm_checkpoints import (
     small_vae,
 )
 from safetensors.torch import load_file, save_file
+from torch.torch_version import TorchVersion
 
 from tradeoffs.errors import InputError
 from tradeoffs.model import ldm, ldm_declared, ldm_weights
 from tradeoffs.model.checkpoints import load, noise_schedule
+from tradeoffs.model.pickles import read_pickle
+from tradeoffs.model.sources import materialise_base
 
 
 def starting_with(*parts: object) -> str:
@@ -277,6 +283,10 @@ def test_prediction_type_is_the_declared_one_or_asked_for(tmp_path, with_clips_t
     torch.save({"state_dict": with_clips_tokens["2"], "global_step": 140000}, file)
     with pytest.raises(InputError, match="nothing says whether its U-Net predicts epsilon or v; set base.prediction_"):
         ldm.read_model(file)
+    with pytest.raises(InputError) as caught:  # of a variant's model, of which that key does not speak
+        materialise_base("file", str(file), None, tmp_path / "out", key="variants.mine")
+    assert "predicts epsilon or v; put the model's inference configuration" in str(caught.value)
+    assert "base." not in str(caught.value)
     assert predicted(file, prediction_type="epsilon") == "epsilon"
     for name, text, expected in (
         ("model.yaml", "parameterization: v", "v_prediction"),
@@ -603,6 +613,8 @@ def test_whole_training_checkpoints_are_read(tmp_path, monkeypatch):
         "counts": collections.defaultdict(int, {"a": 1}),
         "lists": collections.defaultdict(list, {"a": [1]}),
         "nested": collections.OrderedDict(a={1, 2}),
+        "last": [collections.deque([1], 5), range(3), slice(1, 2), decimal.Decimal("0.1"), TorchVersion("2.1.0")],
+        "times": [datetime.datetime(2024, 2, 3, 4), datetime.date(2024, 2, 3), datetime.timedelta(1)],
         "loops": state,
         "other": attributes(a=1),
     }
@@ -625,6 +637,21 @@ def test_arguments_of_any_kind_declare_the_prediction(tmp_path, monkeypatch, wit
     content = {"state_dict": with_clips_tokens["2"], "hyper_parameters": arguments}
     saved_with(monkeypatch, tmp_path / "last.ckpt", content, attributes, section, value)
     assert predicted(tmp_path / "last.ckpt") == "v_prediction"
+
+
+def test_paths_pickled_by_python_3_13(tmp_path):
+    """It calls their module pathlib._local."""
+    torch.save({"state_dict": {"betas": torch.ones(1)}, "p": pathlib.PurePosixPath("a")}, tmp_path / "old.ckpt")
+    with zipfile.ZipFile(tmp_path / "old.ckpt") as old, zipfile.ZipFile(tmp_path / "new.ckpt", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"cpathlib\n", b"cpathlib._local\n"))
+    assert read_pickle(tmp_path / "new.ckpt")["p"] == pathlib.PurePosixPath("a")
+
+
+def test_a_later_protocol_is_named(tmp_path):
+    torch.save({"state_dict": {"betas": torch.ones(1)}, "n": {1}}, tmp_path / "last.ckpt", pickle_protocol=4)
+    with pytest.raises(InputError, match="is pickled by another protocol than 2, torch's own"):
+        ldm_weights.read(tmp_path / "last.ckpt")
 
 
 def test_classes_that_are_not_on_the_list_are_named(tmp_path, monkeypatch):

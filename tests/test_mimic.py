@@ -96,7 +96,13 @@ def raw(tmp_path):
 
 
 def test_images_and_what_is_left_out(raw):
-    raw.add("train", "10000002", "51", report="IMPRESSION:\n Edema,\n no NA.", labels={"Edema": 1.0, "Pneumonia": -1.0})
+    raw.add(
+        "train",
+        "10000002",
+        "51",
+        report="\ufeffIMPRESSION:\n Edema,\n no NA.",
+        labels={"Edema": 1.0, "Pneumonia": -1.0},
+    )
     raw.add("val", "10000001", "52", split="validate", view="AP", labels={"No Finding": 1.0})
     raw.add("test", "11000001", "53", split="test", report="Impression: Clear.")
     raw.add("p19", "19000001", "54", split="train", labels={"Fracture": 1.0})

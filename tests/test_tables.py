@@ -380,6 +380,12 @@ def test_a_csv_in_utf_8_is_read_with_its_byte_order_mark(tmp_path):
     assert read_prompts(tmp_path / "p.csv")["text"].tolist() == ["caf\u00e9"]
 
 
+def test_two_columns_of_one_name_are_an_error(tmp_path):
+    (tmp_path / "p.csv").write_text("text,Finding Labels,Finding Labels\na,Edema,Pneumonia\n")
+    with pytest.raises(InputError, match="p.csv: has two columns 'Finding Labels'; remove one"):
+        read_prompts(tmp_path / "p.csv")
+
+
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs")])
 def test_a_csv_with_other_separators_says_so(tmp_path, mark, name):
     (tmp_path / "p.csv").write_text(f"text{mark}Finding Labels\nclear{mark}Edema\n")

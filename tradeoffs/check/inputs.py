@@ -32,6 +32,7 @@ from tradeoffs.evaluation.xray_densenet import load_xray_densenet
 from tradeoffs.model import ldm
 from tradeoffs.model.checkpoints import check_built, check_folder
 from tradeoffs.model.encoders import load_encoder
+from tradeoffs.model.sources import told_of
 from tradeoffs.packages import package_folder
 
 Reader = Callable[[str], object]
@@ -68,7 +69,8 @@ class Given:
             try:
                 read(self.value)
             except InputError as error:
-                yield Fault(self.key, str(error).removeprefix(f"{self.key}: "))
+                told = told_of(self.key, error) if self.key.startswith("variants.") else str(error)
+                yield Fault(self.key, told.removeprefix(f"{self.key}: "))
 
 
 def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | None) -> Iterator[Given]:

@@ -255,7 +255,7 @@ def _read_impressions(paths: pd.Series, max_missing: float) -> list[Impression |
 
 def _read_impression(path: str) -> Impression | None:
     try:
-        report = Path(path).read_text(encoding="utf-8", errors="replace")
+        report = Path(path).read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return None
     return cut_impression(report, Path(path).stem.removeprefix("s")) or Impression("")

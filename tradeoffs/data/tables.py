@@ -69,6 +69,8 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
         raise InputError(f"{path}: its rows have more cells than its header; put texts with a comma in double quotes")
     table.columns = table.columns.str.strip()  # the original's own table has a column "Finding Labels "
     for column in columns:
+        if f"{column}.1" in table.columns:  # pandas' name for a second one
+            raise InputError(f"{path}: has two columns {column!r}; remove one")
         if column not in table.columns:
             separator = next((name for mark, name in _OTHER_SEPARATORS.items() if mark in table.columns[0]), None)
             if separator and len(table.columns) == 1:

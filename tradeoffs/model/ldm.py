@@ -34,6 +34,7 @@ from tradeoffs.model.pipelines import stable_diffusion
 MERGES = Path(__file__).resolve().parents[2] / "resources" / "ldm" / "merges.txt"
 HEAD_WIDTH = 64  # of CLIP's text encoders, and of the U-Net in Stable Diffusion 2
 SCALING_FACTOR = 0.18215
+STATE_PREDICTION = "set base.prediction_type to epsilon or v_prediction"  # a remedy for a base
 TEXT_PROJECTION = "cond_stage_model.model.text_projection"
 # Of the LDM code, but no network of the pipeline needs them; model_ema.* and OpenCLIP's last layer besides
 EXTRAS = {
@@ -161,8 +162,8 @@ def _undeclared_prediction(networks: "Networks", others: Sequence[Path]) -> str:
     another = any(one.about == "prediction_type" and one.value != "epsilon" for one in said)
     if networks.family is SD2 or another:
         raise InputError(
-            "nothing says whether its U-Net predicts epsilon or v; set base.prediction_type to epsilon or "
-            "v_prediction, or put the model's inference configuration beside it, under its name with the suffix .yaml"
+            f"nothing says whether its U-Net predicts epsilon or v; {STATE_PREDICTION}, or put the model's inference "
+            "configuration beside it, under its name with the suffix .yaml"
         )
     return "epsilon"
 

@@ -5,6 +5,8 @@ where that runs no code; objects of Lightning and OmegaConf become `StandIn`s th
 """
 
 import argparse
+import datetime
+import decimal
 import pathlib
 import re
 import types
@@ -15,6 +17,7 @@ from zipfile import is_zipfile
 import numpy as np
 import torch
 from numpy import _core  # type: ignore[attr-defined]
+from torch.torch_version import TorchVersion
 
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_WEIGHTS
@@ -43,6 +46,15 @@ def _plain_dict(*_: Any) -> dict:
     return {}
 
 
+def _plain_list(*_: Any) -> list:
+    """Takes the place of deque, whose length is of no use in a file."""
+    return []
+
+
+_PATHS = {
+    pathlib.PurePosixPath: ("PosixPath", "PurePosixPath"),
+    pathlib.PureWindowsPath: ("WindowsPath", "PureWindowsPath"),
+}
 _NUMPY_TYPES = {type(np.dtype(kind)) for kind in "?bhilqBHILQefdgSUO"}
 _ALLOWED: list[Any] = [
     np.dtype,
@@ -57,10 +69,15 @@ _ALLOWED: list[Any] = [
     types.SimpleNamespace,
     (_plain_dict, "collections.defaultdict"),
     *((kind, f"builtins.{kind.__name__}") for kind in (dict, list, tuple, frozenset, int, float, str, bool)),
-    (pathlib.PurePosixPath, "pathlib.PosixPath"),
-    (pathlib.PureWindowsPath, "pathlib.WindowsPath"),
-    pathlib.PurePosixPath,
-    pathlib.PureWindowsPath,
+    (_plain_list, "collections.deque"),
+    *(range, slice, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
+    *(decimal.Decimal, TorchVersion),
+    *(
+        (kind, f"{module}.{name}")
+        for module in ("pathlib", "pathlib._local")  # the second in Python 3.13
+        for kind, names in _PATHS.items()
+        for name in names
+    ),
     (StandIn, "typing.Any"),
 ]
 _STOOD_IN = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.")
@@ -84,6 +101,8 @@ def read_pickle(file: Path) -> Any:
     except UNREADABLE_WEIGHTS as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"would run code when read ({code[1]})" if code else "is damaged or no file of weights"
+        if mapped and "Unsupported operand" in str(error):
+            reason = "is pickled by another protocol than 2, torch's own, which alone can be read without running code"
         raise InputError(f"{file}: {reason}; {remedy}") from error
 
 

@@ -24,7 +24,7 @@ OTHER_BASE_FILES = [
     f"{part}/{name}{suffix}"
     for part in ("unet", "vae", "text_encoder")
     for name in ("model", "diffusion_pytorch_model", "pytorch_model")
-    for suffix in (".fp16.safetensors", ".bin")
+    for suffix in (".fp16.safetensors", ".bf16.safetensors", ".bin")
 ]
 ENCODER_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 PICKLED_FILES = ["*.bin"]  # of older encoders; read without running code
@@ -48,7 +48,14 @@ def materialise_base(
     try:
         _materialise(kind, source, revision, folder, prediction_type)
     except InputError as error:
-        raise InputError(str(error).replace("base.source", key)) from error
+        raise InputError(told_of(key, error)) from error
+
+
+def told_of(key: str, error: InputError) -> str:
+    """What is wrong with a model that the config names under `key`; base.prediction_type speaks of the base alone."""
+    if key == "base.source":
+        return str(error)
+    return str(error).replace(f"{ldm.STATE_PREDICTION}, or ", "").replace("base.source", key)
 
 
 def _materialise(kind: str, source: str, revision: str | None, folder: Path, prediction_type: str | None) -> None:
@@ -58,8 +65,14 @@ def _materialise(kind: str, source: str, revision: str | None, folder: Path, pre
     with tempfile.TemporaryDirectory() as downloaded:
         if kind == "hub":
             download("base.source", source, revision, BASE_FILES, Path(downloaded))
-            if not any(Path(downloaded).glob("unet/*.safetensors")):
-                download("base.source", source, revision, OTHER_BASE_FILES, Path(downloaded), ignored=())
+            lacking = [
+                part
+                for part in ("unet", "vae", "text_encoder")
+                if Path(downloaded, part).is_dir() and not any(Path(downloaded, part).glob("*.safetensors"))
+            ]
+            if lacking:
+                files = [file for file in OTHER_BASE_FILES if file.partition("/")[0] in lacking]
+                download("base.source", source, revision, files, Path(downloaded), ignored=())
             source = downloaded
         check_folder(source, prediction_type)
         model = load(source)
