@@ -219,7 +219,7 @@ def passes_of_checkpoint(wildcards):
 
 
 def model_for_effect(wildcards):
-    """The folder of the run's own model for rows 1 and 14, which are about the dump; else of one trained for the row."""
+    """The folder of the run's own model for rows 1 and 14, which are about maps; else of one trained for the row."""
     if wildcards.row in ("1", "14"):
         return f"{MODEL}/final".format(**{**wildcards, "seed": CONFIG.seeds_of(wildcards.variant)[0]})
     return f"{EFFECT}/{'ema' if wildcards.row == '13' else 'final'}".format(**wildcards)

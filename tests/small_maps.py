@@ -19,7 +19,7 @@ def grounding(*rows: dict) -> pd.DataFrame:
     return table
 
 
-def dump(name: str, text: str, **token_maps: list[float]) -> dict[str, TokenHeatMaps]:
+def maps_of(name: str, text: str, **token_maps: list[float]) -> dict[str, TokenHeatMaps]:
     """One text's maps; a token's map is given by the value of each of its four columns."""
     spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
     heat = np.array([np.tile(columns, (4, 1)) for columns in token_maps.values()], np.float32)

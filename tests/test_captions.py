@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from small_maps import dump, grounding
+from small_maps import grounding, maps_of
 
 from tradeoffs.evaluation.controls import location_prior
 from tradeoffs.evaluation.effects import measures, scoring_effects
-from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.evaluation.localisation import score_heat_maps
 from tradeoffs.evaluation.statistics import over_captions, paired_differences, summarise
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, PUBLISHED
@@ -32,15 +32,15 @@ def table():
 def maps():
     """The cat's box is the first of four columns, the dog's the last."""
     return (
-        dump("a-caption1", "a cat and a dog", cat=[3, 2, 1, 0], dog=[0, 1, 2, 3])
-        | dump("a-caption2", "a cat", cat=[0, 1, 2, 3])
-        | dump("b-caption1", "a cat", cat=[1, 1, 0, 0])
+        maps_of("a-caption1", "a cat and a dog", cat=[3, 2, 1, 0], dog=[0, 1, 2, 3])
+        | maps_of("a-caption2", "a cat", cat=[0, 1, 2, 3])
+        | maps_of("b-caption1", "a cat", cat=[1, 1, 0, 0])
     )
 
 
 @pytest.mark.parametrize("protocol", [CORRECTED, PUBLISHED], ids=["corrected", "published"])
 def test_each_caption_is_a_text_and_its_wrong_words_are_its_own(table, maps, protocol):
-    scores = score_dump(table, maps, "caption", protocol, 4)
+    scores = score_heat_maps(table, maps, "caption", protocol, 4)
     assert scores["id"].tolist() == ["a-caption1", "a-caption1", "a-caption2", "b-caption1"]
     assert scores["sample_id"].tolist() == ["a", "a", "a", "b"]
     # in published the dog of a's first caption is asked by the cat's words too (row 10): its map is flat
@@ -53,7 +53,7 @@ def test_each_caption_is_a_text_and_its_wrong_words_are_its_own(table, maps, pro
 
 
 def test_a_class_of_an_image_is_the_mean_over_its_captions(table, maps):
-    scores = score_dump(table, maps, "caption", CORRECTED, 4)
+    scores = score_heat_maps(table, maps, "caption", CORRECTED, 4)
     united = over_captions(scores).set_index(["sample_id", "category"])
     assert united["auc_roc"].to_dict() == pytest.approx({("a", "cat"): 0.5, ("a", "dog"): 1, ("b", "cat"): 2.5 / 3})
     assert united["texts"].to_dict() == {("a", "cat"): 2, ("a", "dog"): 1, ("b", "cat"): 1}
@@ -69,14 +69,14 @@ def test_a_class_of_an_image_is_the_mean_over_its_captions(table, maps):
 
 def test_captions_that_were_not_scored_leave_those_that_were(table, maps):
     del maps["a-caption2"], maps["b-caption1"]
-    united = over_captions(score_dump(table, maps, "caption", CORRECTED, 4)).set_index(["sample_id", "category"])
+    united = over_captions(score_heat_maps(table, maps, "caption", CORRECTED, 4)).set_index(["sample_id", "category"])
     assert united["excluded"].to_dict() == {("a", "cat"): "", ("a", "dog"): "", ("b", "cat"): "no heat map"}
     assert united["texts"].to_dict() == {("a", "cat"): 1, ("a", "dog"): 1, ("b", "cat"): 0}
     assert united.loc[("a", "cat"), "auc_roc"] == 1
 
 
 def test_differences_are_of_images_and_classes(table, maps):
-    scores = score_dump(table, maps, "caption", CORRECTED, 4)
+    scores = score_heat_maps(table, maps, "caption", CORRECTED, 4)
     lower = scores.assign(auc_roc=scores["auc_roc"] - 0.25)
     found = paired_differences([scores], [lower], draws=2, permutations=4).set_index(["group", "metric"])
     assert found.loc[("micro", "auc_roc"), "difference"] == pytest.approx(0.25)
@@ -108,7 +108,7 @@ def test_effects_of_one_caption_and_of_the_test_part(table, maps):
         [(first + 1) / 2, ((0.5 + 2.5 / 3) / 2 + 1) / 2]
     )
     phrases = grounding({"phrase": "edema"}, {"phrase": "edema", "part": "val"})
-    maps = dump("a-0", "edema", edema=[1, 0, 0, 0]) | dump("a-1", "edema", edema=[0, 0, 1, 0])
+    maps = maps_of("a-0", "edema", edema=[1, 0, 0, 0]) | maps_of("a-1", "edema", edema=[0, 0, 1, 0])
     effects = pd.DataFrame(scoring_effects(phrases, {"phrase": maps}, 4)).set_index(["row", "score"])
     assert effects.loc[(30, "samples"), ["here", "original"]].tolist() == [1, 2]
     assert effects.loc[(30, "auc_roc"), ["here", "original"]].tolist() == pytest.approx([0.75, (0.75 + 0.25) / 2])

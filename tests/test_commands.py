@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from project import PROJECT
-from small_maps import dump
+from small_maps import maps_of
 
 from tradeoffs.__main__ import main
 from tradeoffs.attention.capture import AttentionSums, Query, captured_cross_attention, token_heat_maps
@@ -63,7 +63,7 @@ def test_what_cannot_be_done_is_said(tiny_model, image, changes, message):
 
 def hand_made(path, words=("effusion",)) -> ImageHeatMap:
     """A map of 4 x 4 whose columns rise to the right for "effusion", to the left for "left"."""
-    maps = dump("s1", "left effusion", left=[3.0, 2.0, 1.0, 0.0], effusion=[0.0, 1.0, 2.0, 3.0])["s1"]
+    maps = maps_of("s1", "left effusion", left=[3.0, 2.0, 1.0, 0.0], effusion=[0.0, 1.0, 2.0, 3.0])["s1"]
     return ImageHeatMap(str(path), np.zeros((4, 4, 3)), maps, words, maps.heat[1])
 
 

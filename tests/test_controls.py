@@ -6,10 +6,10 @@ Maps and images are 4 x 4 and constant along columns, so that a column stands fo
 import numpy as np
 import pandas as pd
 import pytest
-from small_maps import LEFT_HALF, dump, grounding
+from small_maps import LEFT_HALF, grounding, maps_of
 
 from tradeoffs.evaluation.controls import NOT_COMMON, area_average, location_prior, on_common_samples
-from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_dump
+from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_heat_maps
 from tradeoffs.evaluation.statistics import summarise
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
@@ -35,9 +35,9 @@ def test_specificity_of_phrases_by_hand(protocol):
         {"category": "Pneumonia", "boxes": LAST_COLUMN, "phrase": "pneumonia"},
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema", "sample_id": "alone"},
     )
-    maps = dump("a-0", "edema", edema=EDEMA) | dump("a-1", "pneumonia", pneumonia=PNEUMONIA)
-    maps |= dump("alone-0", "edema", edema=EDEMA)
-    scores = score_dump(table, maps, "phrase", protocol, 4)
+    maps = maps_of("a-0", "edema", edema=EDEMA) | maps_of("a-1", "pneumonia", pneumonia=PNEUMONIA)
+    maps |= maps_of("alone-0", "edema", edema=EDEMA)
+    scores = score_heat_maps(table, maps, "phrase", protocol, 4)
     np.testing.assert_allclose(scores["auc_roc"], [1 / 2, 1, 1 / 2])
     np.testing.assert_allclose(scores["wrong_word_auc"], [0, 1 / 3, np.nan])
     np.testing.assert_allclose(scores["specificity"], [1 / 2 - 0, 1 - 1 / 3, np.nan])
@@ -51,13 +51,13 @@ def test_wrong_word_means_over_phrases_within_findings_and_then_over_findings():
         {"category": "Atelectasis", "boxes": LEFT_HALF, "phrase": "atelectasis"},
         {"category": "Consolidation", "boxes": LEFT_HALF, "phrase": "consolidation"},  # has no map
     )
-    maps = dump("a-0", "edema", edema=[0, 0, 0, 1])
-    maps |= dump("a-1", "pneumonia", pneumonia=[0, 1, 2, 3])  # on the last column: 1
-    maps |= dump("a-2", "more pneumonia", pneumonia=[0, 1, 3, 2])  # 2/3
-    maps |= dump("a-3", "atelectasis", atelectasis=[3, 2, 1, 0])  # 0
-    corrected = score_dump(table, maps, "phrase", CORRECTED, 4)
+    maps = maps_of("a-0", "edema", edema=[0, 0, 0, 1])
+    maps |= maps_of("a-1", "pneumonia", pneumonia=[0, 1, 2, 3])  # on the last column: 1
+    maps |= maps_of("a-2", "more pneumonia", pneumonia=[0, 1, 3, 2])  # 2/3
+    maps |= maps_of("a-3", "atelectasis", atelectasis=[3, 2, 1, 0])  # 0
+    corrected = score_heat_maps(table, maps, "phrase", CORRECTED, 4)
     assert corrected["wrong_word_auc"][0] == pytest.approx(((1 + 2 / 3) / 2 + 0) / 2)
-    published = score_dump(table, maps, "phrase", PUBLISHED, 4)  # only the first phrase of a finding
+    published = score_heat_maps(table, maps, "phrase", PUBLISHED, 4)  # only the first phrase of a finding
     assert published["wrong_word_auc"][0] == pytest.approx((1 + 0) / 2)
 
 
@@ -66,8 +66,8 @@ def test_a_second_phrase_of_the_same_finding_is_no_wrong_word():
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
         {"category": "Edema", "boxes": LAST_COLUMN, "phrase": "more edema"},
     )
-    maps = dump("a-0", "edema", edema=EDEMA) | dump("a-1", "more edema", edema=PNEUMONIA)
-    assert score_dump(table, maps, "phrase", CORRECTED, 4)["wrong_word_auc"].isna().all()
+    maps = maps_of("a-0", "edema", edema=EDEMA) | maps_of("a-1", "more edema", edema=PNEUMONIA)
+    assert score_heat_maps(table, maps, "phrase", CORRECTED, 4)["wrong_word_auc"].isna().all()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
@@ -76,8 +76,8 @@ def test_a_phrase_that_does_not_name_its_finding_counts_with_all_its_tokens(prot
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
         {"category": "Pneumonia", "boxes": LAST_COLUMN, "phrase": "infection"},
     )
-    maps = dump("a-0", "edema", edema=EDEMA) | dump("a-1", "infection", infection=PNEUMONIA)
-    scores = score_dump(table, maps, "phrase", protocol, 4)
+    maps = maps_of("a-0", "edema", edema=EDEMA) | maps_of("a-1", "infection", infection=PNEUMONIA)
+    scores = score_heat_maps(table, maps, "phrase", protocol, 4)
     assert list(scores["query"]) == ["matched", "all tokens"]
     np.testing.assert_allclose(scores["wrong_word_auc"], [0, 1 / 3])
 
@@ -90,8 +90,8 @@ def test_specificity_of_an_impression_uses_matched_queries_only(protocol):
         {"category": "Pneumonia", "boxes": LAST_COLUMN, "text": text},
         {"category": "Lung Opacity", "boxes": LEFT_HALF, "text": text},
     )
-    maps = dump("a", text, Edema=EDEMA, pneumonia=PNEUMONIA)
-    scores = score_dump(table, maps, "impression", protocol, 4)
+    maps = maps_of("a", text, Edema=EDEMA, pneumonia=PNEUMONIA)
+    scores = score_heat_maps(table, maps, "impression", protocol, 4)
     # Lung Opacity falls back to all tokens: it is no wrong word for the others and has none of its own.
     np.testing.assert_allclose(scores["wrong_word_auc"], [0, 1 / 3, np.nan])
     np.testing.assert_allclose(scores["specificity"], [1 / 2, 2 / 3, np.nan])
@@ -100,8 +100,8 @@ def test_specificity_of_an_impression_uses_matched_queries_only(protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_bare_map_is_the_mean_over_all_tokens(protocol):
     table = grounding({"category": "Edema", "boxes": LEFT_HALF, "phrase": "no edema"})
-    maps = dump("a-0", "no edema", no=[0, 0, 0, 5], edema=[3, 1, 0, 0])
-    scores = score_dump(table, maps, "phrase", protocol, 4)
+    maps = maps_of("a-0", "no edema", no=[0, 0, 0, 5], edema=[3, 1, 0, 0])
+    scores = score_heat_maps(table, maps, "phrase", protocol, 4)
     assert scores["auc_roc"][0] == 1
     # sum 3 1 0 5: {3, 1} against {0, 5}: 3>0, 3<5, 1>0, 1<5
     assert scores["bare_auc"][0] == pytest.approx(2 / 4)
@@ -112,8 +112,10 @@ def test_constant_bare_or_wrong_map_is_left_out():
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "no edema"},
         {"category": "Pneumonia", "boxes": LEFT_HALF, "phrase": "pneumonia"},
     )
-    maps = dump("a-0", "no edema", no=[0, 1, 1, 1], edema=[1, 0, 0, 0]) | dump("a-1", "pneumonia", pneumonia=[1] * 4)
-    scores = score_dump(table, maps, "phrase", CORRECTED, 4)
+    maps = maps_of("a-0", "no edema", no=[0, 1, 1, 1], edema=[1, 0, 0, 0]) | maps_of(
+        "a-1", "pneumonia", pneumonia=[1] * 4
+    )
+    scores = score_heat_maps(table, maps, "phrase", CORRECTED, 4)
     assert list(scores["excluded"]) == ["", "constant heat map"]
     assert np.isnan(scores["bare_auc"][0]) and np.isnan(scores["wrong_word_auc"][0])
 
@@ -130,17 +132,17 @@ def test_wrong_prompt_is_asked_for_its_own_finding(protocol):
     )
     right = {}
     for name in ("a-0", "b-0", "c-0"):
-        right |= dump(name, "edema", edema=EDEMA)
+        right |= maps_of(name, "edema", edema=EDEMA)
     text = "left pneumonia, not edema"
-    wrong = dump("a-0", text, left=[9, 9, 0, 0], pneumonia=[2, 0, 1, 3], edema=[9, 9, 0, 0])
-    wrong |= dump("b-0", "pleural effusion", pleural=[0, 1, 0, 2], effusion=[3, 1, 0, 0])
+    wrong = maps_of("a-0", text, left=[9, 9, 0, 0], pneumonia=[2, 0, 1, 3], edema=[9, 9, 0, 0])
+    wrong |= maps_of("b-0", "pleural effusion", pleural=[0, 1, 0, 2], effusion=[3, 1, 0, 0])
     prompts = {"a-0": (wrong["a-0"], "Pneumonia"), "b-0": (wrong["b-0"], "Pleural Effusion")}
-    scores = score_dump(table, right, "phrase", protocol, 4, prompts)
+    scores = score_heat_maps(table, right, "phrase", protocol, 4, prompts)
     # a: {2, 0} against {1, 3}: 2>1, 2<3, 0<1, 0<3. In published the word is "pneumonia,", of the same token.
     # b: the sum of both maps is 3 2 0 2: column 3 ties with column 1, beats column 2, loses to column 0
     np.testing.assert_allclose(scores["wrong_prompt_auc"], [1 / 4, 1.5 / 3, np.nan])
     assert list(scores["excluded"]) == [""] * 3
-    without = score_dump(table, right, "phrase", protocol, 4)
+    without = score_heat_maps(table, right, "phrase", protocol, 4)
     assert without["wrong_prompt_auc"].isna().all()
     pd.testing.assert_frame_equal(
         scores.drop(columns="wrong_prompt_auc"), without.drop(columns="wrong_prompt_auc"), check_exact=True
@@ -154,9 +156,9 @@ def test_all_findings_of_an_impression_share_its_wrong_prompt(protocol):
         {"category": "Edema", "boxes": LEFT_HALF, "text": text},
         {"category": "Pneumonia", "boxes": LAST_COLUMN, "text": text},
     )
-    wrong = dump("a", "atelectasis", atelectasis=[0, 3, 1, 2])["a"]
-    maps = dump("a", text, Edema=EDEMA, pneumonia=PNEUMONIA)
-    scores = score_dump(table, maps, "impression", protocol, 4, {"a": (wrong, "Atelectasis")})
+    wrong = maps_of("a", "atelectasis", atelectasis=[0, 3, 1, 2])["a"]
+    maps = maps_of("a", text, Edema=EDEMA, pneumonia=PNEUMONIA)
+    scores = score_heat_maps(table, maps, "impression", protocol, 4, {"a": (wrong, "Atelectasis")})
     # {0, 3} against {1, 2}: 3 beats both; {2} against {0, 3, 1}: beats two
     np.testing.assert_allclose(scores["wrong_prompt_auc"], [2 / 4, 2 / 3])
 
@@ -167,11 +169,11 @@ def test_a_wrong_prompt_without_a_map_is_left_out_and_excludes_nothing(protocol)
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema"},
         {"category": "Edema", "boxes": LEFT_HALF, "phrase": "edema", "sample_id": "b"},
     )
-    maps = dump("a-0", "edema", edema=EDEMA) | dump("b-0", "edema", edema=EDEMA)
-    beyond = dump("a-0", "heart and pneumonia", heart=EDEMA)["a-0"]  # "pneumonia" did not fit into the context
-    constant = dump("b-0", "pneumonia", pneumonia=[1] * 4)["b-0"]
+    maps = maps_of("a-0", "edema", edema=EDEMA) | maps_of("b-0", "edema", edema=EDEMA)
+    beyond = maps_of("a-0", "heart and pneumonia", heart=EDEMA)["a-0"]  # "pneumonia" did not fit into the context
+    constant = maps_of("b-0", "pneumonia", pneumonia=[1] * 4)["b-0"]
     prompts = {"a-0": (beyond, "Pneumonia"), "b-0": (constant, "Pneumonia")}
-    scores = score_dump(table, maps, "phrase", protocol, 4, prompts)
+    scores = score_heat_maps(table, maps, "phrase", protocol, 4, prompts)
     assert scores["wrong_prompt_auc"].isna().all()
     assert list(scores["excluded"]) == ["", ""]
     np.testing.assert_allclose(scores["auc_roc"], [1 / 2, 1 / 2])
@@ -180,9 +182,9 @@ def test_a_wrong_prompt_without_a_map_is_left_out_and_excludes_nothing(protocol)
 @pytest.mark.parametrize(("protocol", "expected"), [(CORRECTED, 2 / 4), (PUBLISHED, np.nan)])
 def test_a_wrong_prompt_whose_class_the_protocol_does_not_match_has_no_value(protocol, expected):
     table = grounding({"category": "cat", "boxes": LEFT_HALF, "text": "a cat"})
-    wrong = dump("a", "two hot dogs", two=[9, 9, 0, 0], hot=[1, 2, 0, 4], dogs=[1, 2, 0, 4])["a"]
-    (scores,) = score_dump(
-        table, dump("a", "a cat", cat=EDEMA), "caption", protocol, 4, {"a": (wrong, "hot dog")}
+    wrong = maps_of("a", "two hot dogs", two=[9, 9, 0, 0], hot=[1, 2, 0, 4], dogs=[1, 2, 0, 4])["a"]
+    (scores,) = score_heat_maps(
+        table, maps_of("a", "a cat", cat=EDEMA), "caption", protocol, 4, {"a": (wrong, "hot dog")}
     ).to_dict("records")
     # {1, 2} against {0, 4}: both beat 0. In published no single word contains "hot dog", and all tokens are no query.
     assert scores["wrong_prompt_auc"] == pytest.approx(expected, nan_ok=True)

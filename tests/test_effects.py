@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_maps import dump, grounding
+from small_maps import grounding, maps_of
 
 from tradeoffs.evaluation.effects import (
     COLUMNS,
@@ -28,8 +28,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 def effects() -> pd.DataFrame:
     """Effects on one image with two phrases of Edema, left and right, whose maps point to their own sides."""
     phrases = grounding({"phrase": "left edema"}, {"phrase": "right edemas", "boxes": [[3, 0, 1, 4]]})
-    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
-    maps |= dump("a-1", "right edemas", right=[0, 0, 0, 1], edema=[1, 0, 0, 0], s=[0, 0, 0, 1])
+    maps = maps_of("a-0", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
+    maps |= maps_of("a-1", "right edemas", right=[0, 0, 0, 1], edema=[1, 0, 0, 0], s=[0, 0, 0, 1])
     table = pd.DataFrame(scoring_effects(phrases, {"phrase": maps}, 4))
     return table.set_index(["row", "score"])[["here", "original"]]
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
 from tradeoffs.data.tables import keyed, write_table
 from tradeoffs.errors import InputError
-from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.evaluation.localisation import score_heat_maps
 from tradeoffs.paper import figure_parts, figure_rows, figures, pictures
 from tradeoffs.paper.style import looks, save, wrapped
 from tradeoffs.protocols import CORRECTED
@@ -369,7 +369,7 @@ def grounding_table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "image_width", "image_height", "text", "mask"])
 
 
-def dump(id: str, category: str) -> TokenHeatMaps:
+def maps_of(id: str, category: str) -> TokenHeatMaps:
     """Two tokens: "some" is hot at the left, the finding at the right half of a 4 x 4 map."""
     left = np.zeros((4, 4), dtype=np.float32)
     left[:, :2] = 1
@@ -377,19 +377,19 @@ def dump(id: str, category: str) -> TokenHeatMaps:
     return TokenHeatMaps(id, f"some {category}", ["some", category], spans, np.stack([left, 1 - left]), 5)
 
 
-def dumps() -> dict[str, TokenHeatMaps]:
-    return {maps.id: maps for maps in (dump("s1-1", "Edema"), dump("s2-1", "Pneumonia"))}
+def maps_of_samples() -> dict[str, TokenHeatMaps]:
+    return {maps.id: maps for maps in (maps_of("s1-1", "Edema"), maps_of("s2-1", "Pneumonia"))}
 
 
 def scores_of(table, variant, maps):
     """Rows of localisation.csv."""
-    return keyed(score_dump(table, maps, "phrase", CORRECTED, SIZE), variant=variant)
+    return keyed(score_heat_maps(table, maps, "phrase", CORRECTED, SIZE), variant=variant)
 
 
 def test_overlays_show_the_first_sample_with_one_box_and_the_map_of_its_words(tmp_path):
     table = grounding_table(tmp_path)
     assert pictures.overlay_ids(table, "phrase", CORRECTED, SIZE) == {"s1-1", "s2-1"}
-    maps = {"frozen": dumps(), "learnable": {}}
+    maps = {"frozen": maps_of_samples(), "learnable": {}}
     scores = pd.concat([scores_of(table, variant, own) for variant, own in maps.items()])
     scores.loc[(scores["variant"] == "frozen") & (scores["id"] == "s1-1"), "specificity"] = -0.123
     edema, pneumonia = pictures.overlay_rows(table, maps, scores, "phrase", CORRECTED, SIZE)
@@ -565,8 +565,8 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_are_the_same_bytes_twice(tmp_path, draw, name):
     write_table(grounding_table(tmp_path), tmp_path / "grounding.csv")
-    save_heat_maps(tmp_path / "maps.npz", {"phrase": list(dumps().values())})
-    scores_of(grounding_table(tmp_path), "frozen", dumps()).to_csv(tmp_path / "localisation.csv", index=False)
+    save_heat_maps(tmp_path / "maps.npz", {"phrase": list(maps_of_samples().values())})
+    scores_of(grounding_table(tmp_path), "frozen", maps_of_samples()).to_csv(tmp_path / "localisation.csv", index=False)
     images = pd.DataFrame({"sample_id": ["s0", "s1"], "subject_id": "p", "study_id": "", "split": ["test", "train"]})
     images = images.assign(path=str(tmp_path / "1.png"), text="first prompt")
     images.assign(**{"Finding Labels": ""}).to_csv(tmp_path / "images.csv", index=False)

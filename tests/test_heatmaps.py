@@ -30,7 +30,7 @@ def test_heat_maps_survive_writing_in_shards(tmp_path):
     assert list(load_heat_maps(tmp_path / "heat_maps_1.npz", "phrase")) == ["b-1"]
 
 
-def test_dumps_of_one_file_are_told_apart(tmp_path):
+def test_kinds_of_text_in_one_file_are_told_apart(tmp_path):
     shards = [tmp_path / "heat_maps_0.npz", tmp_path / "heat_maps_1.npz"]
     written = [
         {
@@ -40,14 +40,14 @@ def test_dumps_of_one_file_are_told_apart(tmp_path):
         },
         {"phrase": [maps("b-1", "edema</w>")], "impression": [maps("b", "x", "y", "z", "w")], "wrong_phrase": []},
     ]
-    for path, dumps in zip(shards, written, strict=True):
-        save_heat_maps(path, dumps)
+    for path, by_text in zip(shards, written, strict=True):
+        save_heat_maps(path, by_text)
     assert list(load_heat_maps(shards, "phrase")) == ["a-1", "a-2", "b-1"]
-    for dump, expected in {
+    for text, expected in {
         "wrong_phrase": written[0]["wrong_phrase"][0],
         "impression": written[1]["impression"][0],
     }.items():
-        ((name, found),) = load_heat_maps(shards, dump).items()
+        ((name, found),) = load_heat_maps(shards, text).items()
         assert (name, found.tokens) == (expected.id, expected.tokens)
         np.testing.assert_array_equal(found.spans, expected.spans)
         np.testing.assert_array_equal(found.heat, expected.heat)
@@ -61,13 +61,13 @@ def bytes_kept(found):
 
 
 def test_no_other_maps_than_those_asked_for_stay_in_memory(tmp_path):
-    dumps = {"phrase": [maps("a-1", "x"), maps("a-2", "y", "z")], "wrong_phrase": [maps("a-1", *"vwxyz" * 20)]}
-    save_heat_maps(tmp_path / "1.npz", dumps)
+    by_text = {"phrase": [maps("a-1", "x"), maps("a-2", "y", "z")], "wrong_phrase": [maps("a-1", *"vwxyz" * 20)]}
+    save_heat_maps(tmp_path / "1.npz", by_text)
     one = 3 * 2 * 4  # bytes of a token's map
     assert bytes_kept(load_heat_maps(tmp_path / "1.npz", "phrase")) == 3 * one
     some = load_heat_maps(tmp_path / "1.npz", "phrase", ["a-2", "c"])
     assert list(some) == ["a-2"] and bytes_kept(some) == 2 * one
-    np.testing.assert_array_equal(some["a-2"].heat, dumps["phrase"][1].heat)
+    np.testing.assert_array_equal(some["a-2"].heat, by_text["phrase"][1].heat)
 
 
 def test_same_maps_same_bytes(tmp_path):
@@ -88,21 +88,21 @@ def test_same_id_twice(tmp_path):
         load_heat_maps([tmp_path / "1.npz", tmp_path / "2.npz"], "phrase")
 
 
-@pytest.mark.parametrize("content", ["text", "empty", "cut off", "other arrays", "no dumps", "pickled", "absent"])
+@pytest.mark.parametrize("content", ["text", "empty", "cut off", "other arrays", "no kinds", "pickled", "absent"])
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "heat_maps_0.npz"
     save_heat_maps(path, {"phrase": [maps("a-1", "left</w>")]})
     arrays = dict(np.load(path))
-    other, no_dumps, pickled = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    other, no_kinds, pickled = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez(other, heat=np.zeros(3))
-    np.savez(no_dumps, **{name: array for name, array in arrays.items() if name != "dump"})
+    np.savez(no_kinds, **{name: array for name, array in arrays.items() if name != "dump"})
     np.savez(pickled, **(arrays | {"id": np.array([None])}))
     contents = {
         "text": b"heat maps",
         "empty": b"",
         "cut off": path.read_bytes()[:-50],
         "other arrays": other.getvalue(),
-        "no dumps": no_dumps.getvalue(),
+        "no kinds": no_kinds.getvalue(),
         "pickled": pickled.getvalue(),
     }
     path.unlink()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score, roc_auc_score
 from sklearn.mixture import GaussianMixture
-from small_maps import dump, grounding
+from small_maps import grounding, maps_of
 
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation import localisation as loc
@@ -354,12 +354,12 @@ def test_empty_mask_is_scored_in_published():
 # --- the frame of the whole image ---
 
 WIDE = {"image_width": 8, "phrase": "edema", "boxes": [[0, 0, 4, 4]]}  # the model sees columns 2 to 5 of 8
-HOT_LEFT = dump("a-0", "edema", edema=[1, 1, 0, 0])
+HOT_LEFT = maps_of("a-0", "edema", edema=[1, 1, 0, 0])
 
 
 def test_what_the_crop_left_out_counts_as_not_covered():
     in_crop, in_image = (
-        loc.score_dump(grounding(WIDE), HOT_LEFT, "phrase", CORRECTED, 4, frame=frame).iloc[0]
+        loc.score_heat_maps(grounding(WIDE), HOT_LEFT, "phrase", CORRECTED, 4, frame=frame).iloc[0]
         for frame in ("crop", "image")
     )
     assert in_crop[["auc_roc", "iou", "threshold_iou"]].tolist() == [1, 1, 1]
@@ -369,8 +369,10 @@ def test_what_the_crop_left_out_counts_as_not_covered():
 
 def test_a_finding_outside_the_crop_is_scored_in_the_image():
     table = grounding(WIDE | {"boxes": [[0, 0, 2, 4]]})
-    assert loc.score_dump(table, HOT_LEFT, "phrase", CORRECTED, 4)["excluded"].tolist() == ["finding outside the crop"]
-    scores = loc.score_dump(table, HOT_LEFT, "phrase", CORRECTED, 4, frame="image").iloc[0]
+    assert loc.score_heat_maps(table, HOT_LEFT, "phrase", CORRECTED, 4)["excluded"].tolist() == [
+        "finding outside the crop"
+    ]
+    scores = loc.score_heat_maps(table, HOT_LEFT, "phrase", CORRECTED, 4, frame="image").iloc[0]
     # 8 cold pixels inside against 8 hot and 16 cold outside
     assert scores["auc_roc"] == pytest.approx(16 / 2 / 24) and scores["iou"] == scores["top1"] == 0
 
@@ -395,24 +397,24 @@ TWO_PHRASES = grounding(
 
 
 def test_corrected_scores_each_phrase_on_its_own_boxes():
-    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
-    maps |= dump("a-1", "right edema", right=[1, 0, 0, 0], edema=[0, 0, 1, 2])
-    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", CORRECTED, 4)
+    maps = maps_of("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
+    maps |= maps_of("a-1", "right edema", right=[1, 0, 0, 0], edema=[0, 0, 1, 2])
+    scores = loc.score_heat_maps(TWO_PHRASES, maps, "phrase", CORRECTED, 4)
     assert list(scores["id"]) == ["a-0", "a-1"]
     assert list(scores["auc_roc"]) == [1, 1]
     assert scores["distance"].isna().tolist() == [False, True]  # the second phrase has two boxes
 
 
 def test_published_scores_the_first_phrase_on_all_boxes_of_the_finding():
-    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
-    scores = loc.score_dump(TWO_PHRASES, maps, "phrase", PUBLISHED, 4)
+    maps = maps_of("a-0", "left edema", left=[0, 0, 0, 1], edema=[1, 0, 0, 0])
+    scores = loc.score_heat_maps(TWO_PHRASES, maps, "phrase", PUBLISHED, 4)
     assert list(scores["id"]) == ["a-0"]
     # mask: columns 0, 2, 3; map 1 0 0 0: column 0 beats column 1, columns 2 and 3 tie with it -> (1 + .5 + .5) / 3
     assert scores["auc_roc"][0] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
-def test_impression_is_scored_per_finding_from_the_images_one_dump(protocol):
+def test_impression_is_scored_per_finding_from_the_images_one_text(protocol):
     text = "Edema and pneumonia."
     table = grounding(
         {"text": text, "boxes": [[0, 0, 1, 4]]},
@@ -420,8 +422,8 @@ def test_impression_is_scored_per_finding_from_the_images_one_dump(protocol):
         {"text": text, "category": "Pneumonia", "boxes": [[3, 0, 1, 4]]},
         {"text": text, "category": "Lung Opacity", "boxes": [[3, 0, 1, 4]]},
     )
-    maps = dump("a", text, Edema=[3, 1, 2, 0], pneumonia=[3, 1, 0, 2])
-    scores = loc.score_dump(table, maps, "impression", protocol, 4)
+    maps = maps_of("a", text, Edema=[3, 1, 2, 0], pneumonia=[3, 1, 0, 2])
+    scores = loc.score_heat_maps(table, maps, "impression", protocol, 4)
     assert list(scores["id"]) == ["a"] * 3
     assert list(scores["category"]) == ["Edema", "Pneumonia", "Lung Opacity"]
     assert list(scores["query"]) == ["matched", "matched", "all tokens"]
@@ -437,7 +439,7 @@ def test_named_needs_the_categorys_name_literally():
         {"category": "Pleural Effusion", "phrase": "small PLEURAL effusion"},
         {"category": "Pleural Effusion", "phrase": "pleural fluid, an effusion"},
     )
-    assert list(loc.score_dump(table, {}, "phrase", CORRECTED, 4)["named"]) == [True, False]
+    assert list(loc.score_heat_maps(table, {}, "phrase", CORRECTED, 4)["named"]) == [True, False]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
@@ -449,9 +451,9 @@ def test_samples_without_a_map_stay_in_the_table_with_a_reason(protocol):
         {"sample_id": "d", "text": "edema"},
         {"sample_id": "e", "text": "edema"},
     )
-    maps = dump("c", "heart and edema", heart=[0, 0, 0, 1]) | dump("d", "edema", edema=[1, 1, 1, 1])
-    maps |= dump("e", "edema", edema=[1, 1, 0, 0])
-    scores = loc.score_dump(table, maps, "impression", protocol, 4)
+    maps = maps_of("c", "heart and edema", heart=[0, 0, 0, 1]) | maps_of("d", "edema", edema=[1, 1, 1, 1])
+    maps |= maps_of("e", "edema", edema=[1, 1, 0, 0])
+    scores = loc.score_heat_maps(table, maps, "impression", protocol, 4)
     assert list(scores["excluded"]) == [
         "no text",
         "no heat map",
@@ -466,9 +468,9 @@ def test_samples_without_a_map_stay_in_the_table_with_a_reason(protocol):
 def test_finding_cropped_away_is_excluded_in_corrected_and_scored_zero_in_published():
     # 4 x 8 image, centre-cropped to rows 2..5; the box lies in row 0
     table = grounding({"image_height": 8, "boxes": [[0, 0, 4, 1]]})
-    maps = dump("a-0", "edema", edema=[1, 1, 0, 0])
-    assert loc.score_dump(table, maps, "phrase", CORRECTED, 4)["excluded"][0] == "finding outside the crop"
-    published = loc.score_dump(table, maps, "phrase", PUBLISHED, 4).iloc[0]
+    maps = maps_of("a-0", "edema", edema=[1, 1, 0, 0])
+    assert loc.score_heat_maps(table, maps, "phrase", CORRECTED, 4)["excluded"][0] == "finding outside the crop"
+    published = loc.score_heat_maps(table, maps, "phrase", PUBLISHED, 4).iloc[0]
     assert published["excluded"] == ""
     assert published["iou"] == 0 and np.isnan(published["auc_roc"])
 
@@ -523,16 +525,16 @@ def test_mask_cropped_away_is_excluded_in_corrected(run_lengths):
     mask = np.zeros((4, 12), bool)
     mask[:, 0] = True
     row = {"category": "dog", "text": "dog", "mask": run_lengths(mask), "image_width": 12}
-    maps = dump("a", "dog", dog=[1, 1, 0, 0])
-    scores = loc.score_dump(grounding(row), maps, "caption", CORRECTED, 4)
+    maps = maps_of("a", "dog", dog=[1, 1, 0, 0])
+    scores = loc.score_heat_maps(grounding(row), maps, "caption", CORRECTED, 4)
     assert list(scores["excluded"]) == ["finding outside the crop"]
 
 
 def test_a_sample_is_scored_on_its_mask_and_not_on_its_box(run_lengths):
     mask = boolean("##..", "....", "....", "....")
     row = {"category": "dog", "text": "a dog", "boxes": [[0, 0, 2, 4]], "mask": run_lengths(mask)}
-    maps = dump("a", "a dog", a=[9, 0, 0, 0], dog=[3, 2, 1, 0])
-    (scores,) = loc.score_dump(grounding(row), maps, "caption", CORRECTED, 4).to_dict("records")
+    maps = maps_of("a", "a dog", a=[9, 0, 0, 0], dog=[3, 2, 1, 0])
+    (scores,) = loc.score_heat_maps(grounding(row), maps, "caption", CORRECTED, 4).to_dict("records")
     # 3 and 2 inside; outside three of 3, three of 2, four of 1, four of 0
     assert scores["auc_roc"] == pytest.approx(((3 / 2 + 11) + (3 / 2 + 8)) / (2 * 14))
     assert (scores["id"], scores["text"], scores["query"]) == ("a", "caption", "matched")
@@ -550,7 +552,7 @@ TABLE_FOR_FOUR = "People eat carrots at a dining table"
 def test_a_caption_is_asked_for_the_classes_that_the_protocol_takes_as_named(protocol, asked):
     classes = ["person", "car", "carrot", "chair", "dining table"]
     table = grounding(*[{"category": name, "phrase": name, "text": TABLE_FOR_FOUR} for name in classes])
-    scores = loc.score_dump(table, {}, "caption", protocol, 4)
+    scores = loc.score_heat_maps(table, {}, "caption", protocol, 4)
     assert list(scores["category"]) == asked
     assert list(scores["id"]) == ["a"] * len(asked)
 
@@ -563,9 +565,9 @@ def test_published_asks_for_the_words_of_earlier_classes_too():
         {"category": "dog", "text": text, "boxes": [[3, 0, 1, 4]]},
         {"category": "dog", "text": "dog", "boxes": [[3, 0, 1, 4]], "sample_id": "b"},
     )
-    maps = dump("a", text, cat=[2, 0, 0, 0], dog=[0, 1, 0, 2]) | dump("b", "dog", dog=[0, 1, 0, 2])
-    corrected = loc.score_dump(table, maps, "caption", CORRECTED, 4)
-    published = loc.score_dump(table, maps, "caption", PUBLISHED, 4)
+    maps = maps_of("a", text, cat=[2, 0, 0, 0], dog=[0, 1, 0, 2]) | maps_of("b", "dog", dog=[0, 1, 0, 2])
+    corrected = loc.score_heat_maps(table, maps, "caption", CORRECTED, 4)
+    published = loc.score_heat_maps(table, maps, "caption", PUBLISHED, 4)
     for scores in (corrected, published):
         assert list(scores[["id", "category"]].itertuples(index=False, name=None)) == [
             *[("a", "cat"), ("a", "dog"), ("b", "dog")]
@@ -581,7 +583,7 @@ def test_wrong_word_of_a_caption_is_its_other_class():
         {"category": "cat", "text": text, "boxes": [[0, 0, 1, 4]]},
         {"category": "dog", "text": text, "boxes": [[3, 0, 1, 4]]},
     )
-    scores = loc.score_dump(table, dump("a", text, cat=[3, 0, 1, 2], dog=[0, 1, 0, 2]), "caption", CORRECTED, 4)
+    scores = loc.score_heat_maps(table, maps_of("a", text, cat=[3, 0, 1, 2], dog=[0, 1, 0, 2]), "caption", CORRECTED, 4)
     # the dog's map on column 0: 0 against {1, 0, 2}: one tie; the cat's on column 3: 2 against {3, 0, 1}: beats two
     np.testing.assert_allclose(scores["wrong_word_auc"], [0.5 / 3, 2 / 3])
     np.testing.assert_allclose(scores["specificity"], [1 - 0.5 / 3, 1 - 2 / 3])
@@ -589,7 +591,7 @@ def test_wrong_word_of_a_caption_is_its_other_class():
 
 def test_unknown_text_is_an_error():
     with pytest.raises(KeyError, match="phrases"):
-        loc.score_dump(TWO_PHRASES, {}, "phrases", CORRECTED, 4)
+        loc.score_heat_maps(TWO_PHRASES, {}, "phrases", CORRECTED, 4)
 
 
 def test_check_excluded_counts_each_protocol_and_fails_past_the_share():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_maps import dump, grounding
+from small_maps import grounding, maps_of
 
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.evaluation.profile import mean_profile, profiled_samples
@@ -13,8 +13,8 @@ from tradeoffs.protocols import CORRECTED
 def chosen():
     """Two phrases of Edema on images of 4 px, whose boxes are the left half and the right column."""
     phrases = grounding({"phrase": "left edema"}, {"phrase": "right edema", "boxes": [[3, 0, 1, 4]]})
-    maps = dump("a-0", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
-    maps |= dump("a-1", "right edema", right=[0, 0, 0, 1], edema=[1, 0, 0, 0])
+    maps = maps_of("a-0", "left edema", left=[0, 0, 0, 1], edema=[2, 1, 0, 0])
+    maps |= maps_of("a-1", "right edema", right=[0, 0, 0, 1], edema=[1, 0, 0, 0])
     return profiled_samples(samples(phrases, "phrase", CORRECTED, 4), maps, most=5)
 
 

@@ -22,12 +22,12 @@ def images(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
 
 
 def donors(table: pd.DataFrame, name: str, text_kind: str = "phrase", **labels: str) -> set[tuple[str, str]]:
-    """Text and category that the dump may get, over many seeds."""
+    """Text and category that the control may get, over many seeds."""
     drawn = pd.concat([wrong_prompts(table, images(table, **labels), text_kind, seed) for seed in SEEDS])
     return set(drawn.loc[drawn["id"] == name, ["text", "category"]].itertuples(index=False, name=None))
 
 
-def test_a_dump_gets_the_text_of_another_finding():
+def test_the_control_is_the_text_of_another_finding():
     table = grounding(
         ("p1", "a", "Edema", "mild edema"),
         ("p2", "b", "Pneumonia", "left pneumonia"),
@@ -75,7 +75,7 @@ def test_an_image_shows_its_finding_labels_and_its_grounded_categories():
     assert donors(table, "a-0", a="Cardiomegaly", e="Pneumonia") == expected  # another image's labels do not matter
 
 
-def test_a_dump_without_a_text_of_its_own_has_no_row():
+def test_an_image_without_a_text_of_its_own_has_no_row():
     table = grounding(
         ("p1", "a", "Edema", "edema"),
         ("p2", "b", "Pneumonia", "left pneumonia"),
@@ -108,14 +108,14 @@ def test_the_text_must_name_its_finding_as_a_word():
     assert donors(table, "a-0") == {("EFFUSIONS on both sides", "Pleural Effusion")}
 
 
-def test_a_dump_without_a_fitting_text_has_no_row():
+def test_a_text_without_a_fitting_other_text_has_no_row():
     table = grounding(("p1", "a", "Edema", "edema"), ("p2", "b", "Edema", "more edema"))
     prompts = wrong_prompts(table, images(table), "phrase", seed=0)
     assert prompts.empty and prompts.columns.tolist() == COLUMNS
 
 
 @pytest.mark.parametrize(("text_kind", "ids"), [("phrase", ["a-0", "a-1", "b-0"]), ("impression", ["a", "b"])])
-def test_one_row_a_dump(text_kind, ids):
+def test_one_row_per_text(text_kind, ids):
     table = grounding(
         ("p1", "a", "Edema", "edema"),
         ("p1", "a", "Pneumonia", "pneumonia"),
@@ -146,7 +146,7 @@ def test_captions_name_classes_by_whole_words_and_plurals():
     }
 
 
-def test_the_choice_belongs_to_table_seed_and_dump():
+def test_the_choice_belongs_to_table_seed_and_id():
     findings = ["Edema", "Pneumonia", "Atelectasis", "Consolidation"]
     rows = [(f"p{i}", f"i{i:02}", findings[i % 4], f"{findings[i % 4].lower()} {i}") for i in range(40)]
     table = grounding(*rows)
@@ -154,7 +154,7 @@ def test_the_choice_belongs_to_table_seed_and_dump():
     pd.testing.assert_frame_equal(wrong_prompts(table, images(table), "phrase", seed=0), first)
     assert (wrong_prompts(table, images(table), "phrase", seed=1)["text"] != first["text"]).sum() > 20
     assert first["text"].nunique() > 15  # not one text for all
-    # a further image whose phrase names nothing is no donor, so no other dump's text changes
+    # a further image whose phrase names nothing is no donor, so no other row's text changes
     longer = grounding(("p", "new", "Edema", "fluid"), *rows)
     further = wrong_prompts(longer, images(longer), "phrase", seed=0)
     pd.testing.assert_frame_equal(further[further["id"] != "new-0"].reset_index(drop=True), first)

@@ -97,7 +97,7 @@ def captured_cross_attention(unet: UNet2DConditionModel, record: Callable[[str, 
 
 @dataclass(frozen=True)
 class Query:
-    """One heat-map dump: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w).
+    """A text on an image: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w).
 
     names: places of the findings' names that were put into the text, or none
     """

@@ -17,7 +17,7 @@ _SMALL = ("dump", "id", "text", "truncated_at", "count", "token", "span", "name_
 class TokenHeatMaps:
     """Heat maps of one image and text.
 
-    id: row of the grounding table (dumps of phrases) or sample id of the image (of impressions and captions)
+    id: row of the grounding table (maps of phrases) or sample id of the image (of impressions and captions)
     text: the text that conditioned the U-Net
     tokens: the k token strings of the text that fit into the context (no start, end or padding token)
     spans: int array (k, 2), start and end of each token in `text` (characters)
@@ -36,21 +36,22 @@ class TokenHeatMaps:
     names: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
-def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> None:
-    """Writes the maps of one or several dumps, by name, to one `.npz` without pickles.
+def save_heat_maps(path: str | Path, by_text: dict[str, list[TokenHeatMaps]]) -> None:
+    """Writes the maps of one or several kinds of text, by name, to one `.npz` without pickles.
 
-    Each dump's maps are an array of their own, `heat_<dump>`, so that one dump can be read without the others.
+    The maps of each kind are an array of their own, such as `heat_phrase`, so that one can be read without the
+    others.
     """
-    maps = [(dump, m) for dump, some in dumps.items() for m in some]
+    maps = [(text, m) for text, some in by_text.items() for m in some]
     heat: dict[str, Any] = {
-        f"heat_{dump}": np.concatenate([m.heat for m in some]).astype(np.float32)
-        for dump, some in dumps.items()
+        f"heat_{text}": np.concatenate([m.heat for m in some]).astype(np.float32)
+        for text, some in by_text.items()
         if some
     }
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
-            dump=np.array([dump for dump, _ in maps], dtype=np.str_),
+            dump=np.array([text for text, _ in maps], dtype=np.str_),
             id=np.array([m.id for _, m in maps], dtype=np.str_),
             text=np.array([m.text for _, m in maps], dtype=np.str_),
             truncated_at=np.array([m.truncated_at for _, m in maps], dtype=np.int64),
@@ -64,11 +65,11 @@ def save_heat_maps(path: str | Path, dumps: dict[str, list[TokenHeatMaps]]) -> N
 
 
 def load_heat_maps(
-    paths: str | Path | Iterable[str | Path], dump: str, ids: Collection[str] | None = None
+    paths: str | Path | Iterable[str | Path], text: str, ids: Collection[str] | None = None
 ) -> dict[str, TokenHeatMaps]:
-    """Reads the maps of one dump, or those of some ids, from one or several shards into a dict by id.
+    """Reads the maps of one kind of text, or those of some ids, from one or several shards into a dict by id.
 
-    Keeps no more than these in memory: a dump of thousands of texts takes about a GB.
+    Keeps no more than these in memory: the maps of thousands of texts take about a GB.
     Raises InputError if a file is not a heat map file or two files hold the same id.
     """
     maps: dict[str, TokenHeatMaps] = {}
@@ -76,15 +77,15 @@ def load_heat_maps(
         try:
             with np.load(path, allow_pickle=False) as stored:
                 data = {key: stored[key] for key in _SMALL}
-                places = np.flatnonzero(data["dump"] == dump)
-                heat = stored[f"heat_{dump}"] if places.size else np.empty((0, 1, 1))
+                places = np.flatnonzero(data["dump"] == text)
+                heat = stored[f"heat_{text}"] if places.size else np.empty((0, 1, 1))
         except UNREADABLE_NPZ as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error
         ends, name_ends = np.cumsum(data["count"]), np.cumsum(data["name_count"])
-        read = 0  # maps of the dump that stand before
+        read = 0  # maps of this kind of text that stand before
         for i in places:
             count = data["count"][i]
-            rows, of_dump = slice(ends[i] - count, ends[i]), slice(read, read + count)
+            rows, of_text = slice(ends[i] - count, ends[i]), slice(read, read + count)
             read += count
             name = str(data["id"][i])
             if name in maps:
@@ -96,7 +97,7 @@ def load_heat_maps(
                 text=str(data["text"][i]),
                 tokens=[str(t) for t in data["token"][rows]],
                 spans=data["span"][rows],
-                heat=heat[of_dump] if ids is None else heat[of_dump].copy(),  # a view would keep the whole dump
+                heat=heat[of_text] if ids is None else heat[of_text].copy(),  # a view would keep all maps
                 truncated_at=int(data["truncated_at"][i]),
                 names=data["name_span"][name_ends[i] - data["name_count"][i] : name_ends[i]],
             )

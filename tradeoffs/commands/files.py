@@ -72,9 +72,9 @@ def write_grid(rows: Sequence[Row], notes: Sequence[str], path: Path) -> Path:
     return path
 
 
-def write_maps(maps: Sequence[TokenHeatMaps], dump: str, folder: Path) -> Path:
+def write_maps(maps: Sequence[TokenHeatMaps], text: str, folder: Path) -> Path:
     """Writes token heat maps in the format of a run's (see docs/outputs.md)."""
-    save_heat_maps(folder / "token_maps.npz", {dump: list(maps)})
+    save_heat_maps(folder / "token_maps.npz", {text: list(maps)})
     return folder / "token_maps.npz"
 
 

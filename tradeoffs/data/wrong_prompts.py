@@ -1,4 +1,4 @@
-"""The control "wrong prompt": for each heat-map dump a text that names another finding than the image shows."""
+"""The control "wrong prompt": for each text with heat maps one that names another finding than the image shows."""
 
 import pandas as pd
 
@@ -11,12 +11,12 @@ COLUMNS = ["text_kind", "id", "sample_id", "text", "category"]
 
 
 def wrong_prompts(grounding: pd.DataFrame, images: pd.DataFrame, text_kind: str, seed: int) -> pd.DataFrame:
-    """One row (COLUMNS) per dump of the kind "phrase", "impression" or "caption": the text of another subject that
+    """One row (COLUMNS) per text of the kind "phrase", "impression" or "caption": the text of another subject that
     names `category`, which the image does not show, and none of the categories that it shows.
 
-    id: the dump that the row is the control of (phrase_id, or text_id of an impression or caption)
+    id: the text that the row is the control of (phrase_id, or text_id of an impression or caption)
     images: the image table; what an image shows are its Finding Labels and the categories of its grounding rows
-    A dump for which the table has no such text has no row.
+    A text for which the table has no such other text has no row.
     """
     column, id_column = TEXT_KINDS[text_kind].text, TEXT_KINDS[text_kind].id
     labels = images.set_index("sample_id")["Finding Labels"]

@@ -18,7 +18,7 @@ from tradeoffs.demo.phantom_files import JPG_FOLDER, MSCXR_FOLDER, REPORTS_FOLDE
 from tradeoffs.evaluation.classifier import label_scores
 from tradeoffs.evaluation.features import build_extractor, extract
 from tradeoffs.evaluation.fidelity import frechet_distance
-from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.evaluation.localisation import score_heat_maps
 from tradeoffs.evaluation.statistics import MACRO, summarise
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model.checkpoints import LatentDiffusion
@@ -90,8 +90,8 @@ def localisation(selection: Selection, model: LatentDiffusion, heat_maps: dict[s
         )
         for row in selection.grounding.itertuples()
     ]
-    maps = {dump.id: dump for dump in token_heat_maps(model, queries, seed, **heat_maps)}
-    scores = score_dump(selection.grounding, maps, "phrase", CORRECTED, selection.resolution)
+    maps = {one.id: one for one in token_heat_maps(model, queries, seed, **heat_maps)}
+    scores = score_heat_maps(selection.grounding, maps, "phrase", CORRECTED, selection.resolution)
     summary = summarise([scores])
     macro = summary[(summary["group"] == MACRO) & (summary["text"] == "phrase")].set_index("metric")
     return {**macro["mean"], "n_samples": int(macro["n"].max())}

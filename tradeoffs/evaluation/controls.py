@@ -1,6 +1,6 @@
 """The location prior: where a finding usually is, without any model. A localisation claim counts only above it.
 
-The other controls (bare map, wrong word, wrong prompt) need the model's own dumps and stand beside its scores.
+The other controls (bare map, wrong word, wrong prompt) need the model's own heat maps and stand beside its scores.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ def location_prior(
 
     A class counts once an image, however many captions name it.
 
-    The samples are those of `score_dump` for the same text and protocol. The mean of the (corrected) masks is
+    The samples are those of `score_heat_maps` for the same text and protocol. The mean of the (corrected) masks is
     area-averaged to (map_size, map_size), the size of the model's heat maps, and scored like one of them. The wrong
     word is the other finding's prior. It covers the central square only, as a model's map does, also where `frame` is
     image. `query` is empty, `bare_auc` and `wrong_prompt_auc` are NaN: no word is involved.

@@ -15,7 +15,7 @@ from tradeoffs.evaluation.classifier import FindingsClassifier
 from tradeoffs.evaluation.features import EfficientNetLite0, extract
 from tradeoffs.evaluation.fidelity import diversity, frechet_distance
 from tradeoffs.evaluation.label_consistency import top1_scores
-from tradeoffs.evaluation.localisation import samples, score_dump, words_of_samples
+from tradeoffs.evaluation.localisation import samples, score_heat_maps, words_of_samples
 from tradeoffs.evaluation.map_scores import binary_map
 from tradeoffs.evaluation.queries import Excluded, query_map, token_weights
 from tradeoffs.evaluation.statistics import over_captions
@@ -48,18 +48,18 @@ COMPARISONS = {
 
 
 def scoring_effects(
-    grounding: pd.DataFrame, dumps: Mapping[str, dict[str, TokenHeatMaps]], resolution: int
+    grounding: pd.DataFrame, heat_maps: Mapping[str, dict[str, TokenHeatMaps]], resolution: int
 ) -> list[dict]:
-    """Effects of rows 2 to 11, 24, 30 and 31 on one model's dumps, by text: records of row, text, score, here, original
-    and n.
+    """Effects of rows 2 to 11, 24, 30 and 31 on one model's heat maps, by text: records of row, text, score, here,
+    original and n.
 
     here, original: macro means over findings or classes (row 11: macro and micro mean), or numbers of samples
     n: samples that are scored here
     """
     records = []
     test = grounding[grounding["part"] == "test"]
-    for text, maps in dumps.items():
-        scores = over_captions(score_dump(test, maps, text, CORRECTED, resolution))
+    for text, maps in heat_maps.items():
+        scores = over_captions(score_heat_maps(test, maps, text, CORRECTED, resolution))
         here = measures(scores)
 
         def add(row: int, score: str, before: float, after: float, text=text, n=here["samples"]) -> None:
@@ -68,7 +68,7 @@ def scoring_effects(
         for row, comparison in COMPARISONS.items():
             if text in comparison.texts:
                 protocol = Protocol(f"row {row}", **dict.fromkeys(comparison.switches, True))
-                original = measures(score_dump(test, maps, text, protocol, resolution))
+                original = measures(score_heat_maps(test, maps, text, protocol, resolution))
                 for score in comparison.scores:
                     add(row, score, here[score], original[score])
         if text in COMPARISONS[4].texts:
@@ -77,12 +77,12 @@ def scoring_effects(
             add(6, "empty_predictions", np.nan, empty_predictions(test, maps, text, resolution))
             add(11, "auc_roc", here["auc_roc"], scores["auc_roc"].mean())
         if text == "phrase":
-            everything = measures(score_dump(grounding, maps, text, CORRECTED, resolution))
+            everything = measures(score_heat_maps(grounding, maps, text, CORRECTED, resolution))
             for score in ("samples", "auc_roc"):
                 add(30, score, here[score], everything[score])
         if text == "caption":
             first = measures(
-                score_dump(test[test["text_id"].str.endswith("-caption1")], maps, text, CORRECTED, resolution)
+                score_heat_maps(test[test["text_id"].str.endswith("-caption1")], maps, text, CORRECTED, resolution)
             )
             for score in ("samples", "auc_roc"):
                 add(31, score, first[score], here[score])

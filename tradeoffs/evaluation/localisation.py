@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class Sample:
     """One row of a score table: a finding (or class) of an image, the text that speaks of it and where it is.
 
-    id: names the text's dump (phrase_id of the phrase, or text_id of the impression or caption)
+    id: names the text (phrase_id of the phrase, or text_id of the impression or caption)
     boxes: the ground truth, [x, y, w, h] in pixels of the original image
     encoded_mask: the ground truth as a run-length encoded mask; "" where it is the union of the boxes
     words: those that ask for the category, joined by "|"; "" for its default ones
@@ -62,7 +62,7 @@ class Sample:
 @dataclass(frozen=True)
 class SampleMap:
     """heat: map (h, w) of a sample's query; query: how its tokens were found ("" for a map without words);
-    bare: map (h, w) of the whole text, None for a map without words; wrong_prompt: map (h, w) of a dump on the same
+    bare: map (h, w) of the whole text, None for a map without words; wrong_prompt: map (h, w) of a text on the same
     image whose text names another finding, queried by that finding's words, or None."""
 
     heat: np.ndarray
@@ -121,7 +121,7 @@ def one_per_image(rows: Sequence[Sample], text: str) -> list[Sample]:
     return list(first.values())
 
 
-def score_dump(
+def score_heat_maps(
     grounding: pd.DataFrame,
     maps: dict[str, TokenHeatMaps],
     text: str,
@@ -134,7 +134,8 @@ def score_dump(
     """Scores (one row per sample, columns `COLUMNS`) of token heat maps that were made with the text "phrase",
     "impression" or "caption" of each image. Samples that cannot be scored have a reason in `excluded` and NaN scores.
 
-    wrong_prompts: by the sample's id, a dump on the same image whose text names another category, and that category
+    wrong_prompts: by the sample's id, maps on the same image of a text that names another category, and
+        that category
     frame: see `samples`; threshold: what is hot in a map
     """
     rows = samples(grounding, text, protocol, resolution, frame)
@@ -146,19 +147,19 @@ def score_dump(
             raise Excluded("no text")
         if sample.id not in maps:
             raise Excluded("no heat map")
-        dump = maps[sample.id]
-        weights, query = token_weights(dump, words[sample.id, sample.category], protocol)
-        return SampleMap(query_map(dump, weights), query, dump.heat.mean(axis=0), wrong_prompt_map(sample))
+        of_text = maps[sample.id]
+        weights, query = token_weights(of_text, words[sample.id, sample.category], protocol)
+        return SampleMap(query_map(of_text, weights), query, of_text.heat.mean(axis=0), wrong_prompt_map(sample))
 
     def wrong_prompt_map(sample: Sample) -> np.ndarray | None:
         if sample.id not in wrong_prompts:
             return None
-        dump, category = wrong_prompts[sample.id]
+        of_text, category = wrong_prompts[sample.id]
         try:
-            weights, query = token_weights(dump, query_words(category, protocol, given.get(category, "")), protocol)
+            weights, query = token_weights(of_text, query_words(category, protocol, given.get(category, "")), protocol)
         except Excluded:
             return None
-        return query_map(dump, weights) if query != ALL_TOKENS else None
+        return query_map(of_text, weights) if query != ALL_TOKENS else None
 
     return score_samples(rows, map_of, text, protocol, threshold)
 
@@ -187,7 +188,7 @@ def score_samples(
     """Scores (one row per sample, columns `COLUMNS`) of the maps that `map_of` gives, which may raise Excluded.
 
     named: whether the text contains the finding's name literally (the original's `--filter_bad_impressions`)
-    bare_auc, wrong_prompt_auc: AUC-ROC, on the sample's mask, of the mean over all tokens of the text, and of a dump
+    bare_auc, wrong_prompt_auc: AUC-ROC, on the sample's mask, of the mean over all tokens of the text, and of a map
     with another finding's text
     wrong_word_auc, specificity: see `wrong_word_auc`; specificity = auc_roc - wrong_word_auc
     """

@@ -8,7 +8,7 @@ import pandas as pd
 from tradeoffs.attention.grouped import GroupedSums
 from tradeoffs.attention.methods import method_maps
 from tradeoffs.attention.passes import passes_of
-from tradeoffs.evaluation.localisation import score_dump
+from tradeoffs.evaluation.localisation import score_heat_maps
 from tradeoffs.evaluation.map_scores import Threshold
 from tradeoffs.protocols import CORRECTED
 from tradeoffs.randomness import seed_of
@@ -42,7 +42,8 @@ def score_methods(
     map_size: int,
     frame: str = "crop",
 ) -> pd.DataFrame:
-    """Scores of each method (see `localisation.score_dump`), in the corrected protocol, with columns method and split.
+    """Scores of each method (see `localisation.score_heat_maps`), in the corrected protocol, with columns method
+    and split.
 
     read: gives the sums of a noise, and is asked for those of each method anew, since all at once need much memory
     methods: by name; map_size: height of the heat maps, as of the latents; frame: see `localisation.samples`
@@ -53,7 +54,7 @@ def score_methods(
         of_texts = [dict(zip(noises, some, strict=True)) for some in zip(*map(read, noises), strict=True)]
         maps = {some[method["noise"]].id: method_maps(some, method, map_size) for some in of_texts}
         threshold = Threshold(method["threshold"], method["threshold_at"])
-        table = score_dump(grounding, maps, text, CORRECTED, resolution, frame=frame, threshold=threshold)
+        table = score_heat_maps(grounding, maps, text, CORRECTED, resolution, frame=frame, threshold=threshold)
         tables.append(table.assign(method=name, split=table["subject_id"].map(splits)))
     return pd.concat(tables, ignore_index=True)
 

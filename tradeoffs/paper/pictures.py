@@ -95,7 +95,7 @@ def overlay_ids(
 
 def overlay_rows(
     grounding: pd.DataFrame,
-    dumps: Mapping[str, Mapping[str, TokenHeatMaps]],
+    heat_maps_of: Mapping[str, Mapping[str, TokenHeatMaps]],
     scores: pd.DataFrame,
     text: str,
     protocol: Protocol,
@@ -104,7 +104,7 @@ def overlay_rows(
 ) -> list[Row]:
     """One row per category: the image with its ground truth, then each variant's heat map with its scores.
 
-    dumps: per variant its token heat maps by id, made with the text
+    heat_maps_of: per variant its token heat maps by id, made with the text
     scores: rows of localisation.csv of these variants; where a sample has no score, the reason stands in its place
     """
     listed = samples(grounding, text, protocol, resolution)
@@ -116,7 +116,7 @@ def overlay_rows(
     for sample in first_samples(listed, most):
         image, mask = picture(paths[sample.sample_id], resolution), sample.mask(protocol)
         cells = [Cell(image, outline=mask)]
-        for variant, maps in dumps.items():
+        for variant, maps in heat_maps_of.items():
             score = scores.loc[(variant, sample.id, sample.category)]
             if score["excluded"]:
                 cells.append(Cell(image, score["excluded"], mask))
@@ -150,7 +150,7 @@ def overlays(
     heat_maps: files of heat maps, see `by_variant`; scores: rows of their localisation.csv
     """
     ids = overlay_ids(grounding, text, PROTOCOLS[protocol], resolution)
-    dumps = {variant: load_heat_maps(files, text, ids) for variant, files in by_variant(variants, heat_maps)}
+    heat_maps_of = {variant: load_heat_maps(files, text, ids) for variant, files in by_variant(variants, heat_maps)}
     explanation = (
         f"Each row: the first {text} of its category in the test set's order that has a single box, or else the first "
         "of all, chosen without looking at scores. Outline: ground truth. Colour: the heat map of the category's "
@@ -158,7 +158,7 @@ def overlays(
         "the image has another category: AUC-ROC minus that of the other's words on the same outline; at 0 the words "
         "do not tell the two apart."
     )
-    rows = overlay_rows(grounding, dumps, scores.fillna({"excluded": ""}), text, PROTOCOLS[protocol], resolution)
+    rows = overlay_rows(grounding, heat_maps_of, scores.fillna({"excluded": ""}), text, PROTOCOLS[protocol], resolution)
     header = ["image", *map(readable, variants)]
     return image_grid(rows, header, label_width=1.45, largest=0.9, notes=[explanation, note])
 

@@ -22,12 +22,12 @@ with job(snakemake):
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     rows = samples(read_grounding(inputs.grounding, params.part), params.text, CORRECTED, params.resolution)
-    dumps = load_heat_maps(inputs.heat_maps, params.text)
-    chosen = profiled_samples(rows, dumps, params.samples)
+    heat_maps = load_heat_maps(inputs.heat_maps, params.text)
+    chosen = profiled_samples(rows, heat_maps, params.samples)
     queries = []
     for one in (profiled.sample for profiled in chosen):
         latent = latents.sample(one.sample_id, normal(latents.shape, seed, one.sample_id))
-        queries.append(Query(one.id, one.sample_id, dumps[one.id].text, latent))
+        queries.append(Query(one.id, one.sample_id, heat_maps[one.id].text, latent))
     weights = [profiled.weights for profiled in chosen]
     maps = layer_maps(model, queries, weights, seed, params.steps, params.batch_size, params.precision)
     profile = mean_profile(maps, chosen)

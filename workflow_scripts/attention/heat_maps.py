@@ -1,4 +1,4 @@
-"""One shard of a model's token heat maps on test images: a dump per kind of text, and of wrong prompts as a control."""
+"""One shard of a model's token heat maps on test images: of each kind of text, and of wrong prompts as a control."""
 
 from itertools import islice
 
@@ -24,30 +24,30 @@ with job(snakemake):
         inputs.wrong_prompts, ["text_kind", "id", "sample_id", "text", "category"], "delete it and run again"
     )
 
-    dumps = {}
+    kinds = {}
     for text in params.texts:
         kind = TEXT_KINDS[text]  # samples without the text are excluded in scoring
-        dumps[text] = with_names(params.conditioning, grounding[grounding[kind.text] != ""], kind.id, kind.text)
+        kinds[text] = with_names(params.conditioning, grounding[grounding[kind.text] != ""], kind.id, kind.text)
         if params.wrong_prompts:
             of_kind = wrong_prompts[wrong_prompts["text_kind"] == text]
-            dumps[f"wrong_{text}"] = with_names(params.conditioning, of_kind, "id", "text")
+            kinds[f"wrong_{text}"] = with_names(params.conditioning, of_kind, "id", "text")
 
     unfinished = Unfinished(params.unfinished, identity(snakemake))
     group = queries_at_once(params.keep, params.batch_size)
     finished = {}
-    for dump, rows in dumps.items():
+    for kind_name, rows in kinds.items():
         rows = rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)]
         queries = [
             Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)), names)
             for name, sample_id, text, names in rows.itertuples(index=False, name=None)
         ]
-        files = [f"{dump}_{first:06d}.npz" for first in range(0, len(queries), group)]
+        files = [f"{kind_name}_{first:06d}.npz" for first in range(0, len(queries), group)]
         done = unfinished.done(files)
         maps = token_heat_maps(
             model, queries[done * group :], seed, params.steps, params.keep, params.batch_size, params.precision
         )
         for file in files[done:]:
-            save_heat_maps(unfinished.folder / file, {dump: list(islice(maps, group))})
-        finished[dump] = list(load_heat_maps([unfinished.folder / file for file in files], dump).values())
+            save_heat_maps(unfinished.folder / file, {kind_name: list(islice(maps, group))})
+        finished[kind_name] = list(load_heat_maps([unfinished.folder / file for file in files], kind_name).values())
     save_heat_maps(snakemake.output.heat_maps, finished)
     unfinished.remove()

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.data.tables import keyed, read_csv, read_grounding, write_table
-from tradeoffs.evaluation.localisation import score_dump, score_texts
+from tradeoffs.evaluation.localisation import score_heat_maps, score_texts
 from tradeoffs.jobs.job import job
 from tradeoffs.jobs.limits import limit
 
@@ -19,12 +19,12 @@ with job(snakemake):
         category = prompts[prompts["text_kind"] == text].set_index("id")["category"]
         wrong_maps = load_heat_maps(inputs.heat_maps, f"wrong_{text}")
         return load_heat_maps(inputs.heat_maps, text), {
-            name: (dump, category[name]) for name, dump in wrong_maps.items()
+            name: (of_text, category[name]) for name, of_text in wrong_maps.items()
         }
 
     def scored(text, protocol):
         maps, wrong_prompts = maps_of(text)
-        return score_dump(grounding, maps, text, protocol, params.resolution, wrong_prompts, params.frame)
+        return score_heat_maps(grounding, maps, text, protocol, params.resolution, wrong_prompts, params.frame)
 
     max_excluded = limit(snakemake, "evaluation.max_excluded")
     table = score_texts(params.texts, params.protocols, scored, max_excluded, inputs.grounding)

@@ -9,7 +9,7 @@ from tradeoffs.jobs.job import job
 
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
-    dumps = {text: load_heat_maps(inputs.heat_maps, text) for text in params.texts}
-    table = pd.DataFrame(scoring_effects(read_grounding(inputs.grounding), dumps, params.resolution))
+    heat_maps = {text: load_heat_maps(inputs.heat_maps, text) for text in params.texts}
+    table = pd.DataFrame(scoring_effects(read_grounding(inputs.grounding), heat_maps, params.resolution))
     table = table.assign(dataset=wildcards.dataset, variant=wildcards.variant)
     write_table(table[list(COLUMNS)], snakemake.output.effects)
