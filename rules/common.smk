@@ -166,7 +166,7 @@ def model_folder(wildcards):
     folder = MODEL.format(**dict(wildcards, **trained))
     if variant.weights == "ema":
         return f"{folder}/ema"
-    kept = wildcards["checkpoint"]
+    kept = wildcards.get("checkpoint", "final")  # samples for a row of docs/differences.md are of the last
     return f"{folder}/final" if kept == "final" else f"{folder}/milestones/{kept}"
 
 

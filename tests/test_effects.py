@@ -109,6 +109,9 @@ def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_s
         scores = scores.assign(variant="frozen", protocol="corrected", text="phrase", iou=0.5, box_iou=0.5)
         other = scores.assign(protocol="published", auc_roc=0.0)
         pd.concat([scores, other]).to_csv(tmp_path / f"{name}.csv", index=False)
+    sampled = pd.DataFrame({"variant": "labels_frozen", "metric": ["fid_general", "label_auc"], "n": [9, 8]})
+    for name, values in {"impressions": (3, 0.5), "labels": (2, 0.75), "no_finding": (4, 0.25)}.items():
+        sampled.assign(value=values).to_csv(tmp_path / f"{name}.csv", index=False)
     images = {"sample_id": ["a", "b"], "split": ["train", "p19"], "text": "No Finding", "Finding Labels": ""}
     pd.DataFrame(images).assign(subject_id="1", study_id="2", path="x.jpg").to_csv(tmp_path / "images.csv", index=False)
     (tmp_path / "counts.csv").write_text("reason,count\nsubject has an MS-CXR image,3\n")
@@ -118,13 +121,16 @@ def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_s
             **{kind: [tmp_path / f"{kind}.csv"] for kind in ("scoring", "fidelity", "here")},
             **{"repeats": [tmp_path / "row20.csv"], "images": tmp_path / "images.csv"},
             "images_counts": tmp_path / "counts.csv",
+            "sampled": [tmp_path / f"{name}.csv" for name in ("impressions", "labels", "no_finding")],
         },
         output={"csv": tmp_path / "effects.csv", "page": tmp_path / "page.md"},
         params={"rows": [20]},
     )
     found = read_effects(tmp_path / "effects.csv").set_index("row")
-    assert found.index.tolist() == [2, 12, 16, 20, 21]
+    assert found.index.tolist() == [2, 12, 16, 20, 21, 26, 26, 27, 27]
     assert found.loc[20, ["here", "original", "n"]].tolist() == pytest.approx([0.7, 0.8, 2])
+    assert found.loc[26, ["here", "original", "n"]].values.tolist() == [[2, 3, 9], [0.75, 0.5, 8]]
+    assert found.loc[27, ["here", "original"]].values.tolist() == [[3, 4], [0.5, 0.25]]
     assert found.loc[[12, 21], "original"].tolist() == [1, 3] and found.loc[[12, 21], "n"].tolist() == [1, 4]
     assert "AUC-ROC 0.700 → 0.800" in (tmp_path / "page.md").read_text()
 

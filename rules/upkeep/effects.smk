@@ -8,6 +8,9 @@ TRAINING_CHANGES = {
     13: {},
     20: {"batch_size": CONFIG.training.batch_size // 2},  # the original's on half the GPUs
 }
+# rows 26 and 27: further samples of one model that was trained on labels
+LABELLED = [label for label in first_repeats(CONFIG, ALL) if label["variant"] == "labels_frozen"]
+SAMPLED_OTHERWISE = [label | {"row": row} for label in LABELLED for row in (26, 27)]
 EMA_DECAY = 0.9999  # the original's; the average changes nothing about the weights themselves
 EFFECT_REPEATS = [label | {"row": 1, "seed": seed} for label in CXR_TUNED[:1] for seed in NOISE_SEEDS]
 EFFECT_REPEATS += [label | {"row": row} for label in CXR_TUNED[:1] for row in [14, *TRAINING_CHANGES]]
@@ -70,6 +73,34 @@ use rule localise as localise_for_effect with:
         protocols=["corrected"],
 
 
+use rule samples as samples_for_effect with:
+    output:
+        images=directory(f"{EFFECT}/shard{{shard}}/images"),
+        samples=f"{EFFECT}/shard{{shard}}/samples.csv",
+    log:
+        f"{LOGS}/effects/row{{row}}/{REPEAT}/samples_{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/effects/row{{row}}/{REPEAT}/samples_{{shard}}.tsv"
+    params:
+        text=lambda wildcards: "finding_labels" if wildcards.row == "26" else CONFIG.sampled_from(wildcards.variant),
+        unconditional=lambda wildcards: NO_FINDING if wildcards.row == "27" else "",
+        unfinished=f"{EFFECT}/shard{{shard}}/unfinished",
+
+
+use rule fidelity as fidelity_for_effect with:
+    input:
+        **NETWORKS,
+        samples=lambda wildcards: paths(f"{EFFECT}/shard{{shard}}/samples.csv", [wildcards], CONFIG.sampling.shards),
+        images=lambda wildcards: paths(f"{EFFECT}/shard{{shard}}/images", [wildcards], CONFIG.sampling.shards),
+        real=rules.real_features.output.features,
+    output:
+        scores=f"{EFFECT}/fidelity.csv",
+    log:
+        f"{LOGS}/effects/row{{row}}/{REPEAT}/fidelity.log",
+    benchmark:
+        f"{BENCHMARKS}/effects/row{{row}}/{REPEAT}/fidelity.tsv"
+
+
 rule scoring_effects:
     """Scores one model's heat maps with single rows of the protocol as in the original."""
     input:
@@ -129,6 +160,7 @@ if DEMO and CXR_TUNED:
             fidelity=paths(f"{RUN}/effects/{CHECKPOINT}/fidelity.csv", CXR_TUNED),
             here=paths(f"{SCORES}/localisation.csv", CXR_TUNED[:1]),
             repeats=paths(f"{EFFECT}/localisation.csv", EFFECT_REPEATS),
+            sampled=paths(f"{SCORES}/fidelity.csv", LABELLED) + paths(f"{EFFECT}/fidelity.csv", SAMPLED_OTHERWISE),
             images=f"{CXR}/images.csv",
             images_counts=f"{CXR}/images_counts.csv",
         output:

@@ -175,6 +175,27 @@ def fidelity_effects(
     return [dict(zip(("row", "score", "here", "original", "n"), row, strict=True), text="") for row in rows]
 
 
+def sampling_effects(here: pd.DataFrame, own: pd.DataFrame, no_finding: pd.DataFrame) -> list[dict]:
+    """Effects of rows 26 and 27 on one model that was trained on labels: records of row, text, variant, score, here,
+    original, n.
+
+    here, own, no_finding: fidelity tables of its samples as they are, of those drawn from labels, and of those whose
+    guidance leads away from "No Finding". Row 26 is reversed, since here as in the original samples are of impressions.
+    """
+    variant = here["variant"].iloc[0]
+    of = {
+        name: table.set_index("metric") for name, table in [("here", here), ("own", own), ("no_finding", no_finding)]
+    }
+    return [
+        {
+            **{"row": row, "text": "", "variant": variant, "score": score, "n": of["here"].at[score, "n"]},
+            **{"here": of[before].at[score, "value"], "original": of[after].at[score, "value"]},
+        }
+        for row, before, after in [(26, "own", "here"), (27, "here", "no_finding")]
+        for score in ("fid_general", "label_auc")
+    ]
+
+
 def training_effects(
     here: pd.DataFrame, repeats: Iterable[tuple[int, pd.DataFrame]], images: pd.DataFrame, removed: int, text: str
 ) -> list[dict]:

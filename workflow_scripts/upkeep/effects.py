@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from tradeoffs.data.tables import read_images, write_table
-from tradeoffs.evaluation.effects import COLUMNS, training_effects
+from tradeoffs.evaluation.effects import COLUMNS, sampling_effects, training_effects
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
 from tradeoffs.paper.effects import differences_page, read_effects
@@ -15,6 +15,7 @@ with job(snakemake):
     repeats = zip(snakemake.params.rows, map(pd.read_csv, inputs.repeats), strict=True)
     removed = pd.read_csv(inputs.images_counts).set_index("reason")["count"]["subject has an MS-CXR image"]
     records = training_effects(pd.read_csv(*inputs.here), repeats, read_images(inputs.images), removed, text="phrase")
+    records += sampling_effects(*map(pd.read_csv, inputs.sampled))
     trained = pd.DataFrame(records).assign(dataset="cxr")
     effects = pd.concat([*map(read_effects, [*inputs.scoring, *inputs.fidelity]), trained])[list(COLUMNS)]
     write_table(effects.sort_values("row", kind="stable"), output.csv)
