@@ -29,6 +29,7 @@ rule attention_sums:
         **CONFIG.heat_maps.model_dump(include={"steps", "batch_size", "precision"}),
         model=model_folder,
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],
+        patients=CONFIG.attention.patients,
         passes=passes_of_checkpoint,
         guidance=lambda wildcards: CONFIG.sampling.guidance if GENERATION in passes_of_checkpoint(wildcards) else None,
         code=code_digest("attention/attention_sums.py"),
@@ -53,6 +54,7 @@ rule score_methods:
     params:
         methods=METHODS,
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],
+        patients=CONFIG.attention.patients,
         resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
         frame=CONFIG.evaluation.frame,
@@ -101,6 +103,7 @@ rule measure_mechanism:
         same_encoder=lambda wildcards: CONFIG.variants[wildcards.variant].encoder is None,
         step=step_of,
         text=lambda wildcards: DEFAULT_TEXT[wildcards.dataset],
+        patients=CONFIG.attention.patients,
         resolution=CONFIG.image.resolution,
         map_size=MAP_SIZE,
         code=code_digest("evaluation/mechanism.py"),

@@ -16,7 +16,16 @@ from tradeoffs.attention.passes import asked_of, passes_of
 from tradeoffs.config.sections.attention import Method
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.map_scores import Threshold, binary_map
-from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, score_methods, split_of, splits_of, validation_means
+from tradeoffs.evaluation.methods import (
+    TEST,
+    VALIDATION,
+    chosen,
+    of_patients,
+    score_methods,
+    split_of,
+    splits_of,
+    validation_means,
+)
 from tradeoffs.metrics import METRICS
 from tradeoffs.model.text import CachedTextEncoder
 from tradeoffs.paper.methods import methods_table
@@ -376,3 +385,13 @@ def test_methods_are_scored_and_tabled():
     assert list(shown.rows["n_samples"]) == [tested] * 3 and list(shown.rows["n_validation"]) == [8 - tested] * 3
     assert {f"{metric}_low" for metric in METRICS} <= set(shown.rows)
     assert shown.rows["auc_roc"][0] == pytest.approx(paper.loc[paper["split"] == TEST, "auc_roc"].mean())
+
+
+def test_some_patients_are_drawn_by_their_ids_with_all_their_rows():
+    table = pd.DataFrame({"subject_id": list("abcdefgh") * 2, "sample_id": range(16)})
+    some = of_patients(table, 3)
+    assert len(some) == 6 and some["subject_id"].nunique() == 3
+    assert some["subject_id"].isin(of_patients(table, 4)["subject_id"]).all()
+    other_order = of_patients(table[::-1], 3)
+    assert set(other_order["subject_id"]) == set(some["subject_id"])
+    pd.testing.assert_frame_equal(of_patients(table, None), table)

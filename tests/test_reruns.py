@@ -192,6 +192,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "heat_maps.shards": (2, ATTENDED - {"faithfulness"}),
     "heat_maps.profile_samples": (5, {"faithfulness", "table1"} | PROFILED),
     # the target methods is not part of all
+    "attention.patients": (3, set()),
     "attention.methods": ({"mine": {}}, set()),
     "attention.methods.<name>.layers": (["up"], set()),
     "attention.methods.<name>.coarsest": (1, set()),

@@ -183,9 +183,7 @@ def sampling_effects(here: pd.DataFrame, own: pd.DataFrame, no_finding: pd.DataF
     guidance leads away from "No Finding". Row 26 is reversed, since here as in the original samples are of impressions.
     """
     variant = here["variant"].iloc[0]
-    of = {
-        name: table.set_index("metric") for name, table in [("here", here), ("own", own), ("no_finding", no_finding)]
-    }
+    of = {name: table.set_index("metric") for name, table in [("here", here), ("own", own), ("no_finding", no_finding)]}
     return [
         {
             **{"row": row, "text": "", "variant": variant, "score": score, "n": of["here"].at[score, "n"]},

@@ -33,6 +33,12 @@ def splits_of(grounding: pd.DataFrame) -> dict[str, str]:
     return {subject: split_of(subject) for subject in parts.index}
 
 
+def of_patients(grounding: pd.DataFrame, most: int | None) -> pd.DataFrame:
+    """The rows of at most so many subjects, drawn by their ids alone, so that every model has the same; None: all."""
+    subjects = sorted(grounding["subject_id"].unique(), key=lambda subject: seed_of("methods", subject))
+    return grounding[grounding["subject_id"].isin(subjects[:most])]
+
+
 def score_methods(
     grounding: pd.DataFrame,
     read: Callable[[str], Sequence[GroupedSums]],

@@ -4,6 +4,7 @@ from tradeoffs.attention.capture import Query
 from tradeoffs.attention.grouped import grouped_sums, save_sums
 from tradeoffs.data.tables import read_grounding
 from tradeoffs.data.text_kinds import TEXT_KINDS
+from tradeoffs.evaluation.methods import of_patients
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import job
 from tradeoffs.model.checkpoints import load
@@ -14,7 +15,7 @@ with job(snakemake):
     inputs, params, seed = snakemake.input, snakemake.params, int(snakemake.wildcards.seed)
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
-    kind, grounding = TEXT_KINDS[params.text], read_grounding(inputs.grounding)
+    kind, grounding = TEXT_KINDS[params.text], of_patients(read_grounding(inputs.grounding), params.patients)
     rows = grounding[grounding[kind.text] != ""].drop_duplicates(kind.id)[[kind.id, "sample_id", kind.text]]
     queries = [
         Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)))

@@ -9,6 +9,7 @@ from tradeoffs.attention.passes import FRESH
 from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.evaluation.mechanism import measured
+from tradeoffs.evaluation.methods import of_patients
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import job
 from tradeoffs.model.checkpoints import LatentDiffusion, load
@@ -29,7 +30,8 @@ def own_tokens(model: LatentDiffusion, texts: list[str]) -> dict[str, np.ndarray
 with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     sums = {one.id: one for one in load_sums(inputs.sums, FRESH)}
-    rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)
+    grounding = of_patients(read_grounding(inputs.grounding), params.patients)
+    rows = samples(grounding, params.text, CORRECTED, params.resolution)
     texts = sorted({one.text for one in sums.values()})
     maps = {name: method_maps({FRESH: one}, PAPER, params.map_size) for name, one in sums.items()}
     model = load(params.model).to(default_device())

@@ -112,6 +112,11 @@ METHODS = {
 class Attention(Section):
     """Other heat-map methods, compared by the target `methods`."""
 
+    patients: Annotated[Count, Ge(2)] | None = Field(
+        None,
+        description="patients (COCO: images) on which methods are compared and the mechanism is measured, drawn by "
+        "their ids; null: all",
+    )
     methods: dict[Annotated[str, AfterValidator(folder_name)], Method] = Field(
         METHODS, description="heat-map methods by name; further ones are added, paper is the one of the other tables"
     )
