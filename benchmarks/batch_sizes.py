@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.measuring import Row, alone, at_most_value, only_shown
 from benchmarks.models import DEMO_BASE, TEXTS
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.demo.phantom_files import write_phantoms
 from tradeoffs.evaluation.features import build_extractor, extract
@@ -41,11 +41,13 @@ def of_latents(vae: AutoencoderKL, paths: Sequence[str], resolution: int, batch_
 
 
 def of_heat_maps(
-    model: LatentDiffusion, queries: Sequence[Query], steps: int, keep: int, batch_sizes: Sequence[int]
+    model: LatentDiffusion, texts_on_images: Sequence[TextOnImage], steps: int, keep: int, batch_sizes: Sequence[int]
 ) -> float:
     """Largest difference of a heat map, in parts of its largest value."""
-    runs = [[maps.heat for maps in token_heat_maps(model, queries, 0, steps, keep, size)] for size in batch_sizes]
-    tokens = [np.stack(of_query) for of_query in zip(*runs, strict=True)]
+    runs = [
+        [maps.heat for maps in token_heat_maps(model, texts_on_images, 0, steps, keep, size)] for size in batch_sizes
+    ]
+    tokens = [np.stack(of_one) for of_one in zip(*runs, strict=True)]
     return max(float((spread(heat).max(axis=(1, 2)) / heat[0].max(axis=(1, 2))).max()) for heat in tokens)
 
 
@@ -86,8 +88,8 @@ def _measured() -> list[Row]:
         difference, deviation = of_latents(model.vae, paths[:32], RESOLUTION, [1, 8, 32])
         means, _, _ = encode_images(model.vae, paths[:16], RESOLUTION, 8)
         latents = means * model.vae.config.scaling_factor
-        queries = [Query(str(i), str(i), TEXTS[i % 2], latent) for i, latent in enumerate(latents)]
-        heat = of_heat_maps(model, queries, 10, 8, [1, 8, 64])
+        texts_on_images = [TextOnImage(str(i), str(i), TEXTS[i % 2], latent) for i, latent in enumerate(latents)]
+        heat = of_heat_maps(model, texts_on_images, 10, 8, [1, 8, 64])
         dpm = of_samples(DEMO_BASE, TEXTS * 8, "dpm", 10, RESOLUTION, [1, 8, 32])
         plms = of_samples(DEMO_BASE, TEXTS * 4, "plms", 75, RESOLUTION, [1, 8])
         images = ImageFiles(pd.Series(paths), RESOLUTION)

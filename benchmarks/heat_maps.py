@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from benchmarks.measuring import Cost, Row, alone, at_least, at_most, cost
 from benchmarks.models import MODELS, TEXTS, PlainAttention
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.text import TextEncoder
 from tradeoffs.model.timesteps import evenly_spaced_steps
@@ -20,9 +20,14 @@ SEED, STEPS, KEEP = 0, 50, 40
 
 @torch.no_grad()
 def plain_token_maps(
-    model: LatentDiffusion, queries: Sequence[Query], seed: int, steps: int, keep: int, batch_size: int = 8
+    model: LatentDiffusion,
+    texts_on_images: Sequence[TextOnImage],
+    seed: int,
+    steps: int,
+    keep: int,
+    batch_size: int = 8,
 ) -> list[torch.Tensor]:
-    """Each query's map of every token of the context, (L, h, w): what the original's in-painting with a mask of ones
+    """Each text's map of every token of the context, (L, h, w): what the original's in-painting with a mask of ones
     gives, with this workflow's noise in place of the clock's.
 
     One batch of images after the other; all steps run, the map of every token, layer and step stays in a list, the
@@ -32,13 +37,13 @@ def plain_token_maps(
     sampler.set_timesteps(steps)
     before = model.unet.attn_processors
     results = []
-    for start in range(0, len(queries), batch_size):
-        batch = queries[start : start + batch_size]
-        context = TextEncoder(*model.text_side)([query.text for query in batch])
-        latents = torch.stack([query.latent for query in batch])
+    for start in range(0, len(texts_on_images), batch_size):
+        batch = texts_on_images[start : start + batch_size]
+        context = TextEncoder(*model.text_side)([one.text for one in batch])
+        latents = torch.stack([one.latent for one in batch])
         stored = []
         for time in sampler.timesteps.tolist():
-            noise = torch.stack([normal(tuple(query.latent.shape), seed, query.sample_id, time) for query in batch])
+            noise = torch.stack([normal(tuple(one.latent.shape), seed, one.sample_id, time) for one in batch])
             noisy = model.schedule.add_noise(latents, noise, torch.tensor([time] * len(batch)))
             attention = PlainAttention()
             model.unet.set_attn_processor(attention)
@@ -66,13 +71,15 @@ def _concatenated(stored: list, size: torch.Size) -> torch.Tensor:
 
 
 @torch.no_grad()
-def bare_passes(model: LatentDiffusion, queries: Sequence[Query], times: Sequence[int], batch_size: int) -> None:
-    """A U-Net pass for each query and time with diffusers' default attention, and nothing else."""
+def bare_passes(
+    model: LatentDiffusion, texts_on_images: Sequence[TextOnImage], times: Sequence[int], batch_size: int
+) -> None:
+    """A U-Net pass for each text and time with diffusers' default attention, and nothing else."""
     context = TextEncoder(*model.text_side)(TEXTS[:1])
-    pairs = [(query, time) for query in queries for time in times]
+    pairs = [(one, time) for one in texts_on_images for time in times]
     for first in range(0, len(pairs), batch_size):
         batch = pairs[first : first + batch_size]
-        latents = torch.stack([query.latent for query, _ in batch])
+        latents = torch.stack([one.latent for one, _ in batch])
         model.unet(latents, torch.tensor([time for _, time in batch]), context.expand(len(batch), -1, -1))
 
 
@@ -100,15 +107,17 @@ def _costs(name: str) -> dict[str, list[Cost]]:
     side = model.unet.config.sample_size
     shape = (model.unet.config.in_channels, side, side)
     names = list(map(str, range(case.images)))
-    queries = [Query(n, n, TEXTS[i % len(TEXTS)], normal(shape, "benchmark", n)) for i, n in enumerate(names)]
+    texts_on_images = [
+        TextOnImage(n, n, TEXTS[i % len(TEXTS)], normal(shape, "benchmark", n)) for i, n in enumerate(names)
+    ]
     times = evenly_spaced_steps(1000, STEPS)[-KEEP:]
     calls = {
-        "bare": lambda: bare_passes(model, queries, times, case.pairs),
-        "ours": lambda: list(token_heat_maps(model, queries, SEED, STEPS, KEEP, case.pairs)),
-        "bare passes of plain": lambda: bare_passes(model, queries, times[:1], case.batch_size),
-        "plain": lambda: plain_token_maps(model, queries, SEED, STEPS, KEEP, case.batch_size),
+        "bare": lambda: bare_passes(model, texts_on_images, times, case.pairs),
+        "ours": lambda: list(token_heat_maps(model, texts_on_images, SEED, STEPS, KEEP, case.pairs)),
+        "bare passes of plain": lambda: bare_passes(model, texts_on_images, times[:1], case.batch_size),
+        "plain": lambda: plain_token_maps(model, texts_on_images, SEED, STEPS, KEEP, case.batch_size),
     }
-    bare_passes(model, queries[:1], times[:1], 1)  # the first pass is slower
+    bare_passes(model, texts_on_images[:1], times[:1], 1)  # the first pass is slower
     rounds = [{procedure: cost(call) for procedure, call in calls.items()} for _ in range(case.rounds)]
     return {procedure: [costs[procedure] for costs in rounds] for procedure in calls}
 

@@ -4,7 +4,7 @@ import torch
 
 from tradeoffs.attention.capture import (
     AttentionSums,
-    Query,
+    TextOnImage,
     captured_cross_attention,
     cross_attention_layers,
     layer_maps,
@@ -23,20 +23,20 @@ def latent(name):
     return normal((4, 8, 8), "latent", name)
 
 
-QUERIES = [
-    Query("a-1", "a", "left pleural effusion", latent("a")),
-    Query("b-1", "b", "no acute cardiopulmonary process and mild edema", latent("b")),
-    Query("a-2", "a", "pneumonia", latent("a")),
+TEXTS_ON_IMAGES = [
+    TextOnImage("a-1", "a", "left pleural effusion", latent("a")),
+    TextOnImage("b-1", "b", "no acute cardiopulmonary process and mild edema", latent("b")),
+    TextOnImage("a-2", "a", "pneumonia", latent("a")),
 ]
 TOKENS = {"a-1": 3, "b-1": 7, "a-2": 1}
 
 
-def run(model, queries=QUERIES, batch_size=8, seed=SEED, precision="fp32"):
-    return list(token_heat_maps(model, queries, seed, STEPS, KEEP, batch_size, precision))
+def run(model, texts_on_images=TEXTS_ON_IMAGES, batch_size=8, seed=SEED, precision="fp32"):
+    return list(token_heat_maps(model, texts_on_images, seed, STEPS, KEEP, batch_size, precision))
 
 
 @torch.no_grad()
-def plain_layer_maps(model, query, times):
+def plain_layer_maps(model, one, times):
     """Maps (24 tokens, h, w) of every (time, layer), each the mean over the layer's heads, which are 4 wide."""
     stored = {}
     hooks = []
@@ -44,14 +44,14 @@ def plain_layer_maps(model, query, times):
         if name.endswith((".attn2.to_q", ".attn2.to_k")):
             hooks.append(module.register_forward_hook(lambda _m, _i, output, key=name: stored.update({key: output[0]})))
     layers = [name.removesuffix(".to_q") for name, _ in model.unet.named_modules() if name.endswith(".attn2.to_q")]
-    ids = model.tokenizer(query.text, padding="max_length", max_length=24)["input_ids"]
+    ids = model.tokenizer(one.text, padding="max_length", max_length=24)["input_ids"]
     context = model.text_encoder(torch.tensor([ids])).last_hidden_state
     betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2
     signal = np.cumprod(1 - betas)
     maps = {}
     for time in times:
-        noise = normal((4, 8, 8), SEED, query.sample_id, time)
-        noisy = float(np.sqrt(signal[time])) * query.latent + float(np.sqrt(1 - signal[time])) * noise
+        noise = normal((4, 8, 8), SEED, one.sample_id, time)
+        noisy = float(np.sqrt(signal[time])) * one.latent + float(np.sqrt(1 - signal[time])) * noise
         model.unet(noisy[None], time, context)
         for layer in layers:
             heads = model.unet.get_submodule(layer).heads
@@ -71,9 +71,9 @@ def at_latent_size(heat):
     return heat.repeat_interleave(times, -2).repeat_interleave(times, -1)
 
 
-def plain_heat_maps(model, query):
+def plain_heat_maps(model, one):
     """Keeps the map of every step and layer, then takes the mean."""
-    return torch.stack([at_latent_size(heat) for heat in plain_layer_maps(model, query, TIMES).values()]).mean(0)
+    return torch.stack([at_latent_size(heat) for heat in plain_layer_maps(model, one, TIMES).values()]).mean(0)
 
 
 def test_time_steps_are_the_originals_and_within_the_schedule():
@@ -86,10 +86,10 @@ def test_time_steps_are_the_originals_and_within_the_schedule():
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 100])  # 8: two images share a pass, with texts of 3 and 7 tokens
 def test_streaming_equals_the_mean_of_all_maps(tiny_model, batch_size):
-    for query, maps in zip(QUERIES, run(tiny_model, batch_size=batch_size), strict=True):
-        expected = plain_heat_maps(tiny_model, query)[1 : 1 + TOKENS[query.id]].numpy()
-        assert (maps.id, maps.text, len(maps.tokens)) == (query.id, query.text, TOKENS[query.id])
-        assert maps.heat.shape == (TOKENS[query.id], 8, 8) and maps.heat.dtype == np.float32
+    for one, maps in zip(TEXTS_ON_IMAGES, run(tiny_model, batch_size=batch_size), strict=True):
+        expected = plain_heat_maps(tiny_model, one)[1 : 1 + TOKENS[one.id]].numpy()
+        assert (maps.id, maps.text, len(maps.tokens)) == (one.id, one.text, TOKENS[one.id])
+        assert maps.heat.shape == (TOKENS[one.id], 8, 8) and maps.heat.dtype == np.float32
         np.testing.assert_allclose(maps.heat, expected, atol=1e-6)
         assert maps.heat.std(axis=(1, 2)).min() > 1e-4  # maps vary, so a wrong place or step would show
 
@@ -147,14 +147,14 @@ def test_capture_changes_nothing_and_leaves_nothing(tiny_model):
 
 
 def test_noise_belongs_to_seed_sample_and_step(tiny_model):
-    alone = {query.id: run(tiny_model, [query], batch_size=1)[0].heat for query in QUERIES}
-    for maps in run(tiny_model, QUERIES[::-1], batch_size=1):
+    alone = {one.id: run(tiny_model, [one], batch_size=1)[0].heat for one in TEXTS_ON_IMAGES}
+    for maps in run(tiny_model, TEXTS_ON_IMAGES[::-1], batch_size=1):
         np.testing.assert_array_equal(maps.heat, alone[maps.id])
-    renamed = Query("other", "a", QUERIES[0].text, latent("a"))
+    renamed = TextOnImage("other", "a", TEXTS_ON_IMAGES[0].text, latent("a"))
     np.testing.assert_array_equal(run(tiny_model, [renamed], batch_size=1)[0].heat, alone["a-1"])
-    other_sample = Query("a-1", "c", QUERIES[0].text, latent("a"))
+    other_sample = TextOnImage("a-1", "c", TEXTS_ON_IMAGES[0].text, latent("a"))
     assert np.abs(run(tiny_model, [other_sample], batch_size=1)[0].heat - alone["a-1"]).max() > 1e-5
-    assert np.abs(run(tiny_model, QUERIES[:1], batch_size=1, seed=6)[0].heat - alone["a-1"]).max() > 1e-5
+    assert np.abs(run(tiny_model, TEXTS_ON_IMAGES[:1], batch_size=1, seed=6)[0].heat - alone["a-1"]).max() > 1e-5
 
 
 def test_half_precision_computes_the_unet_but_not_the_probabilities(tiny_model):
@@ -178,8 +178,8 @@ def test_half_precision_computes_the_unet_but_not_the_probabilities(tiny_model):
 def test_the_text_encoder_has_the_precision_too_as_in_fine_tuning(tiny_model, precision):
     seen = []
     look = tiny_model.text_encoder.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
-    run(tiny_model, QUERIES[:1], precision=precision)
-    list(layer_maps(tiny_model, QUERIES[:1], [np.ones(3)], SEED, 1, 1, precision))
+    run(tiny_model, TEXTS_ON_IMAGES[:1], precision=precision)
+    list(layer_maps(tiny_model, TEXTS_ON_IMAGES[:1], [np.ones(3)], SEED, 1, 1, precision))
     look.remove()
     assert seen == [precision == "bf16"] * 2
 
@@ -192,7 +192,7 @@ def test_a_precision_that_the_device_lacks_is_an_error(tiny_model, monkeypatch):
 
 def test_texts_without_tokens_and_beyond_the_context(tiny_model):
     empty, long = run(
-        tiny_model, [Query("e", "a", "", latent("a")), Query("l", "a", "left pneumonia " * 20, latent("a"))]
+        tiny_model, [TextOnImage("e", "a", "", latent("a")), TextOnImage("l", "a", "left pneumonia " * 20, latent("a"))]
     )
     assert empty.tokens == [] and empty.spans.shape == (0, 2) and empty.heat.shape == (0, 8, 8)
     assert empty.truncated_at == 0
@@ -204,10 +204,10 @@ WEIGHTS = {"a-1": [0.5, 0.25, 0.25], "b-1": [0, 0, 0, 0, 0, 0.5, 0.5], "a-2": [1
 
 
 def profile(model, batch_size=8):
-    """The map of each (query, time, layer), which come once each."""
-    weights = [np.array(WEIGHTS[query.id]) for query in QUERIES]
-    found = list(layer_maps(model, QUERIES, weights, SEED, STEPS, batch_size))
-    maps = {(QUERIES[row].id, time, layer): heat for row, time, layer, heat in found}
+    """The map of each (text, time, layer), which come once each."""
+    weights = [np.array(WEIGHTS[one.id]) for one in TEXTS_ON_IMAGES]
+    found = list(layer_maps(model, TEXTS_ON_IMAGES, weights, SEED, STEPS, batch_size))
+    maps = {(TEXTS_ON_IMAGES[row].id, time, layer): heat for row, time, layer, heat in found}
     assert len(maps) == len(found) == 3 * 10 * 4
     return maps
 
@@ -217,17 +217,17 @@ def test_layer_maps_are_those_of_each_layer_and_step(tiny_model, batch_size):
     found = profile(tiny_model, batch_size)
     assert {layer for _, _, layer in found} == set(cross_attention_layers(tiny_model.unet))
     assert {heat.shape for heat in found.values()} == {(8, 8), (4, 4)}
-    for query in QUERIES:
-        for (time, layer), heat in plain_layer_maps(tiny_model, query, ALL_TIMES).items():
-            of_tokens = heat[1 : 1 + TOKENS[query.id]].numpy()
-            expected = sum(w * m for w, m in zip(WEIGHTS[query.id], of_tokens, strict=True))
-            np.testing.assert_allclose(found[query.id, time, f"{layer}.processor"], expected, atol=1e-6)
+    for one in TEXTS_ON_IMAGES:
+        for (time, layer), heat in plain_layer_maps(tiny_model, one, ALL_TIMES).items():
+            of_tokens = heat[1 : 1 + TOKENS[one.id]].numpy()
+            expected = sum(w * m for w, m in zip(WEIGHTS[one.id], of_tokens, strict=True))
+            np.testing.assert_allclose(found[one.id, time, f"{layer}.processor"], expected, atol=1e-6)
 
 
 def test_the_mean_of_the_layer_maps_is_the_querys_heat_map(tiny_model):
     found = profile(tiny_model)
-    for query, maps in zip(QUERIES, run(tiny_model), strict=True):
-        kept = [heat for (name, time, _), heat in found.items() if name == query.id and time in TIMES]
+    for one, maps in zip(TEXTS_ON_IMAGES, run(tiny_model), strict=True):
+        kept = [heat for (name, time, _), heat in found.items() if name == one.id and time in TIMES]
         mean = torch.stack([at_latent_size(torch.from_numpy(heat)) for heat in kept]).mean(0)
-        expected = sum(w * m for w, m in zip(WEIGHTS[query.id], maps.heat, strict=True))
+        expected = sum(w * m for w, m in zip(WEIGHTS[one.id], maps.heat, strict=True))
         np.testing.assert_allclose(mean, expected, atol=1e-6)

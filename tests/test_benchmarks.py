@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import batch_sizes, fine_tuning, localisation, prepare_mimic
 from benchmarks.measuring import at_least, at_most, cost, markdown
-from tradeoffs.attention.capture import Query
+from tradeoffs.attention.capture import TextOnImage
 from tradeoffs.data import mimic, mscxr
 from tradeoffs.model.latents import Latents, save_latents
 from tradeoffs.randomness import normal
@@ -50,8 +50,8 @@ def test_batch_sizes_change_roundings_only(tiny_base, tiny_model, tmp_path):
         picture.save(path)
     difference, deviation = batch_sizes.of_latents(tiny_model.vae, paths, 64, [1, 2, 5])
     assert difference < 1e-5 < deviation
-    queries = [Query(str(i), str(i), "left pneumonia", normal((4, 8, 8), i)) for i in range(3)]
-    assert batch_sizes.of_heat_maps(tiny_model, queries, 4, 3, [1, 3, 9]) < 1e-5
+    texts_on_images = [TextOnImage(str(i), str(i), "left pneumonia", normal((4, 8, 8), i)) for i in range(3)]
+    assert batch_sizes.of_heat_maps(tiny_model, texts_on_images, 4, 3, [1, 3, 9]) < 1e-5
     grey_levels, share = batch_sizes.of_samples(tiny_base, ["edema"] * 3, "plms", 3, 64, [1, 2])
     assert grey_levels <= 1 and share < 1e-3
     images = torch.from_numpy(generator.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8))

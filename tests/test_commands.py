@@ -12,7 +12,7 @@ from project import PROJECT
 from small_maps import maps_of
 
 from tradeoffs.__main__ import main
-from tradeoffs.attention.capture import AttentionSums, Query, captured_cross_attention, token_heat_maps
+from tradeoffs.attention.capture import AttentionSums, TextOnImage, captured_cross_attention, token_heat_maps
 from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.commands.box_scores import box_scores, category_of, exchange
 from tradeoffs.commands.generate import generate
@@ -38,7 +38,7 @@ def test_the_map_is_that_of_a_run(tiny_model, image):
     found = heat_map(tiny_model, image, TEXT, ["effusion"], seed=3, steps=10, keep=4)
     mean, std, _ = encode_images(tiny_model.vae, [str(image)], 64, batch_size=1)
     latent = (mean[0] + std[0] * normal((4, 8, 8), 3, "s1")) * 0.5
-    [maps] = token_heat_maps(tiny_model, [Query("s1", "s1", TEXT, latent)], 3, 10, 4, 8)
+    [maps] = token_heat_maps(tiny_model, [TextOnImage("s1", "s1", TEXT, latent)], 3, 10, 4, 8)
     np.testing.assert_array_equal(found.maps.heat, maps.heat)
     np.testing.assert_array_equal(found.heat, maps.heat[2])
     assert found.pixels.shape == (64, 64, 3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler, UNet2DConditionModel
 
-from tradeoffs.attention.capture import Query, noised
+from tradeoffs.attention.capture import TextOnImage, noised
 from tradeoffs.check.inputs import given
 from tradeoffs.config.layers import resolve
 from tradeoffs.errors import InputError
@@ -76,7 +76,7 @@ def test_every_stage_obeys_the_declared_noise_schedule(base, name):
         if kind != "dpm":
             assert sorted(set(made.timesteps.tolist()), reverse=True) == evenly_spaced_steps(times, 20)
     latent, last = normal((4, 8, 8), "z"), evenly_spaced_steps(times, 10)[0]
-    noisy = noised(model, Query("q", "s", "text", latent), last, seed=3)
+    noisy = noised(model, TextOnImage("q", "s", "text", latent), last, seed=3)
     noise = normal((4, 8, 8), 3, "s", last)
     expected = np.sqrt(abar[last]) * latent.double().numpy() + np.sqrt(1 - abar[last]) * noise.double().numpy()
     np.testing.assert_allclose(noisy, expected, rtol=0, atol=3e-7)

@@ -13,7 +13,7 @@ from encoders import SAVE, WIDTH, add_weight, save_encoder
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.queries import token_weights
 from tradeoffs.model.checkpoints import load, save_with, with_encoder
@@ -185,8 +185,8 @@ def test_an_old_bert_has_a_vocabulary_and_no_padding_token_named(folders, tmp_pa
 def test_queries_find_the_tokens_of_a_word(tiny_model, folders, kind, words):
     """Whatever a tokenizer does with the space before a word, it is no part of the word."""
     model = with_encoder(tiny_model, folders[kind], seed=0)
-    queries = [Query("q", "s", TEXT, normal((4, 8, 8), "latent"))]
-    (maps,) = token_heat_maps(model, queries, seed=0, steps=2, keep=2, batch_size=2)
+    texts_on_images = [TextOnImage("q", "s", TEXT, normal((4, 8, 8), "latent"))]
+    (maps,) = token_heat_maps(model, texts_on_images, seed=0, steps=2, keep=2, batch_size=2)
     assert maps.heat.shape == (len(maps.tokens), 8, 8) and maps.truncated_at == len(TEXT)
     for word, expected in words.items():
         weights, how = token_weights(maps, [word], CORRECTED)

@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 
 from benchmarks.heat_maps import plain_token_maps
 from benchmarks.models import PlainAttention
-from tradeoffs.attention.capture import Query, cross_attention_layers, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, cross_attention_layers, token_heat_maps
 from tradeoffs.model.text import TextEncoder
 from tradeoffs.randomness import normal
 
@@ -42,25 +42,25 @@ def with_unet(model, layout):
     return replace(model, unet=unet)
 
 
-def queries_of(size):
+def texts_on_images_of(size):
     texts = ["left pleural effusion", "no acute cardiopulmonary process and mild edema", "edema", "left pneumonia"]
     latents = {name: normal((4, *size), "latent", name) for name in "abc"}
-    return [Query(f"{i}", "aabc"[i], text, latents["aabc"[i]]) for i, text in enumerate(texts)]
+    return [TextOnImage(f"{i}", "aabc"[i], text, latents["aabc"[i]]) for i, text in enumerate(texts)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_streaming_equals_keeping_every_map(tiny_model, layout, size):
-    model, queries = with_unet(tiny_model, layout), queries_of(size)
+    model, texts_on_images = with_unet(tiny_model, layout), texts_on_images_of(size)
     assert len(cross_attention_layers(model.unet)) == 7
-    expected = plain_token_maps(model, queries, SEED, STEPS, KEEP, batch_size=3)
+    expected = plain_token_maps(model, texts_on_images, SEED, STEPS, KEEP, batch_size=3)
     for batch_size, shards in [(1, 1), (2, 3), (3, 2), (64, 1)]:
         found = {}
         for shard in range(shards):
-            for maps in token_heat_maps(model, queries[shard::shards], SEED, STEPS, KEEP, batch_size):
+            for maps in token_heat_maps(model, texts_on_images[shard::shards], SEED, STEPS, KEEP, batch_size):
                 found[maps.id] = maps.heat
-        for query, plain in zip(queries, expected, strict=True):
-            heat = found[query.id]
+        for one, plain in zip(texts_on_images, expected, strict=True):
+            heat = found[one.id]
             assert heat.shape == (heat.shape[0], *size) and plain.shape == (24, *size)
             own = plain[1 : 1 + len(heat)].numpy()  # behind the start token
             np.testing.assert_allclose(heat, own, rtol=0, atol=1e-5 * own.max())
@@ -68,17 +68,17 @@ def test_streaming_equals_keeping_every_map(tiny_model, layout, size):
 
 
 @torch.no_grad()
-def maps_in_double(model, query):
+def maps_in_double(model, one):
     """The map of every token of the context, (L, 8, 8): the noise schedule from its formula, all networks in double."""
     config = model.schedule.config
     betas = np.linspace(config.beta_start**0.5, config.beta_end**0.5, config.num_train_timesteps) ** 2
     signal = np.cumprod(1 - betas)
     unet, encoder = deepcopy(model.unet).double(), deepcopy(model.text_encoder).double()
-    context = TextEncoder(model.tokenizer, encoder)([query.text])
+    context = TextEncoder(model.tokenizer, encoder)([one.text])
     total, count = 0, 0
     for time in (201, 101, 1):  # the last 3 of 10 from 901 down to 1
-        noise = normal(tuple(query.latent.shape), SEED, query.sample_id, time).double()
-        noisy = signal[time] ** 0.5 * query.latent.double() + (1 - signal[time]) ** 0.5 * noise
+        noise = normal(tuple(one.latent.shape), SEED, one.sample_id, time).double()
+        noisy = signal[time] ** 0.5 * one.latent.double() + (1 - signal[time]) ** 0.5 * noise
         attention = PlainAttention()
         unet.set_attn_processor(attention)
         unet(noisy[None], time, context)
@@ -93,7 +93,7 @@ def maps_in_double(model, query):
 def test_heat_maps_are_those_of_double_precision(tiny_model):
     model = with_unet(tiny_model, "Stable Diffusion 2.x")
     assert model.schedule.config.beta_schedule == "scaled_linear"
-    queries = queries_of((8, 8))
-    for query, maps in zip(queries, token_heat_maps(model, queries, SEED, STEPS, KEEP, 4), strict=True):
-        expected = maps_in_double(model, query)[1 : 1 + len(maps.heat)].numpy()
+    texts_on_images = texts_on_images_of((8, 8))
+    for one, maps in zip(texts_on_images, token_heat_maps(model, texts_on_images, SEED, STEPS, KEEP, 4), strict=True):
+        expected = maps_in_double(model, one)[1 : 1 + len(maps.heat)].numpy()
         np.testing.assert_allclose(maps.heat, expected, rtol=0, atol=1e-5 * expected.max())

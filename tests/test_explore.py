@@ -8,7 +8,7 @@ import torch
 from browser import measured, needs_chromium
 from PIL import Image
 
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.attention.exploring import from_heat_maps, load_views, save_views, token_views
 from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
 from tradeoffs.data.tables import write_table
@@ -30,13 +30,13 @@ def explored(tiny_base):
     """Views of two texts on the tiny base, and what `token_heat_maps` gives for them."""
     model = load(str(tiny_base))
     generator = np.random.default_rng(0)
-    queries = [
-        Query(name, name, text, torch.from_numpy(generator.normal(size=(4, 8, 8)).astype(np.float32)))
+    texts_on_images = [
+        TextOnImage(name, name, text, torch.from_numpy(generator.normal(size=(4, 8, 8)).astype(np.float32)))
         for name, text in (("a", "edema"), ("b", "large effusion"))
     ]
     settings = {"seed": 0, "steps": 4, "keep": 3, "batch_size": 4}
-    maps = {one.id: one for one in token_heat_maps(model, queries, **settings)}
-    return list(token_views(model, queries, **settings)), maps
+    maps = {one.id: one for one in token_heat_maps(model, texts_on_images, **settings)}
+    return list(token_views(model, texts_on_images, **settings)), maps
 
 
 def test_the_first_view_is_the_heat_map_of_the_tables(explored):

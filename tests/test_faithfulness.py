@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_maps import grounding
 
-from tradeoffs.attention.capture import Query
+from tradeoffs.attention.capture import TextOnImage
 from tradeoffs.attention.intervention import changes, predicted_latent
 from tradeoffs.evaluation import faithfulness as module
 from tradeoffs.evaluation.faithfulness import faithfulness, interventions, on_mask
@@ -84,10 +84,10 @@ def test_a_perfect_prediction_gives_the_image_back(kind, tiny_model):
 
 def test_the_same_text_changes_nothing_and_the_batch_size_nothing_much(tiny_model):
     latent = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(0))
-    queries = [Query("a", "a", "mild edema.", latent)]
+    texts_on_images = [TextOnImage("a", "a", "mild edema.", latent)]
     others = [["mild edema.", "left pleural effusion", ""]]
-    (first,) = changes(tiny_model, queries, others, seed=0, steps=4, keep=3, batch_size=5)
-    (again,) = changes(tiny_model, queries, others, seed=0, steps=4, keep=3, batch_size=100)
+    (first,) = changes(tiny_model, texts_on_images, others, seed=0, steps=4, keep=3, batch_size=5)
+    (again,) = changes(tiny_model, texts_on_images, others, seed=0, steps=4, keep=3, batch_size=100)
     assert first.shape == (3, 8, 8) and np.abs(first[0]).max() < 1e-4 * first[1].max()
     assert first[1].min() >= 0 and first[1].max() > 0
     np.testing.assert_allclose(first[1:], again[1:], rtol=1e-3, atol=1e-5)

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from benchmarks.measuring import alone
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.config.layers import resolve
 from tradeoffs.jobs.resuming import RunFolder
 from tradeoffs.model import ldm
@@ -72,8 +72,8 @@ def finetune(folder):
 def heat_map(folder):
     model = load(folder / "final")
     latents = Latents([folder / "train.safetensors"], 0.18215)
-    query = Query("a", "a", TEXT, latents.sample("a", normal(latents.shape, 0, "a")))
-    (maps,) = token_heat_maps(model, [query], seed=0, steps=50, keep=4, batch_size=2)
+    one = TextOnImage("a", "a", TEXT, latents.sample("a", normal(latents.shape, 0, "a")))
+    (maps,) = token_heat_maps(model, [one], seed=0, steps=50, keep=4, batch_size=2)
     return maps
 
 

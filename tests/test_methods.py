@@ -9,7 +9,7 @@ import torch
 from small_maps import grounding
 
 from tradeoffs.attention import methods as heat_map_methods
-from tradeoffs.attention.capture import Query, captured_cross_attention, noised, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, captured_cross_attention, noised, token_heat_maps
 from tradeoffs.attention.grouped import GroupedSums, grouped_sums, load_sums, quarter_of_heads, save_sums
 from tradeoffs.attention.methods import chosen_groups, method_maps
 from tradeoffs.attention.passes import asked_of, passes_of
@@ -39,15 +39,15 @@ def latent(name):
     return normal((4, 8, 8), "latent", name)
 
 
-QUERIES = [
-    Query("a-1", "a", "left pleural effusion", latent("a")),
-    Query("b-1", "b", "no acute cardiopulmonary process and mild edema", latent("b")),
-    Query("a-2", "a", "pneumonia", latent("a")),
+TEXTS_ON_IMAGES = [
+    TextOnImage("a-1", "a", "left pleural effusion", latent("a")),
+    TextOnImage("b-1", "b", "no acute cardiopulmonary process and mild edema", latent("b")),
+    TextOnImage("a-2", "a", "pneumonia", latent("a")),
 ]
 
 
-def sums_of(model, queries=QUERIES, batch_size=8, **kept):
-    return list(grouped_sums(model, queries, SEED, STEPS, batch_size, **kept))
+def sums_of(model, texts_on_images=TEXTS_ON_IMAGES, batch_size=8, **kept):
+    return list(grouped_sums(model, texts_on_images, SEED, STEPS, batch_size, **kept))
 
 
 def method(**settings):
@@ -56,7 +56,9 @@ def method(**settings):
 
 @pytest.mark.parametrize("batch_size", [2, 3, 8])
 def test_the_papers_method_is_the_token_heat_map(tiny_model, batch_size):
-    expected = list(token_heat_maps(tiny_model, QUERIES, SEED, STEPS, 8, 8))  # the last 8 of 10 steps: four fifths
+    expected = list(
+        token_heat_maps(tiny_model, TEXTS_ON_IMAGES, SEED, STEPS, 8, 8)
+    )  # the last 8 of 10 steps: four fifths
     found = sums_of(tiny_model, batch_size=batch_size, heads=[2], self_attention=True)
     for one, maps in zip(found, expected, strict=True):
         found = method_maps({"fresh": one}, heat_map_methods.PAPER, 8)
@@ -78,15 +80,15 @@ def test_every_token_is_in_the_sums(tiny_model):
 
 @torch.no_grad()
 def test_inversion_follows_what_the_model_predicts_without_text(tiny_model):
-    query = Query("a-1", "a", "left pleural effusion", latent("a"))
-    [one] = grouped_sums(tiny_model, [query], SEED, 5, 8, "inversion")
+    one = TextOnImage("a-1", "a", "left pleural effusion", latent("a"))
+    [one] = grouped_sums(tiny_model, [one], SEED, 5, 8, "inversion")
     encoder = CachedTextEncoder(*tiny_model.text_side)
     x, seen = latent("a")[None].double(), []
     signal = np.cumprod(1 - np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000) ** 2)
     for time, following in zip([1, 201, 401, 601, 801], [201, 401, 601, 801, None], strict=True):
         maps = []
         with captured_cross_attention(tiny_model.unet, lambda _layer, p, maps=maps: maps.append(p.mean(1)[0, :, 1:4])):
-            tiny_model.unet(x.float(), time, encoder([query.text]))
+            tiny_model.unet(x.float(), time, encoder([one.text]))
         seen.append(sum(m.sum() for m in maps))
         eps = tiny_model.unet(x.float(), time, encoder([""])).sample.double()
         if following:
@@ -98,10 +100,10 @@ def test_inversion_follows_what_the_model_predicts_without_text(tiny_model):
 
 @torch.no_grad()
 def test_generation_never_sees_the_image(tiny_model):
-    query = Query("a-1", "a", "left pleural effusion", latent("a"))
+    one = TextOnImage("a-1", "a", "left pleural effusion", latent("a"))
     one, other = (
         list(grouped_sums(tiny_model, [given], SEED, 5, 8, "generation", guidance=3.0))[0]
-        for given in (query, replace(query, latent=latent("b")))
+        for given in (one, replace(one, latent=latent("b")))
     )
     encoder = CachedTextEncoder(*tiny_model.text_side)
     x, seen = normal((4, 8, 8), SEED, "generation", "a-1")[None].double(), []
@@ -109,7 +111,7 @@ def test_generation_never_sees_the_image(tiny_model):
     for time, following in zip([801, 601, 401, 201, 1], [601, 401, 201, 1, None], strict=True):
         maps = []
         with captured_cross_attention(tiny_model.unet, lambda _layer, p, maps=maps: maps.append(p.mean(1)[0, :, 1:4])):
-            text = tiny_model.unet(x.float(), time, encoder([query.text])).sample.double()
+            text = tiny_model.unet(x.float(), time, encoder([one.text])).sample.double()
         seen.append(sum(float(m.sum()) for m in maps))
         without = tiny_model.unet(x.float(), time, encoder([""])).sample.double()
         eps = without + 3 * (text - without)
@@ -123,20 +125,20 @@ def test_generation_never_sees_the_image(tiny_model):
 
 @torch.no_grad()
 def test_the_empty_text_is_looked_at_where_the_texts_tokens_are(tiny_model):
-    [one] = grouped_sums(tiny_model, QUERIES[:1], SEED, 5, 8, "empty")
+    [one] = grouped_sums(tiny_model, TEXTS_ON_IMAGES[:1], SEED, 5, 8, "empty")
     encoder, seen = CachedTextEncoder(*tiny_model.text_side), []
     for time in (801, 601, 401, 201, 1):
         maps = []
         with captured_cross_attention(tiny_model.unet, lambda _layer, p, maps=maps: maps.append(p.mean(1)[0, :, 1:4])):
-            tiny_model.unet(noised(tiny_model, QUERIES[0], time, SEED)[None], time, encoder([""]))
+            tiny_model.unet(noised(tiny_model, TEXTS_ON_IMAGES[0], time, SEED)[None], time, encoder([""]))
         seen.append(sum(m.sum(0).numpy() for m in maps))
     np.testing.assert_allclose(sum(maps[:, :3].sum((2, 3)) for maps in one.sums.values()), seen, rtol=1e-4)
-    assert one.text == QUERIES[0].text and len(one.tokens) == 3
+    assert one.text == TEXTS_ON_IMAGES[0].text and len(one.tokens) == 3
 
 
 @torch.no_grad()
 def test_self_attention_is_the_mean_of_the_finest_layers(tiny_model):
-    [one] = grouped_sums(tiny_model, QUERIES[:1], SEED, 5, 8, self_attention=True)
+    [one] = grouped_sums(tiny_model, TEXTS_ON_IMAGES[:1], SEED, 5, 8, self_attention=True)
     seen = []
 
     def look(attn, inputs, _):
@@ -145,8 +147,8 @@ def test_self_attention_is_the_mean_of_the_finest_layers(tiny_model):
 
     layers = [module for name, module in tiny_model.unet.named_modules() if name.endswith(".attn1")]
     hooks = [module.register_forward_pre_hook(look, with_kwargs=True) for module in layers]
-    context = CachedTextEncoder(*tiny_model.text_side)([QUERIES[0].text])
-    tiny_model.unet(noised(tiny_model, QUERIES[0], 801, SEED)[None], 801, context)
+    context = CachedTextEncoder(*tiny_model.text_side)([TEXTS_ON_IMAGES[0].text])
+    tiny_model.unet(noised(tiny_model, TEXTS_ON_IMAGES[0], 801, SEED)[None], 801, context)
     for hook in hooks:
         hook.remove()
     finest = torch.stack([probabilities for probabilities in seen if len(probabilities) == 64])
@@ -167,7 +169,7 @@ def test_quarters_of_heads_are_disjoint_from_four_heads_on():
 
 
 def test_quarters_of_heads_have_the_mean_of_all(tiny_model):
-    for one in sums_of(tiny_model, QUERIES[:1], heads=[1, 2, 3, 4]):  # layers of 2 and of 4 heads
+    for one in sums_of(tiny_model, TEXTS_ON_IMAGES[:1], heads=[1, 2, 3, 4]):  # layers of 2 and of 4 heads
         for group, maps in one.sums.items():
             np.testing.assert_allclose(np.mean([one.heads[q][group] for q in (1, 2, 3, 4)], 0), maps, rtol=1e-4)
             assert np.abs(one.heads[1][group] - maps).max() > 1e-3

@@ -8,7 +8,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from pydantic import ValidationError
 from small_training import IDS, SETTINGS
 
-from tradeoffs.attention.capture import Query, captured_cross_attention, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, captured_cross_attention, token_heat_maps
 from tradeoffs.config.schema import Config
 from tradeoffs.errors import InputError
 from tradeoffs.jobs.resuming import RunFolder
@@ -66,7 +66,7 @@ def test_heat_maps_come_from_the_same_attention_and_padding_has_none(masked):
     padding = tokenize(masked.tokenizer, TEXT).mask == 0
     assert seen and all((maps[..., padding] == 0).all() for maps in seen)
     torch.testing.assert_close(seen[0].sum(-1), torch.ones(seen[0].shape[:-1]))
-    (maps,) = token_heat_maps(masked, [Query("a", "a", TEXT, normal((4, 8, 8), "z"))], 0, 4, 2, 4)
+    (maps,) = token_heat_maps(masked, [TextOnImage("a", "a", TEXT, normal((4, 8, 8), "z"))], 0, 4, 2, 4)
     assert (maps.heat > 0).all()
 
 

@@ -96,7 +96,7 @@ def captured_cross_attention(unet: UNet2DConditionModel, record: Callable[[str, 
 
 
 @dataclass(frozen=True)
-class Query:
+class TextOnImage:
     """A text on an image: `id` names it, `sample_id` the image (and with it the noise), `latent` is z0 (c, h, w).
 
     names: places of the findings' names that were put into the text, or none
@@ -109,38 +109,38 @@ class Query:
     names: Sequence[tuple[int, int]] = ()
 
 
-def queries_at_once(keep: int, batch_size: int) -> int:
-    """How many queries share U-Net passes, given steps per query and (image, step) pairs per pass."""
+def texts_at_once(keep: int, batch_size: int) -> int:
+    """How many texts share U-Net passes, given steps per text and (image, step) pairs per pass."""
     return max(1, batch_size // keep)
 
 
 @torch.no_grad()
 def token_heat_maps(
     model: LatentDiffusion,
-    queries: Sequence[Query],
+    texts_on_images: Sequence[TextOnImage],
     seed: int,
     steps: int,
     keep: int,
     batch_size: int,
     precision: str = "fp32",
 ) -> Iterator[TokenHeatMaps]:
-    """Yields the heat maps of every token of each query's text on its image (original: `compute_masks`, as a running
+    """Yields the heat maps of every token of each text on its image (original: `compute_masks`, as a running
     mean), in order.
 
     batch_size: (image, step) pairs per U-Net pass. Noise depends on (seed, sample id, step) only (row 1). Each
-    `queries_at_once` queries are computed together, so the same group gives the same bits.
+    `texts_at_once` texts are computed together, so the same group gives the same bits.
     precision: of autocast, fp32, fp16 or bf16, for the text encoder too, as in fine-tuning; probabilities and sums are
     float32 (row 14)
     Raises InputError if the device does not have it.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
     encoder = CachedTextEncoder(*model.text_side)
-    group_size = queries_at_once(keep, batch_size)
-    progress = Progress(total=len(queries) * keep, desc="heat maps", unit="step")
-    for start in range(0, len(queries), group_size):
-        group = queries[start : start + group_size]
-        tokens = [tokenize(model.tokenizer, query.text) for query in group]
-        context = context_of(encoder, [query.text for query in group], precision)
+    group_size = texts_at_once(keep, batch_size)
+    progress = Progress(total=len(texts_on_images) * keep, desc="heat maps", unit="step")
+    for start in range(0, len(texts_on_images), group_size):
+        group = texts_on_images[start : start + group_size]
+        tokens = [tokenize(model.tokenizer, one.text) for one in group]
+        context = context_of(encoder, [one.text for one in group], precision)
         columns = max((t.positions[-1] + 1 for t in tokens if t.positions), default=1)
         sums = AttentionSums(len(group), columns, tuple(group[0].latent.shape[1:]))
         pairs = [(row, time) for row in range(len(group)) for time in times]
@@ -152,43 +152,50 @@ def token_heat_maps(
                 _forward(model, of_batch, context[sums.rows.to(context.device)], seed, precision)
                 progress.update(len(batch))
         heat = sums.mean(len(cross_attention_layers(model.unet)), len(times))
-        for query, of_query, maps in zip(group, tokens, heat, strict=True):
-            yield token_maps(query.id, query.text, of_query, maps, query.names)
+        for one, of_one, maps in zip(group, tokens, heat, strict=True):
+            yield token_maps(one.id, one.text, of_one, maps, one.names)
     progress.close()
 
 
 @torch.no_grad()
 def layer_maps(
     model: LatentDiffusion,
-    queries: Sequence[Query],
+    texts_on_images: Sequence[TextOnImage],
     weights: Sequence[np.ndarray],
     seed: int,
     steps: int,
     batch_size: int,
     precision: str = "fp32",
 ) -> Iterator[tuple[int, int, str, np.ndarray]]:
-    """Each layer's map of each query at each of `steps` evenly spaced time steps, before any mean over them.
+    """Each layer's map of each text at each of `steps` evenly spaced time steps, before any mean over them.
 
-    weights: for each query, how much each token of its text counts, (k,) with sum 1
-    Yields the query's place in `queries`, the time, the layer's name and its map (h, w) at the layer's own size.
+    weights: for each text, how much each token of its text counts, (k,) with sum 1
+    Yields the text's place in `texts_on_images`, the time, the layer's name and its map (h, w) at the layer's own size.
     Queries, noise, steps and precision are those of `token_heat_maps`.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-steps:]
-    columns = np.zeros((len(queries), model.tokenizer.model_max_length), np.float32)
-    for row, (query, of_tokens) in enumerate(zip(queries, weights, strict=True)):
-        columns[row, tokenize(model.tokenizer, query.text).positions] = of_tokens
-    for row, time, name, of_image, size in attention_of_layers(model, queries, times, seed, batch_size, precision):
+    columns = np.zeros((len(texts_on_images), model.tokenizer.model_max_length), np.float32)
+    for row, (one, of_tokens) in enumerate(zip(texts_on_images, weights, strict=True)):
+        columns[row, tokenize(model.tokenizer, one.text).positions] = of_tokens
+    for row, time, name, of_image, size in attention_of_layers(
+        model, texts_on_images, times, seed, batch_size, precision
+    ):
         yield row, time, name, (of_image @ torch.from_numpy(columns[row])).view(size).numpy()
 
 
 @torch.no_grad()
 def attention_of_layers(
-    model: LatentDiffusion, queries: Sequence[Query], times: Sequence[int], seed: int, batch_size: int, precision: str
+    model: LatentDiffusion,
+    texts_on_images: Sequence[TextOnImage],
+    times: Sequence[int],
+    seed: int,
+    batch_size: int,
+    precision: str,
 ) -> Iterator[tuple[int, int, str, torch.Tensor, tuple[int, int]]]:
-    """Yields, for each query, time and layer: the query's place in `queries`, the time, the layer's name, the
+    """Yields, for each text, time and layer: the text's place in `texts_on_images`, the time, the layer's name, the
     probabilities (h * w, L) as the mean over heads, on the CPU, and (h, w). Parameters: see `token_heat_maps`"""
     encoder = CachedTextEncoder(*model.text_side)
-    pairs = [(row, time) for row in range(len(queries)) for time in times]
+    pairs = [(row, time) for row in range(len(texts_on_images)) for time in times]
     for first in Progress(range(0, len(pairs), batch_size), desc="layer maps", unit="batch"):
         batch = pairs[first : first + batch_size]
         layers: dict[str, torch.Tensor] = {}
@@ -197,10 +204,10 @@ def attention_of_layers(
             layers[name] = probabilities.mean(1)
 
         with captured_cross_attention(model.unet, keep):
-            context = context_of(encoder, [queries[row].text for row, _ in batch], precision)
-            _forward(model, [(queries[row], time) for row, time in batch], context, seed, precision)
+            context = context_of(encoder, [texts_on_images[row].text for row, _ in batch], precision)
+            _forward(model, [(texts_on_images[row], time) for row, time in batch], context, seed, precision)
         for name, probabilities in layers.items():
-            size = map_size(probabilities.shape[1], queries[0].latent.shape[1:])
+            size = map_size(probabilities.shape[1], texts_on_images[0].latent.shape[1:])
             for (row, time), of_image in zip(batch, probabilities.cpu(), strict=True):
                 yield row, time, name, of_image, size
 
@@ -219,25 +226,25 @@ def context_of(encoder: CachedTextEncoder, texts: Sequence[str], precision: str)
 
 
 def _forward(
-    model: LatentDiffusion, pairs: Sequence[tuple[Query, int]], context: torch.Tensor, seed: int, precision: str
+    model: LatentDiffusion, pairs: Sequence[tuple[TextOnImage, int]], context: torch.Tensor, seed: int, precision: str
 ) -> None:
-    """One U-Net pass over (query, time) pairs; its output is of no use here."""
-    noisy = torch.stack([noised(model, query, time, seed) for query, time in pairs])
+    """One U-Net pass over (text, time) pairs; its output is of no use here."""
+    noisy = torch.stack([noised(model, one, time, seed) for one, time in pairs])
     device = model.unet.device
     times = torch.tensor([time for _, time in pairs], device=device)
     with autocast("heat_maps.precision", precision):
         model.unet(noisy.to(device), times, context)
 
 
-def noised(model: LatentDiffusion, query: Query, time: int, seed: int) -> torch.Tensor:
-    noise = normal(tuple(query.latent.shape), seed, query.sample_id, time)
-    return model.schedule.add_noise(query.latent[None], noise[None], torch.tensor([time]))[0]
+def noised(model: LatentDiffusion, one: TextOnImage, time: int, seed: int) -> torch.Tensor:
+    noise = normal(tuple(one.latent.shape), seed, one.sample_id, time)
+    return model.schedule.add_noise(one.latent[None], noise[None], torch.tensor([time]))[0]
 
 
 def token_maps(
     name: str, text: str, tokens: Tokens, heat: torch.Tensor, names: Sequence[tuple[int, int]] = ()
 ) -> TokenHeatMaps:
-    """Of the maps (L', h, w) of a context's positions those of the text's own tokens; names: see `Query`."""
+    """Of the maps (L', h, w) of a context's positions those of the text's own tokens; names: see `TextOnImage`."""
     places = np.array(names, dtype=np.int64).reshape(-1, 2)
     heat = heat[tokens.positions].numpy()
     return TokenHeatMaps(name, text, tokens.strings, tokens.spans, heat, tokens.truncated_at, places)

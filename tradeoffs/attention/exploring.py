@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from tradeoffs.attention.capture import Query, attention_of_layers
+from tradeoffs.attention.capture import TextOnImage, attention_of_layers
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_NPZ, atomic_path
@@ -49,37 +49,37 @@ def from_heat_maps(maps: TokenHeatMaps) -> TokenViews:
 
 def token_views(
     model: LatentDiffusion,
-    queries: Sequence[Query],
+    texts_on_images: Sequence[TextOnImage],
     seed: int,
     steps: int,
     keep: int,
     batch_size: int,
     precision: str = "fp32",
 ) -> Iterator[tuple[str, tuple[str, ...], tuple[View, ...]]]:
-    """Yields each query's id, the tokens besides its text's (of padding the mean map) and its views.
+    """Yields each text's id, the tokens besides its own (of padding the mean map) and its views.
 
     Passes, noise, steps and precision are those of `capture.token_heat_maps`, whose means the first view holds.
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
     groups = [group.tolist() for group in np.array_split(times, min(MOST_TIMES, len(times)))]
     group_of = {time: g for g, group in enumerate(groups) for time in group}
-    columns = [_columns(tokenize(model.tokenizer, query.text)) for query in queries]
-    size = tuple(queries[0].latent.shape[1:]) if queries else (1, 1)
-    layers: list[dict[str, torch.Tensor]] = [{} for _ in queries]
-    at_times: list[dict[int, torch.Tensor]] = [{} for _ in queries]
-    stream = attention_of_layers(model, queries, times, seed, batch_size, precision)
+    columns = [_columns(tokenize(model.tokenizer, one.text)) for one in texts_on_images]
+    size = tuple(texts_on_images[0].latent.shape[1:]) if texts_on_images else (1, 1)
+    layers: list[dict[str, torch.Tensor]] = [{} for _ in texts_on_images]
+    at_times: list[dict[int, torch.Tensor]] = [{} for _ in texts_on_images]
+    stream = attention_of_layers(model, texts_on_images, times, seed, batch_size, precision)
     for row, time, name, probabilities, shape in stream:
         maps = (probabilities @ columns[row][0]).T.unflatten(1, shape)
         _add(layers[row], name, maps / len(times))
         _add(at_times[row], group_of[time], interpolate(maps[None], size=size, mode="nearest")[0])
-    for query, (_, others), of_layers, of_times in zip(queries, columns, layers, at_times, strict=True):
+    for one, (_, others), of_layers, of_times in zip(texts_on_images, columns, layers, at_times, strict=True):
         views = [View(ALL, "mean", _small(sum(of_times.values()) / (len(times) * len(of_layers))))]
         views += [View(name, "layer", _small(maps)) for name, maps in of_layers.items()]
         views += [
             View(_name_of(group), "time", _small(of_times[g] / (len(group) * len(of_layers))))
             for g, group in enumerate(groups)
         ]
-        yield query.id, others, tuple(views)
+        yield one.id, others, tuple(views)
 
 
 def _add(sums: dict, key: str | int, maps: torch.Tensor) -> None:

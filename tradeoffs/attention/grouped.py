@@ -17,7 +17,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from tradeoffs.attention.capture import (
-    Query,
+    TextOnImage,
     captured_cross_attention,
     context_of,
     map_size,
@@ -154,7 +154,7 @@ def step_group(place: int, steps: int) -> int:
 @torch.no_grad()
 def grouped_sums(
     model: LatentDiffusion,
-    queries: Sequence[Query],
+    texts_on_images: Sequence[TextOnImage],
     seed: int,
     steps: int,
     batch_size: int,
@@ -164,12 +164,12 @@ def grouped_sums(
     self_attention: bool = False,
     guidance: float | None = None,
 ) -> Iterator[GroupedSums]:
-    """Yields the grouped sums of each query over all `steps` evenly spaced time steps, in order.
+    """Yields the grouped sums of each text over all `steps` evenly spaced time steps, in order.
 
     noise: "fresh", that of `token_heat_maps`; "empty", the same noise with the empty text, looked at in the places of
-        the query's tokens; "inversion", the latents that deterministic DDIM inversion without text (as Vilouras et al.
+        the text's tokens; "inversion", the latents that deterministic DDIM inversion without text (as Vilouras et al.
         2024, IEEE JBHI) makes of the image; "generation", the latents of deterministic DDIM sampling from noise of the
-        query's id, with classifier-free guidance, which never see the image
+        text's id, with classifier-free guidance, which never see the image
     batch_size, precision: as in `token_heat_maps`
     heads, self_attention: quarters of the heads that are kept apart, and whether self-attention is kept
     guidance: scale of the classifier-free guidance of "generation"
@@ -177,12 +177,12 @@ def grouped_sums(
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)
     counts = np.bincount([step_group(place, len(times)) for place in range(len(times))], minlength=STEP_GROUPS)
     encoder = CachedTextEncoder(*model.text_side)
-    progress = Progress(total=len(queries) * len(times), desc=f"sums, {noise}", unit="step")
-    for first in range(0, len(queries), batch_size):
-        group = queries[first : first + batch_size]
+    progress = Progress(total=len(texts_on_images) * len(times), desc=f"sums, {noise}", unit="step")
+    for first in range(0, len(texts_on_images), batch_size):
+        group = texts_on_images[first : first + batch_size]
         recorder = _Recorder(len(group), (group[0].latent.shape[1], group[0].latent.shape[2]), heads)
         with _captured(model, recorder, self_attention), autocast("heat_maps.precision", precision):
-            texts = ["" if noise == EMPTY else query.text for query in group]
+            texts = ["" if noise == EMPTY else one.text for one in group]
             context = context_of(encoder, texts, precision)
             if noise in (FRESH, EMPTY):
                 _fresh(model, group, context, times, recorder, seed, batch_size)
@@ -211,18 +211,18 @@ def _captured(model: LatentDiffusion, recorder: _Recorder, self_attention: bool)
 
 
 def _of_queries(
-    model: LatentDiffusion, group: Sequence[Query], recorder: _Recorder, steps: np.ndarray
+    model: LatentDiffusion, group: Sequence[TextOnImage], recorder: _Recorder, steps: np.ndarray
 ) -> Iterator[GroupedSums]:
     sums = {quarter: recorder.of_texts(quarter) for quarter in (0, *recorder.heads)}
     layers = {name: len(recorder.layers[name]) for name in sums[0]}
-    for row, (query, self_attention) in enumerate(zip(group, recorder.self_attention(steps), strict=True)):
-        own = tokenize(model.tokenizer, query.text)
+    for row, (one, self_attention) in enumerate(zip(group, recorder.self_attention(steps), strict=True)):
+        own = tokenize(model.tokenizer, one.text)
         heads = {
             quarter: {name: _of_tokens(maps[row], own, recorder.latent) for name, maps in of_quarter.items()}
             for quarter, of_quarter in sums.items()
         }
         whole = heads.pop(0)
-        text = (query.id, query.text, own.strings, own.spans, own.truncated_at)
+        text = (one.id, one.text, own.strings, own.spans, own.truncated_at)
         yield GroupedSums(*text, whole, layers, steps, heads, self_attention)
 
 
@@ -240,9 +240,9 @@ def _fresh(model, group, context, times, recorder, seed, batch_size) -> None:
 def _inverted(model, group, both, times, recorder) -> None:
     """From the image to noise, by what the U-Net predicts without text; the maps are those with the text.
 
-    both: contexts of the empty text, then of the queries'
+    both: contexts of the empty text, then of the texts
     """
-    latents = torch.stack([query.latent for query in group])
+    latents = torch.stack([one.latent for one in group])
     for place in reversed(range(len(times))):
         without, _ = _both_predicted(model, latents, times, place, both, recorder)
         if place:
@@ -252,7 +252,7 @@ def _inverted(model, group, both, times, recorder) -> None:
 def _generated(model, group, both, times, recorder, seed, guidance) -> None:
     """From noise to an image of the text; the maps are those with the text."""
     shape = tuple(group[0].latent.shape)
-    latents = torch.stack([normal(shape, seed, "generation", query.id) for query in group])
+    latents = torch.stack([normal(shape, seed, "generation", one.id) for one in group])
     for place in range(len(times)):
         without, text = _both_predicted(model, latents, times, place, both, recorder)
         if place + 1 < len(times):

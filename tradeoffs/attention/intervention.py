@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from tradeoffs.attention.capture import Query, context_of, noised
+from tradeoffs.attention.capture import TextOnImage, context_of, noised
 from tradeoffs.jobs.devices import autocast
 from tradeoffs.model.checkpoints import LatentDiffusion
 from tradeoffs.model.schedule import NoiseSchedule
@@ -17,7 +17,7 @@ from tradeoffs.progress import Progress
 @torch.no_grad()
 def changes(
     model: LatentDiffusion,
-    queries: Sequence[Query],
+    texts_on_images: Sequence[TextOnImage],
     others: Sequence[Sequence[str]],
     seed: int,
     steps: int,
@@ -25,18 +25,18 @@ def changes(
     batch_size: int,
     precision: str = "fp32",
 ) -> Iterator[np.ndarray]:
-    """How much the predicted image changes where, if each query's text is exchanged for each of its k other texts.
+    """How much the predicted image changes where, if each text is exchanged for each of its k other texts.
 
-    Yields (k, h, w) float32 for each query: the root mean square over channels of the difference of the predicted
+    Yields (k, h, w) float32 for each text: the root mean square over channels of the difference of the predicted
     latents (see `predicted_latent`), mean over the time steps. These, and the noise, are those of `token_heat_maps`;
     there is no guidance.
     batch_size: (text, step) pairs per U-Net pass; precision: of autocast
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)[-keep:]
     encoder = CachedTextEncoder(*model.text_side)
-    for query, texts in zip(Progress(queries, desc="changes", unit="sample"), others, strict=True):
-        context = context_of(encoder, [query.text, *texts], precision)
-        noisy = {time: noised(model, query, time, seed) for time in times}
+    for one, texts in zip(Progress(texts_on_images, desc="changes", unit="sample"), others, strict=True):
+        context = context_of(encoder, [one.text, *texts], precision)
+        noisy = {time: noised(model, one, time, seed) for time in times}
         pairs = [(row, time) for time in times for row in range(len(context))]
         predicted = []
         for first in range(0, len(pairs), batch_size):

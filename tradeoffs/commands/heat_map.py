@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.commands.models import own_resolution, ready
 from tradeoffs.data.images import load_image
@@ -68,7 +68,7 @@ def heat_map(
     mean, std, _ = encode_images(model.vae, [str(image)], resolution, batch_size=1)
     name = Path(image).stem
     latent = (mean[0] + std[0] * normal(tuple(mean.shape[1:]), seed, name)) * model.vae.config.scaling_factor
-    [maps] = token_heat_maps(model, [Query(name, name, text, latent)], seed, steps, keep, batch_size, precision)
+    [maps] = token_heat_maps(model, [TextOnImage(name, name, text, latent)], seed, steps, keep, batch_size, precision)
     pixels = load_image(image, resolution).permute(1, 2, 0).numpy() / 2 + 0.5
     return ImageHeatMap(str(image), pixels, maps, tuple(words), map_of_words(maps, words))
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.demo.pictures import RESOLUTION
 from tradeoffs.demo.scenes import draw_scene
 from tradeoffs.evaluation.map_scores import auc_roc, resized
@@ -292,10 +292,11 @@ def scene_auc(model: LatentDiffusion, count: int, seed: int) -> float:
     scenes = [draw_scene((seed, number), RESOLUTION) for number in range(count)]
     images = torch.from_numpy(np.stack([image for image, _, _ in scenes])).permute(0, 3, 1, 2)
     means, _ = encode_pictures(model.vae, images)
-    queries = [
-        Query(str(n), str(n), scene[1], latent) for n, (scene, latent) in enumerate(zip(scenes, means, strict=True))
+    texts_on_images = [
+        TextOnImage(str(n), str(n), scene[1], latent)
+        for n, (scene, latent) in enumerate(zip(scenes, means, strict=True))
     ]
-    for maps, (_, _, masks) in zip(token_heat_maps(model, queries, seed, 10, 8, 64), scenes, strict=True):
+    for maps, (_, _, masks) in zip(token_heat_maps(model, texts_on_images, seed, 10, 8, 64), scenes, strict=True):
         for noun, mask in masks.items():
             if mask.any():
                 weights, _ = token_weights(maps, [noun], CORRECTED)

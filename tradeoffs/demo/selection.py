@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.data.findings import NO_FINDING
 from tradeoffs.data.image_files import ImageFiles
 from tradeoffs.data.mimic import prepare_images
@@ -81,8 +81,8 @@ def fine_tune_on(
 def localisation(selection: Selection, model: LatentDiffusion, heat_maps: dict[str, Any]) -> dict[str, float]:
     """Macro means of the scores of the phrases' heat maps (corrected protocol), and the number of samples."""
     latents, seed = selection.latents["mscxr"], selection.seed
-    queries = [
-        Query(
+    texts_on_images = [
+        TextOnImage(
             row.phrase_id,
             row.sample_id,
             row.phrase,
@@ -90,7 +90,7 @@ def localisation(selection: Selection, model: LatentDiffusion, heat_maps: dict[s
         )
         for row in selection.grounding.itertuples()
     ]
-    maps = {one.id: one for one in token_heat_maps(model, queries, seed, **heat_maps)}
+    maps = {one.id: one for one in token_heat_maps(model, texts_on_images, seed, **heat_maps)}
     scores = score_heat_maps(selection.grounding, maps, "phrase", CORRECTED, selection.resolution)
     summary = summarise([scores])
     macro = summary[(summary["group"] == MACRO) & (summary["text"] == "phrase")].set_index("metric")

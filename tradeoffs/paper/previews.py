@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tradeoffs.attention.capture import Query, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, token_heat_maps
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.evaluation.map_scores import Excluded, resized
 from tradeoffs.evaluation.queries import query_map
@@ -51,10 +51,10 @@ class Previews:
     def __call__(self, trainer: Trainer, step: int) -> None:
         """Writes `step<step>.png`, whole or not at all; the model is as before afterwards, bit for bit."""
         with trainer.as_used():
-            maps = list(token_heat_maps(self.model, self.queries, SEED, **self.heat_maps))
+            maps = list(token_heat_maps(self.model, self.texts_on_images, SEED, **self.heat_maps))
             sampler = Sampler(self.model, resolution=self.resolution, seed=SEED, **self.sampling)
             # one by one, for a card that is full of gradients
-            samples = [sampler.images([query.text], [query.id])[0] for query in self.queries]
+            samples = [sampler.images([one.text], [one.id])[0] for one in self.texts_on_images]
         figure = preview(self.pictures, maps, [np.asarray(image) / 255 for image in samples], step)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step{step:08d}.png"
@@ -63,21 +63,21 @@ class Previews:
         logger.info("step %d: preview %s", step, path)
 
     @cached_property
-    def queries(self) -> list[Query]:
+    def texts_on_images(self) -> list[TextOnImage]:
         """A heat map to make of each image that can be read, at the middle of its posterior."""
         images = self.images
         mean, _, read = encode_images(self.model.vae, images.paths, self.resolution, batch_size=1, max_missing=1.0)
         latents = mean * self.model.vae.config.scaling_factor
         return [
-            Query(images.ids[row], images.ids[row], images.texts[row], latent)
+            TextOnImage(images.ids[row], images.ids[row], images.texts[row], latent)
             for row, latent in zip(read, latents, strict=True)
         ]
 
     @cached_property
     def pictures(self) -> list[np.ndarray]:
-        """The images of the queries."""
+        """The images of the texts."""
         paths = dict(zip(self.images.ids, self.images.paths, strict=True))
-        return [picture(paths[query.id], self.resolution) for query in self.queries]
+        return [picture(paths[one.id], self.resolution) for one in self.texts_on_images]
 
 
 def preview(pictures: list[np.ndarray], maps: list[TokenHeatMaps], samples: list[np.ndarray], step: int) -> Figure:

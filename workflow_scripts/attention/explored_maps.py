@@ -1,6 +1,6 @@
 """Maps to explore: each token's by layer and by diffusion time, for the samples of the attention profile."""
 
-from tradeoffs.attention.capture import Query
+from tradeoffs.attention.capture import TextOnImage
 from tradeoffs.attention.exploring import save_views, token_views
 from tradeoffs.attention.heat_maps import load_heat_maps
 from tradeoffs.data.tables import read_grounding
@@ -19,13 +19,13 @@ with job(snakemake):
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     rows = samples(read_grounding(inputs.grounding), params.text, CORRECTED, params.resolution)
     chosen = profiled_samples(rows, load_heat_maps(inputs.heat_maps, params.text), params.samples)
-    queries = {
-        one.id: Query(
+    texts_on_images = {
+        one.id: TextOnImage(
             one.id, one.sample_id, one.text, latents.sample(one.sample_id, normal(latents.shape, seed, one.sample_id))
         )
         for one in (profiled.sample for profiled in chosen)
     }
     views = token_views(
-        model, list(queries.values()), seed, params.steps, params.keep, params.batch_size, params.precision
+        model, list(texts_on_images.values()), seed, params.steps, params.keep, params.batch_size, params.precision
     )
     save_views(snakemake.output.maps, views)

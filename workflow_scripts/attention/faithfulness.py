@@ -1,6 +1,6 @@
 """What taking a finding's words away does to the images that one model predicts, inside and outside the finding."""
 
-from tradeoffs.attention.capture import Query
+from tradeoffs.attention.capture import TextOnImage
 from tradeoffs.attention.intervention import changes
 from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.controls import location_prior
@@ -21,14 +21,14 @@ with job(snakemake):
     prior = location_prior(grounding, params.text, CORRECTED, params.resolution, params.map_size)
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
-    queries = [
-        Query(
+    texts_on_images = [
+        TextOnImage(
             one.id, one.sample_id, one.text, latents.sample(one.sample_id, normal(latents.shape, seed, one.sample_id))
         )
         for one in (intervention.sample for intervention in chosen)
     ]
     settings = (seed, params.steps, params.keep, params.batch_size, params.precision)
-    maps = list(changes(model, queries, [one.texts for one in chosen], *settings))
+    maps = list(changes(model, texts_on_images, [one.texts for one in chosen], *settings))
     # a caption has one prior per class
     keys = ["id", "category"]
     table = faithfulness(chosen, maps, prior.set_index(keys)["auc_roc"].to_dict())

@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from tradeoffs.attention.capture import Query, queries_at_once, token_heat_maps
+from tradeoffs.attention.capture import TextOnImage, texts_at_once, token_heat_maps
 from tradeoffs.attention.heat_maps import load_heat_maps, save_heat_maps
 from tradeoffs.data.findings_in_text import with_names
 from tradeoffs.data.tables import read_csv, read_grounding
@@ -33,18 +33,18 @@ with job(snakemake):
             kinds[f"wrong_{text}"] = with_names(params.conditioning, of_kind, "id", "text")
 
     unfinished = Unfinished(params.unfinished, identity(snakemake))
-    group = queries_at_once(params.keep, params.batch_size)
+    group = texts_at_once(params.keep, params.batch_size)
     finished = {}
     for kind_name, rows in kinds.items():
         rows = rows.iloc[rows_of_shard(len(rows), group, shard, params.shards)]
-        queries = [
-            Query(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)), names)
+        texts_on_images = [
+            TextOnImage(name, sample_id, text, latents.sample(sample_id, normal(latents.shape, seed, sample_id)), names)
             for name, sample_id, text, names in rows.itertuples(index=False, name=None)
         ]
-        files = [f"{kind_name}_{first:06d}.npz" for first in range(0, len(queries), group)]
+        files = [f"{kind_name}_{first:06d}.npz" for first in range(0, len(texts_on_images), group)]
         done = unfinished.done(files)
         maps = token_heat_maps(
-            model, queries[done * group :], seed, params.steps, params.keep, params.batch_size, params.precision
+            model, texts_on_images[done * group :], seed, params.steps, params.keep, params.batch_size, params.precision
         )
         for file in files[done:]:
             save_heat_maps(unfinished.folder / file, {kind_name: list(islice(maps, group))})
