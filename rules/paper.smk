@@ -17,7 +17,7 @@ SET_COUNTS = [f"{RUN}/data/{name}/grounding_counts.csv" for name in FURTHER]
 PROMPT_COUNTS = paths(f"{DATA}/prompts_counts.csv", [{"dataset": dataset} for dataset in DATASETS])
 CHART = {"variants": list(CONFIG.variants), "titles": TITLES, "note": NOTE}
 OF_PROTOCOL = {"protocol": CONFIG.evaluation.protocol}
-OF_FIDELITY = {
+COMPARED = {  # with what samples are compared
     "extractors": CONFIG.extractors_of("cxr"),
     "reference": CONFIG.evaluation.reference,
     "external_samples": list(CONFIG.external_samples),
@@ -45,10 +45,10 @@ rule table1:
     params:
         table="table1",
         title=f"Table 1. Fidelity against localisation. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, MAIN), "draws": CONFIG.evaluation.bootstrap} | OF_FIDELITY,
+        arguments={"variants": entries(CONFIG, MAIN), "compared": COMPARED, "draws": CONFIG.evaluation.bootstrap}
+        | OF_PROTOCOL,
         datasets=TABLE_TITLES,
         scope=scope_notes(CONFIG),
-        protocol=CONFIG.evaluation.protocol,
         code=code_digest("paper/table.py"),
     script:
         "../workflow_scripts/paper/table.py"
@@ -71,7 +71,7 @@ use rule table1 as category_table with:
     params:
         table="grounding_table",
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, COCO_MAIN), "external": []},
+        arguments={"variants": entries(CONFIG, COCO_MAIN), "external": []} | OF_PROTOCOL,
         datasets=only("coco", TABLE_TITLES),
 
 
@@ -89,7 +89,7 @@ use rule table1 as findings_table with:
     params:
         table="findings_table",
         title=f"Table 1 by finding. Fidelity on radiographs. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, CXR_MAIN)} | OF_FIDELITY,
+        arguments={"variants": entries(CONFIG, CXR_MAIN), "compared": COMPARED},
         datasets=only("cxr", TABLE_TITLES),
 
 
@@ -107,7 +107,7 @@ use rule table1 as table2 with:
     params:
         table="grounding_table",
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, CXR_MAIN), "external": list(CONFIG.external)},
+        arguments={"variants": entries(CONFIG, CXR_MAIN), "external": list(CONFIG.external)} | OF_PROTOCOL,
         datasets=only("cxr", TABLE_TITLES),
 
 
@@ -126,7 +126,7 @@ use rule table1 as table3 with:
     params:
         table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
-        arguments={"variants": entries(CONFIG, CXR_ALL)} | OF_FIDELITY,
+        arguments={"variants": entries(CONFIG, CXR_ALL), "compared": COMPARED} | OF_PROTOCOL,
         datasets=only("cxr", TABLE_TITLES),
 
 
@@ -168,7 +168,7 @@ use rule table2 as grounding_sets_table with:
         f"{BENCHMARKS}/paper/grounding_sets_table.tsv"
     params:
         title="Localisation on further sets of boxes.",
-        arguments={"variants": entries(CONFIG, FURTHER), "external": []},
+        arguments={"variants": entries(CONFIG, FURTHER), "external": []} | OF_PROTOCOL,
         datasets=SET_TITLES,
 
 
@@ -186,7 +186,7 @@ use rule table1 as differences_table with:
     params:
         table="differences_table",
         title=f"Differences, frozen minus learnable. {NOTE}".strip(),
-        arguments={},
+        arguments=OF_PROTOCOL,
         datasets=TABLE_TITLES | SET_TITLES,
 
 

@@ -380,7 +380,7 @@ def test_methods_are_scored_and_tabled():
     prior = paper.assign(dataset="cxr", protocol="corrected", text="phrase", seed=np.nan)
     prior = prior.drop(columns=["method", "split"])
     texts = {"cxr": "phrase"}
-    shown = methods_table("Methods.", scores, prior, list(methods), texts, 10, {"cxr": "Data"}, "published")
+    shown = methods_table("Methods.", scores, prior, list(methods), texts, 10, {"cxr": "Data"})
     assert list(shown.rows["method"]) == ["paper", "start", ""]
     assert list(shown.rows["chosen"]) == ["yes", "", ""]
     tested = (paper["split"] == TEST).sum()

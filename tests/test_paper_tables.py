@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from tradeoffs.paper.blocks import Block, PaperTable
 from tradeoffs.paper.dictionary import dictionary
 from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_value, signed, significant
 from tradeoffs.paper.latex import to_latex
+from tradeoffs.paper.notes import Compared
 from tradeoffs.paper.rendering import to_markdown, write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.scope import scope_notes
@@ -28,6 +30,7 @@ from tradeoffs.paper.tables import (
 DATASETS = {"cxr": "Demo: phantom radiographs", "coco": "Demo: phantom scenes"}
 CXR, COCO = ({name: DATASETS[name]} for name in DATASETS)
 EXTRACTORS = {"general": "inception", "domain": "x-ray classifier"}
+COMPARED = Compared(EXTRACTORS, "prompts")
 
 
 def variant(text="impression", text_encoder="frozen", finetune=True, sets=("cxr", "coco")):
@@ -155,7 +158,14 @@ def cells(table, heading, label):
 
 def first_table():
     return table1(
-        "Table 1. Trade-off", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts"
+        "Table 1. Trade-off",
+        SUMMARIES,
+        FIDELITY,
+        FAITHFUL,
+        MAIN,
+        DATASETS,
+        "corrected",
+        COMPARED,
     )
 
 
@@ -225,23 +235,23 @@ def test_real_images_have_fidelity_alone():
 
 
 def test_the_published_protocol_shows_its_own_rows():
-    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "published", EXTRACTORS, "prompts").rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, MAIN, DATASETS, "published", COMPARED).rows
     assert set(rows["protocol"]) == {"published"} and (rows["auc_roc"].dropna() == -9).all()
 
 
 def test_a_variant_stands_only_in_its_data_sets():
     variants = MAIN | {"learnable": variant(text_encoder="lora", sets=["cxr"]), "frozen": variant(sets=["coco"])}
-    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, variants, DATASETS, "corrected", EXTRACTORS, "prompts").rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, variants, DATASETS, "corrected", COMPARED).rows
     own = {text: rows[rows["text"] == text]["variant"].tolist() for text in ("phrase", "caption")}
     assert own["phrase"] == ["pretrained", "learnable", "more_layers", "real_images", "location_prior"]
     assert own["caption"] == ["pretrained", "frozen", "more_layers", "real_images", "location_prior"]
-    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", EXTRACTORS, "prompts").rows
+    rows = table3("T", SUMMARIES, FIDELITY, VARIANTS | variants, CXR, "corrected", COMPARED).rows
     assert "frozen" not in set(rows["variant"]) and only(rows[:9], variant="learnable")["text_encoder"] == "lora"
 
 
 def test_a_table_shows_the_variants_that_it_is_given():
     labels = {"labels_frozen": VARIANTS["labels_frozen"]}
-    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, labels, CXR, "corrected", EXTRACTORS, "prompts").rows
+    rows = table1("T", SUMMARIES, FIDELITY, FAITHFUL, labels, CXR, "corrected", COMPARED).rows
     assert set(rows["variant"]) == {"labels_frozen", "real_images", "location_prior"}
 
 
@@ -255,8 +265,7 @@ def test_a_variant_without_summary_is_an_error():
             MAIN | {"unheard_of": variant()},
             CXR,
             "corrected",
-            EXTRACTORS,
-            "prompts",
+            COMPARED,
         )
 
 
@@ -279,7 +288,7 @@ def far_off(auc, **entry):
     row = (summaries["variant"] == "sentences_frozen") & (summaries["metric"] == "auc_roc")
     summaries.loc[row, ["mean", "low", "high"]] = auc, auc - 0.01, auc + 0.01
     variants = VARIANTS | {"sentences_frozen": VARIANTS["sentences_frozen"] | entry}
-    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", EXTRACTORS, "prompts")
+    table = table3("T", summaries, FIDELITY, variants, CXR, "corrected", COMPARED)
     return [note for note in table.notes if "far off" in note]
 
 
@@ -331,18 +340,18 @@ def test_tables_tell_the_frame_of_the_whole_image():
 def test_images_from_elsewhere_are_rows_with_fidelity_alone():
     theirs = fidelity("cxr", "gan", np.nan, 60)
     made = pd.concat([FIDELITY, theirs])
-    more = {"external_samples": ["gan"]}
-    table = table1("T", SUMMARIES, made, FAITHFUL, MAIN, DATASETS, "corrected", EXTRACTORS, "prompts", **more)
+    compared = replace(COMPARED, external_samples=["gan"])
+    table = table1("T", SUMMARIES, made, FAITHFUL, MAIN, DATASETS, "corrected", compared)
     assert table.rows["variant"].tolist()[:7] == [*MAIN, "gan", "real_images", "location_prior"]
     row = only(table.rows, variant="gan", text="phrase")
     assert row["fid_general"] == 60 and row[["auc_roc", "seeds"]].isna().all()
     assert any("made elsewhere: gan" in note for note in table.notes)
-    table = findings_table("T", made, MAIN, CXR, "corrected", EXTRACTORS, "prompts", **more)
+    table = findings_table("T", made, MAIN, CXR, compared)
     assert only(table.rows, variant="gan", group="Edema")["fid_general"] == 61
 
 
 def test_fidelity_by_finding_has_a_row_a_finding_and_variant_and_the_real_images():
-    table = findings_table("Findings", FIDELITY, MAIN, CXR, "corrected", EXTRACTORS, "population")
+    table = findings_table("Findings", FIDELITY, MAIN, CXR, Compared(EXTRACTORS, "population"))
     assert list(zip(table.rows["group"], table.rows["variant"], strict=True)) == [
         ("Edema", name) for name in [*MAIN, "real_images"]
     ]
@@ -405,7 +414,7 @@ def test_table_7_counts_what_is_kept_and_dropped():
 
 
 def test_table_3_goes_by_training_text_and_text_encoder():
-    table = table3("Table 3", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", EXTRACTORS, "prompts")
+    table = table3("Table 3", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", COMPARED)
     phrase = table.rows[table.rows["text"] == "phrase"]
     assert list(zip(phrase["training_text"], phrase["text_encoder"], phrase["variant"], strict=True)) == [
         ("", "", "pretrained"),
@@ -550,9 +559,8 @@ def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path)
 def test_the_dictionary_tells_what_each_column_of_each_table_means():
     arguments = SUMMARIES, VARIANTS, [], CXR, "corrected"
     tables = [first_table(), grounding_table("T", *arguments), table7("T", *arguments)]
-    of_fidelity = CXR, "corrected", EXTRACTORS, "prompts"
-    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, *of_fidelity))
-    tables.append(findings_table("T", FIDELITY, MAIN, *of_fidelity))
+    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", COMPARED))
+    tables.append(findings_table("T", FIDELITY, MAIN, CXR, COMPARED))
     for table in tables:
         words = dictionary(table.rows.columns).set_index("column")
         assert words.index.tolist() == table.rows.columns.tolist() and (words["meaning"] != "").all()

@@ -22,13 +22,12 @@ def methods_table(
     text: Mapping[str, str],
     draws: int,
     datasets: Mapping[str, str],
-    protocol: str,
 ) -> PaperTable:
-    """A row a data set, variant and method, then the location prior: macro means on the test patients with intervals.
+    """A row a data set, variant and method, then the location prior: macro means on the test patients with intervals,
+    in the corrected protocol.
 
     methods: rows of the variants' methods.csv; priors: of the location prior's localisation.csv
     names: of the methods, in the order of the rows; text: the kind of text by data set; draws: of the bootstrap
-    protocol: not looked at, methods are scored in the corrected one
     """
     rows = []
     for dataset, data in datasets.items():

@@ -1,6 +1,7 @@
 """What a reader must know beside the numbers of a table: how they were made and what may not be compared."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -95,27 +96,38 @@ def score_notes(rows: pd.DataFrame, variants: Iterable[str]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What samples are compared with, and by which networks.
+
+    extractors: names of the feature extractors, "general", "domain" and "vit"; reference: evaluation.reference;
+    external_samples: names of the radiographs that were made elsewhere
+    """
+
+    extractors: Mapping[str, str]
+    reference: str
+    external_samples: Sequence[str] = ()
+
+
 def fidelity_notes(
     fidelity: pd.DataFrame,
     datasets: Mapping[str, str],
-    extractors: Mapping[str, str],
-    reference: str,
-    external_samples: Sequence[str],
+    compared: Compared,
 ) -> list[str]:
     """On fidelity, with the sizes and features behind each data set's numbers."""
     notes = [
         "Fidelity: mean ± standard deviation over seeds; it belongs to a set of images and has no interval.",
-        f"Samples are compared with {REFERENCES[reference]}.",
+        f"Samples are compared with {REFERENCES[compared.reference]}.",
         NOTE_OVERLAP,
     ]
-    fidelity = fidelity[~fidelity["variant"].isin([REAL_IMAGES, *external_samples])]
+    fidelity = fidelity[~fidelity["variant"].isin([REAL_IMAGES, *compared.external_samples])]
     for dataset, data in datasets.items():
         own = fidelity[fidelity["dataset"] == dataset].groupby("metric").first()
-        features = f"{extractors['general']} (general)"
+        features = f"{compared.extractors['general']} (general)"
         if "fid_domain" in own.index:
-            features += f", {extractors['domain']} (X-ray)"
+            features += f", {compared.extractors['domain']} (X-ray)"
         if "fid_vit" in own.index:
-            features += f", {extractors['vit']} (ViT)"
+            features += f", {compared.extractors['vit']} (ViT)"
         notes.append(
             f"{data}: FID and KID of {own.loc['fid_general', 'n']:.0f} samples against "
             f"{own.loc['n_real', 'value']:.0f} real images, with {features} features; FID is biased at small n, "
@@ -128,14 +140,14 @@ def fidelity_notes(
             )
     if "label_auc" in set(fidelity["metric"]):
         notes.append(
-            f"Label consistency: {extractors['domain']} on the samples against the labels they were prompted with. "
-            "Real images: against their own labels."
+            f"Label consistency: {compared.extractors['domain']} on the samples against the labels they were prompted "
+            "with. Real images: against their own labels."
         )
         notes.append(NOTE_LABELS)
-    if extractors.get("domain") == "own_classifier":
+    if compared.extractors.get("domain") == "own_classifier":
         notes.append(NOTE_OWN_CLASSIFIER)
-    if external_samples:
-        notes.append(f"Images that were made elsewhere: {', '.join(map(readable, external_samples))}.")
+    if compared.external_samples:
+        notes.append(f"Images that were made elsewhere: {', '.join(map(readable, compared.external_samples))}.")
     return [*notes, NOTE_REAL, NOTE_FID_SIZE]
 
 

@@ -93,13 +93,17 @@ def fidelity_by_finding(fidelity: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def ordered(rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str, labels: Sequence[str]) -> pd.DataFrame:
+def ordered(
+    rows: pd.DataFrame, datasets: Mapping[str, str], protocol: str | None, labels: Sequence[str]
+) -> pd.DataFrame:
     """The rows as in the CSV: what each is, its scores, its counts; without columns that a table does not have."""
     columns = ["data", "protocol", "text", *labels, "seeds"]
     columns += [f"{metric}{suffix}" for metric in FIDELITY for suffix in ("", "_sd")]
     columns += [f"{metric}{suffix}" for metric in FAITHFULNESS for suffix in ("", "_low", "_high")]
     columns += [f"{metric}{suffix}" for metric in (*METRICS, MICRO_AUC) for suffix in STATISTICS.values()]
-    rows = rows.assign(data=rows["dataset"].map(datasets), protocol=protocol)
+    rows = rows.assign(data=rows["dataset"].map(datasets))
+    if protocol is not None:  # of localisation
+        rows = rows.assign(protocol=protocol)
     rows = rows.reindex(columns=[column for column in [*columns, *COUNTS] if column in rows])
     return rows.astype({column: "Int64" for column in ("seeds", *COUNTS) if column in rows})
 

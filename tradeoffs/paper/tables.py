@@ -25,6 +25,7 @@ from tradeoffs.paper.notes import (
     NOTE_SAMPLED_ALIKE,
     NOTE_SAMPLED_FROM_OWN,
     NOTES_NO_PAIR,
+    Compared,
     external_notes,
     far_off_notes,
     fidelity_notes,
@@ -96,33 +97,30 @@ def table1(
     variants: Variants,
     datasets: Mapping[str, str],
     protocol: str,
-    extractors: Mapping[str, str],
-    reference: str,
-    external_samples: Sequence[str] = (),
+    compared: Compared,
     draws: int = 1000,
 ) -> PaperTable:
     """Table 1, the trade-off: fidelity beside localisation (macro) and its controls.
 
     Per data set and text: the variants, then the real images (their fidelity is the ceiling) and the location prior.
-    extractors: names of the feature extractors, "general", "domain" and "vit"; reference: evaluation.reference;
-    external_samples: names of the radiographs that were made elsewhere, rows after the variants with fidelity alone
+    Radiographs that were made elsewhere are rows after the variants, with fidelity alone.
     faithfulness: rows of faithfulness.csv; draws: of the bootstrap behind its intervals
     """
     names = {
         dataset: [
             *variants_of(variants, dataset),
-            *(external_samples if DATA_SETS[dataset].has_findings else []),
+            *(compared.external_samples if DATA_SETS[dataset].has_findings else []),
             *(REAL_IMAGES, LOCATION_PRIOR),
         ]
         for dataset in datasets
     }
-    rows = with_fidelity(macro_rows(summaries, names, protocol, [*external_samples, REAL_IMAGES]), fidelity)
+    rows = with_fidelity(macro_rows(summaries, names, protocol, [*compared.external_samples, REAL_IMAGES]), fidelity)
     rows = ordered(with_faithfulness(rows, faithfulness, draws), datasets, protocol, ["variant"])
     notes = [
         *far_off_notes(rows, variants),
         *score_notes(rows, variants),
         NOTE_FAITHFULNESS,
-        *fidelity_notes(fidelity, datasets, extractors, reference, external_samples),
+        *fidelity_notes(fidelity, datasets, compared),
     ]
     blocks = [*_trade_off_blocks(rows, ["variant"]), *_faithfulness_blocks(rows)]
     return PaperTable(title, rows, blocks, notes)
@@ -133,17 +131,14 @@ def findings_table(
     fidelity: pd.DataFrame,
     variants: Variants,
     datasets: Mapping[str, str],
-    protocol: str,
-    extractors: Mapping[str, str],
-    reference: str,
-    external_samples: Sequence[str] = (),
+    compared: Compared,
 ) -> PaperTable:
     """Fidelity by finding (cxr): the samples of each finding's prompts against the real images that have it.
 
-    Per finding the variants, then the real images. protocol is not asked. extractors and the rest: as in `table1`
+    Per finding the variants, then the real images.
     """
     parts = fidelity_by_finding(fidelity)
-    names = [*variants_of(variants, "cxr"), *external_samples, REAL_IMAGES]
+    names = [*variants_of(variants, "cxr"), *compared.external_samples, REAL_IMAGES]
     found = [finding for finding in CLASSIFIED if finding in set(parts["group"])]
     keys = [("cxr", finding, name) for finding in found for name in names]
     rows = pd.DataFrame(keys, columns=["dataset", "group", "variant"])
@@ -151,9 +146,9 @@ def findings_table(
     rows["seeds"] = (
         rows["variant"].map(fidelity.groupby("variant")["seed"].nunique()).where(rows["variant"] != REAL_IMAGES)
     )
-    rows = ordered(rows, datasets, protocol, ["group", "variant"]).drop(columns="protocol")
+    rows = ordered(rows, datasets, None, ["group", "variant"])
     blocks = _fidelity_blocks(rows, datasets["cxr"], ["group", "variant"])
-    notes = [NOTE_BY_FINDING, *fidelity_notes(fidelity, datasets, extractors, reference, external_samples)]
+    notes = [NOTE_BY_FINDING, *fidelity_notes(fidelity, datasets, compared)]
     return PaperTable(title, rows, blocks, notes)
 
 
@@ -191,13 +186,11 @@ def table3(
     variants: Variants,
     datasets: Mapping[str, str],
     protocol: str,
-    extractors: Mapping[str, str],
-    reference: str,
-    external_samples: Sequence[str] = (),
+    compared: Compared,
 ) -> PaperTable:
     """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
 
-    The base as it is comes first, real images and the location prior last. extractors and the rest: as in `table1`
+    The base as it is comes first, real images and the location prior last.
     """
     base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
     trained = [
@@ -207,8 +200,8 @@ def table3(
         for name, entry in variants.items()
         if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and "cxr" in entry["sets"]
     ]
-    names = {"cxr": [*base, *trained, *external_samples, REAL_IMAGES, LOCATION_PRIOR]}
-    rows = with_fidelity(macro_rows(summaries, names, protocol, [*external_samples, REAL_IMAGES]), fidelity)
+    names = {"cxr": [*base, *trained, *compared.external_samples, REAL_IMAGES, LOCATION_PRIOR]}
+    rows = with_fidelity(macro_rows(summaries, names, protocol, [*compared.external_samples, REAL_IMAGES]), fidelity)
     training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
     rows["training_text"] = rows["variant"].map(training_texts).fillna("")
     rows["text_encoder"] = rows["variant"].map({name: variants[name]["text_encoder"] for name in trained}).fillna("")
@@ -219,7 +212,7 @@ def table3(
         *far_off_notes(rows, variants),
         NOTE_SAMPLED_ALIKE if sampled_alike else NOTE_SAMPLED_FROM_OWN,
         *score_notes(rows, variants),
-        *fidelity_notes(fidelity, datasets, extractors, reference, external_samples),
+        *fidelity_notes(fidelity, datasets, compared),
     ]
     return PaperTable(title, rows, _trade_off_blocks(rows, labels), notes)
 

@@ -8,6 +8,7 @@ from tradeoffs.paper import tables
 from tradeoffs.paper.blocks import to_json
 from tradeoffs.paper.dictionary import dictionary
 from tradeoffs.paper.methods import methods_table
+from tradeoffs.paper.notes import Compared
 from tradeoffs.paper.rendering import write
 from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.provenance.code import write_sidecar
@@ -19,7 +20,10 @@ with job(snakemake):
     inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     scores = {name: READERS[name](files) for name, files in inputs.items() if name in READERS}
     function = methods_table if params.table == "methods_table" else getattr(tables, params.table)
-    table = function(params.title, **scores, **params.arguments, datasets=params.datasets, protocol=params.protocol)
+    arguments = dict(params.arguments)
+    if "compared" in arguments:
+        arguments["compared"] = Compared(**arguments["compared"])
+    table = function(params.title, **scores, **arguments, datasets=params.datasets)
     scope = [note for dataset, note in params.scope.items() if dataset in params.datasets]
     table = replace(table, notes=[*scope, *table.notes])
     write(table, output.csv, output.markdown, output.latex)
