@@ -221,7 +221,7 @@ rule fidelity:
         extractors=lambda wildcards: CONFIG.extractors_of(wildcards.dataset),
         code=code_digest("evaluation/score_fidelity.py"),
     script:
-        "../workflow_scripts/evaluation/score_fidelity.py"
+        f"{HOME}/workflow_scripts/evaluation/score_fidelity.py"
 
 
 use rule fidelity as external_samples with:

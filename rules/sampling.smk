@@ -30,4 +30,4 @@ rule samples:
         ms_ssim=CONFIG.evaluation.ms_ssim.model_dump(),
         code=code_digest("sampling/draw_samples.py"),
     script:
-        "../workflow_scripts/sampling/draw_samples.py"
+        f"{HOME}/workflow_scripts/sampling/draw_samples.py"

@@ -1,4 +1,6 @@
 # What each row of docs/differences.md does on the demo, on its own; for those who change the project.
+from tradeoffs.data.findings import NO_FINDING
+
 EFFECT = f"{RUN}/effects/row{{row}}/{REPEAT}"
 TUNED = [label for label in first_repeats(CONFIG, MAIN) if label["variant"] in ("frozen", "learnable")]
 CXR_TUNED = [label for label in TUNED if label["dataset"] == "cxr"]
