@@ -24,6 +24,6 @@ with job(snakemake):
         axes.set_title(heading)
     for axes in panels[-1]:
         axes.set_xlabel("fine-tuning step")
-    panels[0][0].legend(title="text encoder's rate")
+    panels[1][0].legend(title="text encoder's rate", loc="lower right")
     with atomic_path(snakemake.output.figure) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
