@@ -1,4 +1,5 @@
 # Synthetic images.
+SAMPLING = CONFIG.sampling.model_dump(exclude={"images", "shards", "text", "unconditional"})  # how, not of what
 
 
 rule samples:
@@ -23,7 +24,7 @@ rule samples:
         model=model_folder,
         text=lambda wildcards: CONFIG.sampled_from(wildcards.variant),
         unconditional=lambda wildcards: CONFIG.unconditional_text(wildcards.variant),
-        sampling=CONFIG.sampling.model_dump(exclude={"images", "shards", "text", "unconditional"}),
+        sampling=SAMPLING,
         resolution=CONFIG.image.resolution,
         shards=CONFIG.sampling.shards,
         unfinished=f"{SAMPLES}/unfinished",

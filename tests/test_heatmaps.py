@@ -95,7 +95,7 @@ def test_other_files_are_refused(tmp_path, content):
     arrays = dict(np.load(path))
     other, no_kinds, pickled = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez(other, heat=np.zeros(3))
-    np.savez(no_kinds, **{name: array for name, array in arrays.items() if name != "dump"})
+    np.savez(no_kinds, **{name: array for name, array in arrays.items() if name != "kind"})
     np.savez(pickled, **(arrays | {"id": np.array([None])}))
     contents = {
         "text": b"heat maps",

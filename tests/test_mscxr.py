@@ -123,10 +123,21 @@ def test_the_split_of_version_1_1_0_is_obeyed(tmp_path, images):
     write_table(grounding[1:], tmp_path / "grounding.csv")
     with pytest.raises(InputError, match="grounding.csv: has no row of the part val"):
         read_grounding(tmp_path / "grounding.csv", "val")
-    with pytest.raises(InputError, match="row 2: split is none of val, valid, validate, validation, test"):
-        read_mscxr(write(tmp_path / "boxes.csv", rows[0] | {"split": "train"}))
+    with pytest.raises(InputError, match="row 2: split is none of train, val, valid, validate, validation, test"):
+        read_mscxr(write(tmp_path / "boxes.csv", rows[0] | {"split": "dev"}))
     with pytest.raises(InputError, match="row 3: split differs from an earlier row of the same image"):
         read_mscxr(write(tmp_path / "boxes.csv", rows[0] | {"split": "val"}, rows[0] | {"split": "test"}))
+
+
+def test_the_training_part_of_version_1_1_0_is_neither_shown_nor_chosen_from(tmp_path, images):
+    rows = [box("a", "Edema", "edema", 0, 0, 5, 5), box("b", "Edema", "edema", 0, 0, 5, 5)]
+    for other in ("val", "test"):
+        path = write(tmp_path / "boxes.csv", rows[0] | {"split": "train"}, rows[1] | {"split": other})
+        grounding, counts = prepare_grounding(path, images)
+        assert counts["phrases of the training part (kept, in no table and no choice)"] == 1 and counts["kept"] == 2
+        write_table(grounding, tmp_path / "grounding.csv")
+        assert read_grounding(tmp_path / "grounding.csv", other)["sample_id"].tolist() == ["b"]
+        assert len(read_grounding(tmp_path / "grounding.csv")) == 2  # evaluation.ms_cxr_part: all
 
 
 def test_without_a_split_a_fifth_of_the_subjects_is_drawn_once_for_all(tmp_path, images):

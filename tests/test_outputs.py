@@ -55,7 +55,7 @@ def found(folder: Path, heading: str) -> list[Path]:
 def header(path: Path) -> set[str]:
     if path.suffix == ".npz":
         with np.load(path) as arrays:
-            return {re.sub("^heat_.+", "heat_<dump>", name) for name in arrays}
+            return {re.sub("^heat_.+", "heat_<kind>", name) for name in arrays}
     return set(pd.read_csv(path, nrows=0))
 
 

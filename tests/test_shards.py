@@ -201,8 +201,8 @@ def test_latents_are_the_same_bits_for_any_number_of_shards(encode):
 
 
 @pytest.fixture
-def dump(tiny_base, tmp_path, run_script):
-    """Heat maps of 5 phrases with so many shards, two at once; returns the maps of the dump in order."""
+def heat_maps(tiny_base, tmp_path, run_script):
+    """Heat maps of 5 phrases with so many shards, two at once; returns the maps in order."""
     names = [f"{letter}-1" for letter in "abcde"]
     texts = ["mild edema.", "no acute process", "left pneumonia", "", "right effusion"]
     grounding = pd.DataFrame({"phrase_id": names, "sample_id": list("abcde"), "subject_id": list("abcde")})
@@ -240,8 +240,8 @@ def dump(tiny_base, tmp_path, run_script):
                 output={"heat_maps": file},
             )
             assert not (tmp_path / f"unfinished_{shard}").exists()
-        dumps = ("phrase", "wrong_phrase", "impression", "wrong_impression")
-        return [(name, m) for name in dumps for m in load_heat_maps(files, name).values()]
+        names = ("phrase", "wrong_phrase", "impression", "wrong_impression")
+        return [(name, m) for name in names for m in load_heat_maps(files, name).values()]
 
     return run
 
@@ -255,20 +255,20 @@ def assert_same_maps(found, expected):
         np.testing.assert_array_equal(one.spans, other.spans)
 
 
-def test_heat_maps_are_the_same_bits_for_any_number_of_shards(dump):
-    whole = dump(1)
+def test_heat_maps_are_the_same_bits_for_any_number_of_shards(heat_maps):
+    whole = heat_maps(1)
     assert [m.id for _, m in whole] == ["a-1", "b-1", "c-1", "d-1", "e-1", "b-1", "a", "b", "c", "e", "a"]
     for shards in SHARDS[1:]:
-        assert_same_maps(dump(shards), whole)
+        assert_same_maps(heat_maps(shards), whole)
 
 
-def test_a_killed_dump_goes_on_with_its_unfinished_group(dump, monkeypatch):
-    whole = dump(1)
+def test_killed_heat_maps_go_on_with_their_unfinished_group(heat_maps, monkeypatch):
+    whole = heat_maps(1)
     original = tradeoffs.attention.capture.token_heat_maps
     monkeypatch.setattr(tradeoffs.attention.capture, "token_heat_maps", killed_after(3, original))
     with pytest.raises(KeyboardInterrupt):
-        dump(1)
+        heat_maps(1)
     again, given = counting(original)
     monkeypatch.setattr(tradeoffs.attention.capture, "token_heat_maps", again)
-    assert_same_maps(dump(1), whole)
+    assert_same_maps(heat_maps(1), whole)
     assert [m.id for m in given] == ["c-1", "d-1", "e-1", "b-1", "a", "b", "c", "e", "a"]

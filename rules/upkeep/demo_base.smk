@@ -192,7 +192,7 @@ rule text_encoder_rate:
         **SELECTION,
         milestones=BASE["text_encoder_rates"]["milestones"],
         images=BASE["text_encoder_rates"]["images"],
-        sampling=CONFIG.sampling.model_dump(exclude={"images", "shards", "text", "unconditional"}),
+        sampling=SAMPLING,
         code=code_digest("upkeep/text_encoder_rate.py"),
     script:
         "../../workflow_scripts/upkeep/text_encoder_rate.py"

@@ -10,7 +10,7 @@ import numpy as np
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_NPZ, atomic_path
 
-_SMALL = ("dump", "id", "text", "truncated_at", "count", "token", "span", "name_count", "name_span")
+_SMALL = ("kind", "id", "text", "truncated_at", "count", "token", "span", "name_count", "name_span")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def save_heat_maps(path: str | Path, by_text: dict[str, list[TokenHeatMaps]]) ->
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
-            dump=np.array([text for text, _ in maps], dtype=np.str_),
+            kind=np.array([text for text, _ in maps], dtype=np.str_),
             id=np.array([m.id for _, m in maps], dtype=np.str_),
             text=np.array([m.text for _, m in maps], dtype=np.str_),
             truncated_at=np.array([m.truncated_at for _, m in maps], dtype=np.int64),
@@ -77,7 +77,7 @@ def load_heat_maps(
         try:
             with np.load(path, allow_pickle=False) as stored:
                 data = {key: stored[key] for key in _SMALL}
-                places = np.flatnonzero(data["dump"] == text)
+                places = np.flatnonzero(data["kind"] == text)
                 heat = stored[f"heat_{text}"] if places.size else np.empty((0, 1, 1))
         except UNREADABLE_NPZ as error:
             raise InputError(f"{path}: not a file of token heat maps ({error}); delete it and run again") from error

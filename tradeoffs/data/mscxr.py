@@ -14,13 +14,14 @@ from tradeoffs.randomness import numpy_rng
 
 _NUMBERS = ["x", "y", "w", "h", "image_width", "image_height"]
 _COLUMNS = ["dicom_id", "category_name", "label_text", *_NUMBERS]
-_PARTS = dict.fromkeys(("val", "valid", "validate", "validation"), "val") | {"test": "test"}  # by the split of 1.1.0
+# By the split of 1.1.0, which is train, val or test
+_PARTS = {"train": "train"} | dict.fromkeys(("val", "valid", "validate", "validation"), "val") | {"test": "test"}
 VALIDATION_SHARE = 0.2  # of the subjects, where the CSV has no split
 
 
 def read_mscxr(path: str | Path) -> pd.DataFrame:
     """Reads MS_CXR_Local_Alignment_v*.csv, one row a box, numbers as float (NaN where the cell is empty), and `part`:
-    val or test by version 1.1.0's column split, "" in version 1.0.0, which has none.
+    train, val or test by version 1.1.0's column split, "" in version 1.0.0, which has none.
 
     path: the CSV, or its folder (of several versions the newest is read)
     Raises InputError for a missing file or column, a cell that is no number, another split, or an image with two sizes
@@ -96,7 +97,9 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
     phrases["phrase_id"] = phrases["sample_id"] + "-" + number.astype(str)
     phrases = phrases.join(mscxr[["subject_id", "path", "text"]], on="sample_id")
     phrases = phrases.assign(part=phrases["part"].mask(phrases["part"] == "", phrases["subject_id"].map(drawn_part)))
-    val, test = (phrases[phrases["part"] == part] for part in ("val", "test"))
+    train, val, test = (phrases[phrases["part"] == part] for part in ("train", "val", "test"))
+    if len(train):
+        counts["phrases of the training part (kept, in no table and no choice)"] = len(train)
     counts["phrases of the validation part (kept)"] = len(val)
     both = val["subject_id"].isin(test["subject_id"])
     counts["phrases of the validation part whose subject is in the test part too (kept)"] = int(both.sum())

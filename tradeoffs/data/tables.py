@@ -36,7 +36,7 @@ GROUNDING_COLUMNS = [
     "words",
 ]
 OF_GROUNDING_MADE_BEFORE = {"mask": "", "part": "test", "words": ""}  # columns that a table may lack, and text_id
-PARTS = ("val", "test")
+PARTS = ("train", "val", "test")
 PROMPT_COLUMNS = ["prompt_id", "text", "Finding Labels", "sample_id"]
 SAMPLE_COLUMNS = ["image_id", "prompt_id", "repeat", "text", "Finding Labels", "path"]
 SPLITS = ("train", "val", "test", "p19", "mscxr")
@@ -123,9 +123,9 @@ def read_grounding(path: str | Path, part: str = "all") -> pd.DataFrame:
     `mask` is empty where the boxes are the ground truth, or a run-length encoded mask as COCO has it, in JSON:
     {"size": [height, width], "counts": "..."}; a table without the column has boxes only. `text_id` names the text
     of the row's image (an impression, or one of several captions), by default it is the sample_id. `part` is val, on
-    which choices are made, or test, which tables show. `words` are those that ask for the category, joined by "|", or
+    which choices are made, test, which tables show, or MS-CXR's train, which neither sees. `words` are those that ask for the category, joined by "|", or
     empty for its default ones (see `words.query_words`), as without the column.
-    part: val or test for the rows of that part only
+    part: train, val or test for the rows of that part only
     Raises InputError for a missing column, an id that is empty or occurs twice, an empty category, path or phrase,
     words one of which is empty, an image size that is no positive whole number, boxes that are malformed or outside
     the image, or a mask that is malformed or of another size than the image.

@@ -25,11 +25,11 @@ def split_of(subject_id: str) -> str:
 
 
 def splits_of(grounding: pd.DataFrame) -> dict[str, str]:
-    """The split of each subject of a grounding table: validation if all its boxes are of the validation part; where a
-    table has no such part (MS-COCO), by `split_of`."""
+    """The split of each subject of a grounding table: test if it has a box of the test part, else validation if it has
+    one of the validation part, else none; where a table has no validation part (MS-COCO), by `split_of`."""
     parts = grounding.groupby("subject_id")["part"].agg(set)
     if (grounding["part"] == "val").any():
-        return {subject: VALIDATION if its == {"val"} else TEST for subject, its in parts.items()}
+        return {subject: TEST if "test" in its else VALIDATION for subject, its in parts.items() if its != {"train"}}
     return {subject: split_of(subject) for subject in parts.index}
 
 
