@@ -192,7 +192,7 @@ def test_tables_and_figures_made_again_are_the_same_bytes(finished, tmp_path):
         path.unlink()
     run = snakemake(again, "--cores", "999", "--forcerun", "table1", "tradeoff", "overlays")
     assert run.returncode == 0, run.stderr[-3000:]
-    assert f"Provided cores: {available_cpu_count()}\n" in run.stderr  # more would only slow the jobs
+    assert f"Provided cores: {available_cpu_count()}\n" in run.stderr  # more jobs would only need more memory
     assert {path: path.read_bytes() for path in made if path.exists()} == before
 
 
