@@ -219,7 +219,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "sampling.shards": (2, SAMPLED),
     "evaluation.protocol": (
         "published",
-        {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES,
+        {"tradeoff", "training_curves", "findings", "differences_figure", "overlays"} | TABLES - {"findings_table"},
     ),
     "evaluation.ms_cxr_part": (
         "all",
