@@ -123,8 +123,8 @@ def read_grounding(path: str | Path, part: str = "all") -> pd.DataFrame:
     `mask` is empty where the boxes are the ground truth, or a run-length encoded mask as COCO has it, in JSON:
     {"size": [height, width], "counts": "..."}; a table without the column has boxes only. `text_id` names the text
     of the row's image (an impression, or one of several captions), by default it is the sample_id. `part` is val, on
-    which choices are made, test, which tables show, or MS-CXR's train, which neither sees. `words` are those that ask for the category, joined by "|", or
-    empty for its default ones (see `words.query_words`), as without the column.
+    which choices are made, test, which tables show, or MS-CXR's train, which neither sees. `words` are those that ask
+    for the category, joined by "|", or empty for its default ones (see `words.query_words`), as without the column.
     part: train, val or test for the rows of that part only
     Raises InputError for a missing column, an id that is empty or occurs twice, an empty category, path or phrase,
     words one of which is empty, an image size that is no positive whole number, boxes that are malformed or outside
