@@ -58,7 +58,8 @@ except InputError as error:
 # job run again.
 config = CONFIG.dump()
 
-# Eight jobs at once on two cores are no faster than two and need four times the memory, so no more run than there are cores.
+# Eight jobs at once on two cores are no faster than two and need the memory of eight, so no more run than there are
+# cores.
 if workflow.local_exec and workflow.resource_settings.cores:
     workflow.global_resources["_cores"] = min(workflow.resource_settings.cores, available_cpu_count())
 

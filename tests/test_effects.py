@@ -101,7 +101,8 @@ def test_a_cell_shows_counts_and_ranges():
     assert cell(noise) == "radiographs, phrase: AUC-ROC 0.800 → 0.790 to 0.810"
 
 
-def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_script):
+@pytest.mark.parametrize("sampled_otherwise", [True, False])
+def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_script, sampled_otherwise):
     rows((2, "cxr", "phrase", "frozen", "iou", 0.25, 0.5, 2)).to_csv(tmp_path / "scoring.csv", index=False)
     rows((16, "cxr", "", "frozen", "ms_ssim", 0.25, 0.5, 2)).to_csv(tmp_path / "fidelity.csv", index=False)
     for name, values in {"here": (0.8, 0.6), "row20": (0.9, 0.7)}.items():
@@ -121,16 +122,19 @@ def test_the_script_gathers_effects_and_models_trained_for_a_row(tmp_path, run_s
             **{kind: [tmp_path / f"{kind}.csv"] for kind in ("scoring", "fidelity", "here")},
             **{"repeats": [tmp_path / "row20.csv"], "images": tmp_path / "images.csv"},
             "images_counts": tmp_path / "counts.csv",
-            "sampled": [tmp_path / f"{name}.csv" for name in ("impressions", "labels", "no_finding")],
+            "sampled": [
+                tmp_path / f"{name}.csv" for name in ("impressions", "labels", "no_finding") if sampled_otherwise
+            ],
         },
         output={"csv": tmp_path / "effects.csv", "page": tmp_path / "page.md"},
         params={"rows": [20]},
     )
     found = read_effects(tmp_path / "effects.csv").set_index("row")
-    assert found.index.tolist() == [2, 12, 16, 20, 21, 26, 26, 27, 27]
+    assert found.index.tolist() == [2, 12, 16, 20, 21] + sampled_otherwise * [26, 26, 27, 27]
     assert found.loc[20, ["here", "original", "n"]].tolist() == pytest.approx([0.7, 0.8, 2])
-    assert found.loc[26, ["here", "original", "n"]].values.tolist() == [[2, 3, 9], [0.75, 0.5, 8]]
-    assert found.loc[27, ["here", "original"]].values.tolist() == [[3, 4], [0.5, 0.25]]
+    if sampled_otherwise:
+        assert found.loc[26, ["here", "original", "n"]].values.tolist() == [[2, 3, 9], [0.75, 0.5, 8]]
+        assert found.loc[27, ["here", "original"]].values.tolist() == [[3, 4], [0.5, 0.25]]
     assert found.loc[[12, 21], "original"].tolist() == [1, 3] and found.loc[[12, 21], "n"].tolist() == [1, 4]
     assert "AUC-ROC 0.700 → 0.800" in (tmp_path / "page.md").read_text()
 

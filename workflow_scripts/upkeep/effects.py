@@ -15,7 +15,8 @@ with job(snakemake):
     repeats = zip(snakemake.params.rows, map(pd.read_csv, inputs.repeats), strict=True)
     removed = pd.read_csv(inputs.images_counts).set_index("reason")["count"]["subject has an MS-CXR image"]
     records = training_effects(pd.read_csv(*inputs.here), repeats, read_images(inputs.images), removed, text="phrase")
-    records += sampling_effects(*map(pd.read_csv, inputs.sampled))
+    if inputs.sampled:  # a run may do without labels_frozen
+        records += sampling_effects(*map(pd.read_csv, inputs.sampled))
     trained = pd.DataFrame(records).assign(dataset="cxr")
     effects = pd.concat([*map(read_effects, [*inputs.scoring, *inputs.fidelity]), trained])[list(COLUMNS)]
     write_table(effects.sort_values("row", kind="stable"), output.csv)
