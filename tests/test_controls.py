@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from small_maps import LEFT_HALF, grounding, maps_of
 
-from tradeoffs.evaluation.controls import NOT_COMMON, area_average, location_prior, on_common_samples
+from tradeoffs.evaluation.controls import area_average, location_prior
 from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_heat_maps
-from tradeoffs.evaluation.statistics import summarise
+from tradeoffs.evaluation.statistics import NOT_COMMON, on_common_samples, summarise
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
 

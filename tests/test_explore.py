@@ -9,8 +9,9 @@ from browser import measured, needs_chromium
 from PIL import Image
 
 from tradeoffs.attention.capture import TextOnImage, token_heat_maps
-from tradeoffs.attention.exploring import from_heat_maps, load_views, save_views, token_views
+from tradeoffs.attention.exploring import token_views
 from tradeoffs.attention.heat_maps import TokenHeatMaps, save_heat_maps
+from tradeoffs.attention.views import from_heat_maps, load_views, save_views
 from tradeoffs.data.tables import write_table
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.localisation import samples

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tradeoffs.attention.grouped import GroupedSums
+from tradeoffs.attention.sums import GroupedSums
 from tradeoffs.evaluation.mechanism import MEASURES, attention_mass, drift, overlap, probe
 from tradeoffs.evaluation.statistics import mean_interval
 from tradeoffs.paper.mechanism import mechanism_figure, mechanism_rows, mechanism_table

@@ -10,18 +10,19 @@ from small_maps import grounding
 
 from tradeoffs.attention import methods as heat_map_methods
 from tradeoffs.attention.capture import TextOnImage, captured_cross_attention, noised, token_heat_maps
-from tradeoffs.attention.grouped import GroupedSums, grouped_sums, load_sums, quarter_of_heads, save_sums
+from tradeoffs.attention.grouped import grouped_sums, quarter_of_heads
 from tradeoffs.attention.methods import chosen_groups, method_maps
 from tradeoffs.attention.passes import asked_of, passes_of
+from tradeoffs.attention.sums import GroupedSums, load_sums, save_sums
 from tradeoffs.config.sections.attention import Method
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.map_scores import Threshold, binary_map
-from tradeoffs.evaluation.methods import (
+from tradeoffs.evaluation.methods import score_methods
+from tradeoffs.evaluation.splits import (
     TEST,
     VALIDATION,
     chosen,
     of_patients,
-    score_methods,
     split_of,
     splits_of,
     validation_means,

@@ -14,9 +14,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 from torch.nn import functional
 
-from tradeoffs.attention.grouped import SELF_ATTENTION, SPECIAL, STEP_GROUPS, GroupedSums
 from tradeoffs.attention.heat_maps import TokenHeatMaps
 from tradeoffs.attention.passes import EMPTY, FRESH, GENERATION, QUARTERS, heads_of
+from tradeoffs.attention.sums import SELF_ATTENTION, SPECIAL, STEP_GROUPS, GroupedSums
 from tradeoffs.errors import InputError
 
 PAPER = {  # of the run's own heat maps

@@ -4,7 +4,7 @@ The other controls (bare map, wrong word, wrong prompt) need the model's own hea
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,7 @@ import torch
 
 from tradeoffs.evaluation.localisation import Sample, SampleMap, one_per_image, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
-from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, Protocol
-
-NOT_COMMON = "not scored by every model"
 
 
 def location_prior(
@@ -38,21 +35,6 @@ def location_prior(
         return SampleMap(prior_map(masks[sample.category], {sample.subject_id}))
 
     return score_samples(rows, map_of, text, protocol)
-
-
-def on_common_samples(prior: pd.DataFrame, models: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The location prior's scores where each model has the score too, so that their means are of the same samples.
-
-    prior, models: columns `localisation.COLUMNS`; a sample that is left without AUC-ROC is excluded, with its reason
-    """
-    keys, metrics = ["protocol", "text", "id", "category"], list(METRICS)
-    scores = prior.set_index(keys)
-    for model in models:
-        kept = model[model["excluded"].fillna("") == ""]
-        there = kept.set_index(keys).reindex(columns=metrics).notna()
-        scores[metrics] = scores[metrics].where(there.reindex(scores.index, fill_value=False))
-    lost = scores["auc_roc"].isna() & (scores["excluded"].fillna("") == "")
-    return scores.assign(excluded=scores["excluded"].mask(lost, NOT_COMMON)).reset_index()
 
 
 def small_masks(rows: Sequence[Sample], map_size: int) -> dict[str, list[tuple[str, np.ndarray]]]:

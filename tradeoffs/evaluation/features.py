@@ -15,7 +15,6 @@ from torch.utils.data import Dataset
 from tradeoffs.data.image_files import batches
 from tradeoffs.errors import InputError
 from tradeoffs.evaluation.classifier import FindingsClassifier, load_classifier
-from tradeoffs.evaluation.vision_transformer import VisionTransformer
 from tradeoffs.evaluation.xray_densenet import XRayDenseNet, load_xray_densenet
 from tradeoffs.jobs.devices import default_device
 
@@ -118,9 +117,15 @@ def build_extractor(name: str, weights: str | Path = "") -> nn.Module:
     others: dict[str, Callable[[], nn.Module]] = {
         "efficientnet_lite0": EfficientNetLite0,
         "inception": lambda: Inception(weights),
-        "dinov2": lambda: VisionTransformer(weights),
+        "dinov2": lambda: _vision_transformer(weights),
     }
     return others[name]().eval()
+
+
+def _vision_transformer(folder: str | Path) -> nn.Module:
+    from tradeoffs.evaluation.vision_transformer import VisionTransformer  # takes seconds, as transformers does
+
+    return VisionTransformer(folder)
 
 
 def extract(extractor: nn.Module, images: Dataset | Tensor, batch_size: int, workers: int = 0) -> np.ndarray:

@@ -13,8 +13,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tradeoffs.attention.grouped import GroupedSums
 from tradeoffs.attention.heat_maps import TokenHeatMaps
+from tradeoffs.attention.sums import GroupedSums
 from tradeoffs.data.words import query_words
 from tradeoffs.evaluation.localisation import Sample
 from tradeoffs.evaluation.queries import MATCHED, Excluded, query_map, token_weights

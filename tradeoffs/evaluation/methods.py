@@ -1,42 +1,17 @@
-"""Scores of heat-map methods, and the choice among them on validation patients only."""
+"""Scores of heat-map methods."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from tradeoffs.attention.grouped import GroupedSums
 from tradeoffs.attention.methods import method_maps
 from tradeoffs.attention.passes import passes_of
+from tradeoffs.attention.sums import GroupedSums
 from tradeoffs.evaluation.localisation import score_heat_maps
 from tradeoffs.evaluation.map_scores import Threshold
+from tradeoffs.evaluation.splits import splits_of
 from tradeoffs.protocols import CORRECTED
-from tradeoffs.randomness import seed_of
-
-VALIDATION_SHARE = 0.3
-VALIDATION, TEST = "validation", "test"
-CRITERION = "auc_roc"  # the macro mean of which the choice looks at
-
-
-def split_of(subject_id: str) -> str:
-    """Whether a subject belongs to the validation or the test part of the images with boxes: by its id alone, so that
-    no subject is in both, and a part does not change with the others."""
-    return VALIDATION if seed_of("method choice", subject_id) % 1000 < 1000 * VALIDATION_SHARE else TEST
-
-
-def splits_of(grounding: pd.DataFrame) -> dict[str, str]:
-    """The split of each subject of a grounding table: test if it has a box of the test part, else validation if it has
-    one of the validation part, else none; where a table has no validation part (MS-COCO), by `split_of`."""
-    parts = grounding.groupby("subject_id")["part"].agg(set)
-    if (grounding["part"] == "val").any():
-        return {subject: TEST if "test" in its else VALIDATION for subject, its in parts.items() if its != {"train"}}
-    return {subject: split_of(subject) for subject in parts.index}
-
-
-def of_patients(grounding: pd.DataFrame, most: int | None) -> pd.DataFrame:
-    """The rows of at most so many subjects, drawn by their ids alone, so that every model has the same; None: all."""
-    subjects = sorted(grounding["subject_id"].unique(), key=lambda subject: seed_of("methods", subject))
-    return grounding[grounding["subject_id"].isin(subjects[:most])]
 
 
 def score_methods(
@@ -63,16 +38,3 @@ def score_methods(
         table = score_heat_maps(grounding, maps, text, CORRECTED, resolution, frame=frame, threshold=threshold)
         tables.append(table.assign(method=name, split=table["subject_id"].map(splits)))
     return pd.concat(tables, ignore_index=True)
-
-
-def validation_means(scores: pd.DataFrame) -> pd.Series:
-    """By method, the macro mean over categories of CRITERION on the validation part."""
-    kept = scores[(scores["split"] == VALIDATION) & (scores["excluded"].fillna("") == "")]
-    by_category = kept.groupby(["method", "category"], sort=False)[CRITERION].mean()
-    return by_category.groupby(level="method", sort=False).mean()
-
-
-def chosen(means: pd.Series, methods: Iterable[str]) -> str:
-    """The method with the highest validation mean; the first one listed of several, or if there is no mean."""
-    means = means.reindex(list(methods))
-    return means.index[0] if means.isna().all() else means.idxmax()

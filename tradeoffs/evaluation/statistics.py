@@ -5,7 +5,7 @@ subjects, never samples (cluster bootstrap: Davison, Hinkley, Bootstrap Methods 
 3.8; sign flips: Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from tradeoffs.metrics import FAITHFULNESS, METRICS
 
 MACRO, MICRO = "macro", "micro"
 INTERVAL = (0.025, 0.975)
+NOT_COMMON = "not scored by every model"
 
 
 def summarise(repeats: Sequence[pd.DataFrame], draws: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -243,3 +244,18 @@ def _interval(resampled: np.ndarray, subjects: np.ndarray) -> Iterator[np.ndarra
 def _subjects(rows: pd.DataFrame) -> np.ndarray:
     """Number of subjects that have each metric, (METRICS,)."""
     return rows[list(METRICS)].notna().groupby(rows["subject_id"].to_numpy()).any().sum().to_numpy()
+
+
+def on_common_samples(prior: pd.DataFrame, models: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The location prior's scores where each model has the score too, so that their means are of the same samples.
+
+    prior, models: columns `localisation.COLUMNS`; a sample that is left without AUC-ROC is excluded, with its reason
+    """
+    keys, metrics = ["protocol", "text", "id", "category"], list(METRICS)
+    scores = prior.set_index(keys)
+    for model in models:
+        kept = model[model["excluded"].fillna("") == ""]
+        there = kept.set_index(keys).reindex(columns=metrics).notna()
+        scores[metrics] = scores[metrics].where(there.reindex(scores.index, fill_value=False))
+    lost = scores["auc_roc"].isna() & (scores["excluded"].fillna("") == "")
+    return scores.assign(excluded=scores["excluded"].mask(lost, NOT_COMMON)).reset_index()

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib import colormaps
 from PIL import Image
 
-from tradeoffs.attention.exploring import TokenViews, View
+from tradeoffs.attention.views import TokenViews, View
 from tradeoffs.evaluation.localisation import Sample, words_of_samples
 from tradeoffs.evaluation.queries import Excluded, token_weights
 from tradeoffs.metrics import METRICS

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tradeoffs.evaluation.methods import TEST, VALIDATION, chosen, validation_means
+from tradeoffs.evaluation.splits import TEST, VALIDATION, chosen, validation_means
 from tradeoffs.evaluation.statistics import MACRO, summarise
 from tradeoffs.metrics import LOCATION_PRIOR, METRICS
 from tradeoffs.paper.blocks import Block, PaperTable

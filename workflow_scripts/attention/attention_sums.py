@@ -1,10 +1,11 @@
 """Sums of a model's cross-attention by layer group and step group, on every image and text of the default kind."""
 
 from tradeoffs.attention.capture import TextOnImage
-from tradeoffs.attention.grouped import grouped_sums, save_sums
+from tradeoffs.attention.grouped import grouped_sums
+from tradeoffs.attention.sums import save_sums
 from tradeoffs.data.tables import read_grounding
 from tradeoffs.data.text_kinds import TEXT_KINDS
-from tradeoffs.evaluation.methods import of_patients
+from tradeoffs.evaluation.splits import of_patients
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import job
 from tradeoffs.model.checkpoints import load

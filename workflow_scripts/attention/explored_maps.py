@@ -1,8 +1,9 @@
 """Maps to explore: each token's by layer and by diffusion time, for the samples of the attention profile."""
 
 from tradeoffs.attention.capture import TextOnImage
-from tradeoffs.attention.exploring import save_views, token_views
+from tradeoffs.attention.exploring import token_views
 from tradeoffs.attention.heat_maps import load_heat_maps
+from tradeoffs.attention.views import save_views
 from tradeoffs.data.tables import read_grounding
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.evaluation.profile import profiled_samples

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from tradeoffs.attention.grouped import load_sums
 from tradeoffs.attention.methods import PAPER, method_maps
 from tradeoffs.attention.passes import FRESH
+from tradeoffs.attention.sums import load_sums
 from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.evaluation.mechanism import measured
-from tradeoffs.evaluation.methods import of_patients
+from tradeoffs.evaluation.splits import of_patients
 from tradeoffs.jobs.devices import default_device
 from tradeoffs.jobs.job import job
 from tradeoffs.model.checkpoints import LatentDiffusion, load

@@ -2,10 +2,11 @@
 
 from functools import partial
 
-from tradeoffs.attention.grouped import load_sums
+from tradeoffs.attention.sums import load_sums
 from tradeoffs.data.tables import keyed, read_grounding, write_table
 from tradeoffs.evaluation.localisation import check_excluded
-from tradeoffs.evaluation.methods import of_patients, score_methods
+from tradeoffs.evaluation.methods import score_methods
+from tradeoffs.evaluation.splits import of_patients
 from tradeoffs.jobs.job import job
 from tradeoffs.jobs.limits import limit
 

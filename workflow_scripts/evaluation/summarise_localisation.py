@@ -3,8 +3,7 @@
 import pandas as pd
 
 from tradeoffs.data.tables import keyed, write_table
-from tradeoffs.evaluation.controls import on_common_samples
-from tradeoffs.evaluation.statistics import summarise
+from tradeoffs.evaluation.statistics import on_common_samples, summarise
 from tradeoffs.jobs.job import job
 
 with job(snakemake):

@@ -1,7 +1,7 @@
 """The explore page: heat maps of test images of every variant side by side, with their scores, in one HTML file."""
 
-from tradeoffs.attention.exploring import load_views
 from tradeoffs.attention.heat_maps import load_heat_maps
+from tradeoffs.attention.views import load_views
 from tradeoffs.data.tables import read_grounding
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.files import atomic_path
