@@ -178,13 +178,55 @@ def test_quarters_of_heads_have_the_mean_of_all(tiny_model):
 
 def test_only_what_methods_ask_for_is_kept():
     asked = asked_of([method(), method(heads=[4, 3, 2, 1]), method(heads=[3]), method(heads=[1, 3], bimodal=True)])
-    assert asked["fresh"] == {"heads": [1, 3], "self_attention": False}
-    assert asked["generation"] == {"heads": [1, 3], "self_attention": False} and set(asked) == {"fresh", "generation"}
-    assert asked_of([method(noise="inversion", self_attention=1)]) == {
-        "fresh": {"heads": [], "self_attention": False},
-        "inversion": {"heads": [], "self_attention": True},
+    every = [1, 2, 3, 4, 5]
+    assert asked["fresh"] == asked["generation"] == {"heads": [1, 3], "self_attention": False, "fifths": every}
+    assert set(asked) == {"fresh", "generation"}
+    asked = asked_of([method(noise="inversion", self_attention=1, steps=[3]), method(noise="inversion", steps=[1, 3])])
+    assert asked == {
+        "fresh": {"heads": [], "self_attention": False, "fifths": every},
+        "inversion": {"heads": [], "self_attention": True, "fifths": [1, 3]},
     }
+    asked = asked_of([method(guidance_difference=True, steps=[2])])
+    assert asked["empty"]["fifths"] == [2] and asked["fresh"]["fifths"] == every
+    asked = asked_of([method(guidance_difference=True, steps=[2], bimodal=True)])
+    assert asked["empty"]["fifths"] == asked["generation"]["fifths"] == every
     assert passes_of(method(guidance_difference=True)) == ["fresh", "empty"]
+
+
+@pytest.mark.parametrize(
+    "noise, fifths, passes",  # of 10 steps, two a fifth
+    [
+        ("empty", [2, 4], 4),
+        ("inversion", [3], 2 + 5),  # with the text; without, from the last step to the first of the fifth
+        ("inversion", [1, 5], 4 + 9),
+        ("generation", [2], 4 + 3),  # with and without, up to the last of the fifth, after which nothing follows
+    ],
+)
+def test_fifths_that_no_method_asks_for_take_no_pass(tiny_model, monkeypatch, noise, fifths, passes):
+    [one] = TEXTS_ON_IMAGES[:1]
+    [whole] = grouped_sums(tiny_model, [one], SEED, 10, 1, noise, self_attention=True, guidance=3.0)
+    forward, rows = tiny_model.unet.forward, []
+
+    def counted(latents, *given, **named):
+        rows.append(len(latents))
+        return forward(latents, *given, **named)
+
+    monkeypatch.setattr(tiny_model.unet, "forward", counted)
+    [part] = grouped_sums(tiny_model, [one], SEED, 10, 1, noise, self_attention=True, fifths=fifths, guidance=3.0)
+    kept = [fifth in fifths for fifth in (1, 2, 3, 4, 5)]
+    assert sum(rows) == passes and part.steps.tolist() == [2 * asked for asked in kept]
+    for group, maps in whole.sums.items():
+        np.testing.assert_allclose(part.sums[group][kept], maps[kept], rtol=1e-4, atol=1e-6)
+        assert not part.sums[group][np.invert(kept)].any()
+    np.testing.assert_allclose(part.self_attention[kept], whole.self_attention[kept], atol=1e-3)
+
+
+def test_the_file_knows_which_steps_each_noise_has(tiny_model, tmp_path):
+    [one] = TEXTS_ON_IMAGES[:1]
+    noises = {"fresh": [1, 2, 3, 4, 5], "inversion": [3]}
+    sums = {noise: list(grouped_sums(tiny_model, [one], SEED, 10, 1, noise, fifths=f)) for noise, f in noises.items()}
+    save_sums(tmp_path / "sums.npz", sums)
+    assert [load_sums(tmp_path / "sums.npz", noise)[0].steps.tolist() for noise in noises] == [[2] * 5, [0, 0, 2, 0, 0]]
 
 
 def hand_made() -> GroupedSums:

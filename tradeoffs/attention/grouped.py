@@ -21,7 +21,7 @@ from tradeoffs.attention.capture import (
     map_size,
     noised,
 )
-from tradeoffs.attention.passes import EMPTY, FRESH, INVERSION, QUARTERS
+from tradeoffs.attention.passes import EMPTY, FIFTHS, FRESH, INVERSION, QUARTERS
 from tradeoffs.attention.sums import SELF_ATTENTION, STEP_GROUPS, GroupedSums
 from tradeoffs.jobs.devices import autocast
 from tradeoffs.model.checkpoints import LatentDiffusion
@@ -34,9 +34,13 @@ from tradeoffs.randomness import normal
 class _Recorder:
     """Adds up the rows of a batch by text and step group."""
 
-    def __init__(self, texts: int, latent: tuple[int, int], heads: Sequence[int]):
+    def __init__(self, texts: int, latent: tuple[int, int], heads: Sequence[int], self_attention: bool):
         self.texts, self.latent, self.heads = texts, latent, heads
-        self.rows = torch.empty(0, dtype=torch.long)  # text * STEP_GROUPS + step group, of the last rows of a batch
+        self.rows = torch.empty(0, dtype=torch.long)  # text * STEP_GROUPS + step group, of the rows of a batch
+        height, width = latent
+        while height > SELF_ATTENTION:
+            height, width = -(-height // 2), -(-width // 2)
+        self.pixels = height * width if self_attention else 0  # of the finest self-attention that is kept
         self.sums: dict[tuple[str, int], torch.Tensor] = {}  # by layer group and quarter of the heads, 0 for all
         self.self_sums: dict[int, torch.Tensor] = {}  # by number of pixels
         self.layers: dict[str | int, set[str]] = defaultdict(set)
@@ -55,7 +59,7 @@ class _Recorder:
         self._add(self.self_sums, probabilities.shape[2], probabilities)
 
     def _add(self, sums: dict, key: Any, probabilities: torch.Tensor) -> None:
-        maps = probabilities[-len(self.rows) :].mean(1)
+        maps = probabilities.mean(1)
         if key not in sums:
             sums[key] = maps.new_zeros(self.texts * STEP_GROUPS, *maps.shape[1:])
         sums[key].index_add_(0, self.rows.to(maps.device), maps)
@@ -130,9 +134,10 @@ def grouped_sums(
     precision: str = "fp32",
     heads: Sequence[int] = (),
     self_attention: bool = False,
+    fifths: Sequence[int] = FIFTHS,
     guidance: float | None = None,
 ) -> Iterator[GroupedSums]:
-    """Yields the grouped sums of each text over all `steps` evenly spaced time steps, in order.
+    """Yields the grouped sums of each text over `steps` evenly spaced time steps, in order.
 
     noise: "fresh", that of `token_heat_maps`; "empty", the same noise with the empty text, looked at in the places of
         the text's tokens; "inversion", the latents that deterministic DDIM inversion without text (as Vilouras et al.
@@ -140,42 +145,31 @@ def grouped_sums(
         text's id, with classifier-free guidance, which never see the image
     batch_size, precision: as in `token_heat_maps`
     heads, self_attention: quarters of the heads that are kept apart, and whether self-attention is kept
+    fifths: of the time steps that are summed up, 1 the noisiest; passes that none of them needs are left out
     guidance: scale of the classifier-free guidance of "generation"
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)
-    counts = np.bincount([step_group(place, len(times)) for place in range(len(times))], minlength=STEP_GROUPS)
+    groups = [step_group(place, len(times)) for place in range(len(times))]
+    kept = [place for place, group in enumerate(groups) if group + 1 in fifths] or list(range(len(times)))
+    counts = np.bincount([groups[place] for place in kept], minlength=STEP_GROUPS)
     encoder = CachedTextEncoder(*model.text_side)
-    progress = Progress(total=len(texts_on_images) * len(times), desc=f"sums, {noise}", unit="step")
+    progress = Progress(total=len(texts_on_images) * len(kept), desc=f"sums, {noise}", unit="step")
     for first in range(0, len(texts_on_images), batch_size):
-        group = texts_on_images[first : first + batch_size]
-        recorder = _Recorder(len(group), (group[0].latent.shape[1], group[0].latent.shape[2]), heads)
-        with _captured(model, recorder, self_attention), autocast("heat_maps.precision", precision):
-            texts = ["" if noise == EMPTY else one.text for one in group]
-            context = context_of(encoder, texts, precision)
+        some = texts_on_images[first : first + batch_size]
+        recorder = _Recorder(len(some), (some[0].latent.shape[1], some[0].latent.shape[2]), heads, self_attention)
+        with autocast("heat_maps.precision", precision):
+            context = context_of(encoder, ["" if noise == EMPTY else one.text for one in some], precision)
             if noise in (FRESH, EMPTY):
-                _fresh(model, group, context, times, recorder, seed, batch_size)
+                _fresh(model, some, context, times, kept, recorder, seed, batch_size)
             else:
-                both = torch.cat([context_of(encoder, [""] * len(group), precision), context])
+                empty = context_of(encoder, [""] * len(some), precision)
                 if noise == INVERSION:
-                    _inverted(model, group, both, times, recorder)
+                    _inverted(model, some, empty, context, times, kept, recorder)
                 else:
-                    _generated(model, group, both, times, recorder, seed, guidance)
-        progress.update(len(group) * len(times))
-        yield from _of_queries(model, group, recorder, counts)
+                    _generated(model, some, empty, context, times, kept, recorder, seed, guidance)
+        progress.update(len(some) * len(kept))
+        yield from _of_queries(model, some, recorder, counts)
     progress.close()
-
-
-@contextmanager
-def _captured(model: LatentDiffusion, recorder: _Recorder, self_attention: bool) -> Iterator[None]:
-    height, width = recorder.latent
-    while height > SELF_ATTENTION:
-        height, width = -(-height // 2), -(-width // 2)
-    pixels = height * width if self_attention else 0
-    with (
-        captured_cross_attention(model.unet, recorder.add),
-        captured_self_attention(model.unet, recorder.add_self, pixels),
-    ):
-        yield
 
 
 def _of_queries(
@@ -194,46 +188,53 @@ def _of_queries(
         yield GroupedSums(*text, whole, layers, steps, heads, self_attention)
 
 
-def _fresh(model, group, context, times, recorder, seed, batch_size) -> None:
-    pairs = [(row, place) for row in range(len(group)) for place in range(len(times))]
+def _fresh(model, group, context, times, kept, recorder, seed, batch_size) -> None:
+    pairs = [(row, place) for row in range(len(group)) for place in kept]
     for first in range(0, len(pairs), batch_size):
         batch = pairs[first : first + batch_size]
-        recorder.rows = torch.tensor([row * STEP_GROUPS + step_group(place, len(times)) for row, place in batch])
         latents = torch.stack([noised(model, group[row], times[place], seed) for row, place in batch])
-        at = torch.tensor([times[place] for _, place in batch])
         rows = torch.tensor([row for row, _ in batch])
-        _predicted(model, latents, at, context[rows.to(context.device)])
+        _seen(model, latents, times, batch, context[rows.to(context.device)], recorder)
 
 
-def _inverted(model, group, both, times, recorder) -> None:
-    """From the image to noise, by what the U-Net predicts without text; the maps are those with the text.
-
-    both: contexts of the empty text, then of the texts
-    """
+def _inverted(model, group, empty, context, times, kept, recorder) -> None:
+    """From the image to noise, by what the U-Net predicts without text; the maps are those with the text."""
     latents = torch.stack([one.latent for one in group])
-    for place in reversed(range(len(times))):
-        without, _ = _both_predicted(model, latents, times, place, both, recorder)
-        if place:
+    noisiest = min(kept, default=len(times))
+    for place in reversed(range(noisiest, len(times))):
+        at = [(row, place) for row in range(len(group))]
+        if place in kept:
+            _seen(model, latents, times, at, context, recorder)
+        if place > noisiest:
+            without = _predicted(model, latents, times, at, empty)
             latents = _ddim(model, latents, without, times[place], times[place - 1])
 
 
-def _generated(model, group, both, times, recorder, seed, guidance) -> None:
+def _generated(model, group, empty, context, times, kept, recorder, seed, guidance) -> None:
     """From noise to an image of the text; the maps are those with the text."""
     shape = tuple(group[0].latent.shape)
     latents = torch.stack([normal(shape, seed, "generation", one.id) for one in group])
-    for place in range(len(times)):
-        without, text = _both_predicted(model, latents, times, place, both, recorder)
-        if place + 1 < len(times):
+    last = max(kept, default=-1)
+    for place in range(last + 1):
+        at = [(row, place) for row in range(len(group))]
+        if place in kept:
+            text = _seen(model, latents, times, at, context, recorder)
+        else:
+            text = _predicted(model, latents, times, at, context)
+        if place < last:
+            without = _predicted(model, latents, times, at, empty)
             guided = without + guidance * (text - without)
             latents = _ddim(model, latents, guided, times[place], times[place + 1])
 
 
-def _both_predicted(model, latents, times, place, both, recorder) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the U-Net predicts without and with the text, and records the maps with it."""
-    recorder.rows = torch.arange(len(latents)) * STEP_GROUPS + step_group(place, len(times))
-    at = torch.full((2 * len(latents),), times[place])
-    without, text = _predicted(model, torch.cat([latents, latents]), at, both).float().cpu().chunk(2)
-    return without, text
+def _seen(model, latents, times, at, context, recorder) -> torch.Tensor:
+    """What the U-Net predicts; records the maps. at: row of the text and place of the time step, for each latent"""
+    recorder.rows = torch.tensor([row * STEP_GROUPS + step_group(place, len(times)) for row, place in at])
+    with (
+        captured_cross_attention(model.unet, recorder.add),
+        captured_self_attention(model.unet, recorder.add_self, recorder.pixels),
+    ):
+        return _predicted(model, latents, times, at, context)
 
 
 def _ddim(model: LatentDiffusion, latents: torch.Tensor, predicted: torch.Tensor, now: int, then: int) -> torch.Tensor:
@@ -246,9 +247,9 @@ def _ddim(model: LatentDiffusion, latents: torch.Tensor, predicted: torch.Tensor
     return (abar[then].sqrt() * clean + (1 - abar[then]).sqrt() * predicted).float()
 
 
-def _predicted(model: LatentDiffusion, latents: torch.Tensor, times: torch.Tensor, context) -> torch.Tensor:
-    device = model.unet.device
-    return model.unet(latents.to(device, torch.float32), times.to(device), context).sample
+def _predicted(model, latents, times, at, context) -> torch.Tensor:
+    device, steps = model.unet.device, torch.tensor([times[place] for _, place in at])
+    return model.unet(latents.to(device, torch.float32), steps.to(device), context).sample.float().cpu()
 
 
 def _of_tokens(maps: torch.Tensor, tokens: Tokens, latent: tuple[int, int]) -> np.ndarray:

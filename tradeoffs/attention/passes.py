@@ -5,6 +5,7 @@ from typing import Any
 
 FRESH, INVERSION, GENERATION, EMPTY = "fresh", "inversion", "generation", "empty"
 QUARTERS = (1, 2, 3, 4)  # of a layer's heads
+FIFTHS = (1, 2, 3, 4, 5)  # of the time steps, the noisiest first
 
 
 def passes_of(method: Mapping[str, Any]) -> list[str]:
@@ -20,12 +21,14 @@ def heads_of(method: Mapping[str, Any]) -> list[int]:
 
 
 def asked_of(methods: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What the passes have to keep for all methods, by pass: heads, the quarters that are kept apart, and
-    self_attention, whether that is kept. The fresh pass is always there."""
-    asked: dict[str, dict[str, Any]] = {FRESH: {"heads": [], "self_attention": False}}
+    """What the passes have to keep for all methods, by pass: heads, the quarters that are kept apart, self_attention,
+    whether that is kept, and fifths, those of the time steps. The fresh pass is always there, with all steps."""
+    asked: dict[str, dict[str, Any]] = {FRESH: {"heads": [], "self_attention": False, "fifths": list(FIFTHS)}}
     for method in methods:
         for name in passes_of(method):
-            kept = asked.setdefault(name, {"heads": [], "self_attention": False})
+            kept = asked.setdefault(name, {"heads": [], "self_attention": False, "fifths": []})
             kept["heads"] = sorted({*kept["heads"], *heads_of(method)})
+            steps = FIFTHS if method["bimodal"] else method["steps"]
+            kept["fifths"] = sorted({*kept["fifths"], *steps})
         asked[method["noise"]]["self_attention"] |= method["self_attention"] > 0
     return dict(sorted(asked.items()))

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tradeoffs.attention.passes import QUARTERS
+from tradeoffs.attention.passes import FIFTHS, QUARTERS
 from tradeoffs.errors import InputError
 from tradeoffs.files import UNREADABLE_NPZ, atomic_path
 
-STEP_GROUPS = 5
+STEP_GROUPS = len(FIFTHS)
 SPECIAL = ("start", "end", "padding")  # tokens that stand behind a text's own, the mean where there are several
 SELF_ATTENTION = 16  # latent pixels: the highest resolution whose self-attention is kept, 256 x 256 numbers a fifth
 
@@ -23,7 +23,7 @@ class GroupedSums:
     id, text, tokens, spans, truncated_at: as in TokenHeatMaps
     sums: by layer group, such as "up_16" (16 latent pixels high), float32 (STEP_GROUPS, k + 3, h, w): the k tokens of
         the text, then SPECIAL (0 where the context has none)
-    layers: how many layers each group has; steps: how many time steps each of the STEP_GROUPS has
+    layers: how many layers each group has; steps: how many time steps each of the STEP_GROUPS has in the sums
     heads: by quarter of the heads (1 to 4), sums as above with means over the heads of that quarter
     self_attention: float16 (STEP_GROUPS, n, n), n = h * w of the finest layers up to SELF_ATTENTION pixels high: how
         much a pixel (row) attends to each other, mean over heads, these layers and the time steps; None if not kept
@@ -55,6 +55,8 @@ def save_sums(path: str | Path, sums: Mapping[str, Sequence[GroupedSums]]) -> No
             arrays |= {_key(noise, quarter, name): np.concatenate([one[name] for one in parts], 1) for name in layers}
         if kept := [one.self_attention for one in some if one.self_attention is not None]:
             arrays[f"self_attention_{noise}"] = np.stack(kept)
+        if some:
+            arrays[f"steps_{noise}"] = some[0].steps
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
@@ -67,7 +69,6 @@ def save_sums(path: str | Path, sums: Mapping[str, Sequence[GroupedSums]]) -> No
             span=np.concatenate([np.empty((0, 2)), *(one.spans for _, one in every)]).astype(np.int64),
             group=np.array(list(layers), dtype=np.str_),
             layers=np.array(list(layers.values()), dtype=np.int64),
-            steps=every[0][1].steps if every else np.zeros(STEP_GROUPS, dtype=np.int64),
             **arrays,
         )
 
@@ -76,7 +77,7 @@ def load_sums(path: str | Path, noise: str) -> list[GroupedSums]:
     """Reads the sums of one noise; raises InputError for a file that is none of grouped sums."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            data = {key: stored[key] for key in (*_TEXTS, "group", "layers", "steps")}
+            data = {key: stored[key] for key in (*_TEXTS, "group", "layers")}
             layers = dict(zip(map(str, data["group"]), map(int, data["layers"]), strict=True))
             sums = {
                 quarter: {name: stored[_key(noise, quarter, name)] for name in layers}
@@ -85,6 +86,7 @@ def load_sums(path: str | Path, noise: str) -> list[GroupedSums]:
             }
             self_name = f"self_attention_{noise}"
             self_attention = stored.get(self_name)
+            steps = stored[f"steps_{noise}"] if noise in data["noise"] else None
     except UNREADABLE_NPZ as error:
         raise InputError(f"{path}: not a file of grouped attention sums ({error}); delete it and run again") from error
     ends, found, read = np.cumsum(data["count"]), [], 0
@@ -103,7 +105,7 @@ def load_sums(path: str | Path, noise: str) -> list[GroupedSums]:
                 int(data["truncated_at"][row]),
                 maps.pop(0),
                 layers,
-                data["steps"],
+                steps,
                 maps,
                 None if self_attention is None else self_attention[place],
             )
