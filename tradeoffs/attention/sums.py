@@ -86,7 +86,7 @@ def load_sums(path: str | Path, noise: str) -> list[GroupedSums]:
             }
             self_name = f"self_attention_{noise}"
             self_attention = stored.get(self_name)
-            steps = stored[f"steps_{noise}"] if noise in data["noise"] else None
+            steps = stored[f"steps_{noise}"] if noise in data["noise"] else np.zeros(STEP_GROUPS, np.int64)
     except UNREADABLE_NPZ as error:
         raise InputError(f"{path}: not a file of grouped attention sums ({error}); delete it and run again") from error
     ends, found, read = np.cumsum(data["count"]), [], 0
