@@ -14,6 +14,7 @@ rule heat_maps:
         f"{LOGS}/attention/{CHECKPOINT}/heat_maps_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/attention/{CHECKPOINT}/heat_maps_{{shard}}.tsv"
+    priority: 5  # as samples: more waits for them than for faithfulness and the like
     threads: THREADS
     resources:
         **MODEL_JOB,

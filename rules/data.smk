@@ -12,6 +12,7 @@ rule phantoms:
         f"{LOGS}/data/cxr/phantoms.log",
     benchmark:
         f"{BENCHMARKS}/data/cxr/phantoms.tsv"
+    priority: 20  # a job of two threads that comes later lets cores wait
     threads: 2
     resources:
         **LIGHT_JOB,
@@ -100,6 +101,7 @@ rule phantom_scenes:
         f"{LOGS}/data/coco/phantom_scenes.log",
     benchmark:
         f"{BENCHMARKS}/data/coco/phantom_scenes.tsv"
+    priority: 20  # a job of two threads that comes later lets cores wait
     threads: 2
     resources:
         **LIGHT_JOB,

@@ -17,6 +17,7 @@ rule samples:
         f"{LOGS}/sampling/{CHECKPOINT}/samples_{{shard}}.log",
     benchmark:
         f"{BENCHMARKS}/sampling/{CHECKPOINT}/samples_{{shard}}.tsv"
+    priority: 5
     threads: THREADS
     resources:
         **MODEL_JOB,

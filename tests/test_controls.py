@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from small_maps import LEFT_HALF, grounding, maps_of
 
-from tradeoffs.evaluation.controls import area_average, location_prior
-from tradeoffs.evaluation.localisation import COLUMNS, control_auc, score_heat_maps
+from tradeoffs.evaluation.controls import area_average, location_prior, location_prior_aucs
+from tradeoffs.evaluation.localisation import COLUMNS, control_auc, samples, score_heat_maps
 from tradeoffs.evaluation.statistics import NOT_COMMON, on_common_samples, summarise
 from tradeoffs.metrics import METRICS
 from tradeoffs.protocols import CORRECTED, PROTOCOLS, PUBLISHED
@@ -277,6 +277,15 @@ def test_location_prior_needs_another_subject():
     alone = grounding({"category": "Edema", "boxes": columns(0), "phrase": "edema"})
     scores = location_prior(alone, "phrase", CORRECTED, 4, map_size=4)
     assert list(scores["excluded"]) == ["no other subject with this finding"]
+
+
+@pytest.mark.parametrize("table, text", [(THREE_SUBJECTS, "phrase"), (THREE_SUBJECTS.iloc[:1], "phrase")])
+def test_the_auc_of_the_location_prior_alone_is_that_of_its_scores(table, text):
+    rows = samples(table, text, CORRECTED, 4)
+    scores = location_prior(table, text, CORRECTED, 4, map_size=4)
+    scores = scores[scores["auc_roc"].notna()].set_index(["id", "category"])["auc_roc"]
+    assert location_prior_aucs(rows, rows, text, map_size=4) == scores.to_dict()
+    assert location_prior_aucs(rows, rows[:1], text, map_size=4) == scores[:1].to_dict()
 
 
 def score_table(auc, specificity, excluded=("", "", "")):

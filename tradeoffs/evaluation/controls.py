@@ -4,13 +4,14 @@ The other controls (bare map, wrong word, wrong prompt) need the model's own hea
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 import torch
 
-from tradeoffs.evaluation.localisation import Sample, SampleMap, one_per_image, samples, score_samples
+from tradeoffs.evaluation.localisation import Sample, SampleMap, control_auc, one_per_image, samples, score_samples
 from tradeoffs.evaluation.queries import Excluded
 from tradeoffs.protocols import CORRECTED, Protocol
 
@@ -35,6 +36,19 @@ def location_prior(
         return SampleMap(prior_map(masks[sample.category], {sample.subject_id}))
 
     return score_samples(rows, map_of, text, protocol)
+
+
+def location_prior_aucs(
+    rows: Sequence[Sample], chosen: Iterable[Sample], text: str, map_size: int
+) -> dict[tuple[str, str], float]:
+    """The AUC-ROC alone that `location_prior` gives in the corrected protocol, of some of its samples (`rows`), by id
+    and category; without an entry where there is no other subject."""
+    masks, found = small_masks(one_per_image(rows, text), map_size), {}
+    for sample in chosen:
+        with suppress(Excluded):
+            heat = prior_map(masks[sample.category], {sample.subject_id})
+            found[sample.id, sample.category] = control_auc(heat, sample.mask(CORRECTED), CORRECTED)
+    return found
 
 
 def small_masks(rows: Sequence[Sample], map_size: int) -> dict[str, list[tuple[str, np.ndarray]]]:

@@ -3,7 +3,7 @@
 from tradeoffs.attention.capture import TextOnImage
 from tradeoffs.attention.intervention import changes
 from tradeoffs.data.tables import keyed, read_grounding, write_table
-from tradeoffs.evaluation.controls import location_prior
+from tradeoffs.evaluation.controls import location_prior_aucs
 from tradeoffs.evaluation.faithfulness import faithfulness, interventions
 from tradeoffs.evaluation.localisation import samples
 from tradeoffs.jobs.devices import default_device
@@ -17,8 +17,9 @@ with job(snakemake):
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     seed = int(wildcards.seed)
     grounding = read_grounding(inputs.grounding, params.part)
-    chosen = interventions(samples(grounding, params.text, CORRECTED, params.resolution), params.samples)
-    prior = location_prior(grounding, params.text, CORRECTED, params.resolution, params.map_size)
+    rows = samples(grounding, params.text, CORRECTED, params.resolution)
+    chosen = interventions(rows, params.samples)
+    prior = location_prior_aucs(rows, [one.sample for one in chosen], params.text, params.map_size)
     model = load(params.model).to(default_device())
     latents = Latents(inputs.latents, model.vae.config.scaling_factor)
     texts_on_images = [
@@ -29,8 +30,6 @@ with job(snakemake):
     ]
     settings = (seed, params.steps, params.keep, params.batch_size, params.precision)
     maps = list(changes(model, texts_on_images, [one.texts for one in chosen], *settings))
-    # a caption has one prior per class
-    keys = ["id", "category"]
-    table = faithfulness(chosen, maps, prior.set_index(keys)["auc_roc"].to_dict())
+    table = faithfulness(chosen, maps, prior)
     of_whom = {"dataset": wildcards.dataset, "variant": wildcards.variant, "seed": seed, "text": params.text}
     write_table(keyed(table, **of_whom), snakemake.output.scores)
