@@ -184,3 +184,22 @@ def test_a_hub_repository_with_halves_only_is_asked_again(tiny_base, tmp_path, m
     monkeypatch.setattr("tradeoffs.model.sources.download", download)
     materialise_base("hub", "owner/name", None, tmp_path / "base")
     assert load(tmp_path / "base").unet.config.in_channels == 4
+
+
+def test_weights_in_shards_are_the_same_weights(tiny_base, tmp_path):
+    folder, model = shutil.copytree(tiny_base, tmp_path / "sharded"), load(tiny_base)
+    parts = {"unet": model.unet, "vae": model.vae, "text_encoder": model.text_encoder}
+    for part, network in parts.items():
+        (folder / part / (TEXT if part == "text_encoder" else UNET)).unlink()
+        largest = sum(weight.nbytes for weight in network.state_dict().values()) // 3
+        network.save_pretrained(folder / part, max_shard_size=largest)
+        assert len(list(folder.glob(f"{part}/*-of-*.safetensors"))) > 1
+    materialise_base("folder", str(folder), None, tmp_path / "base")
+    found = load(tmp_path / "base")
+    for part, network in parts.items():
+        for name, weight in getattr(found, part).state_dict().items():
+            torch.testing.assert_close(weight, network.state_dict()[name], rtol=0, atol=0)
+    gone = sorted((folder / "unet").glob("*-of-*.safetensors"))[0]
+    gone.unlink()
+    with pytest.raises(InputError, match=f"unet: .*{gone.name}"):
+        materialise_base("folder", str(folder), None, tmp_path / "other")
