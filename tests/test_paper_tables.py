@@ -513,6 +513,12 @@ def test_markdown_has_headings_aligned_cells_and_notes():
     assert lines[-2:] == ["- first ± note", "- second_note"]
 
 
+def test_a_bar_in_a_heading_or_a_cell_does_not_end_it():
+    cells = pd.DataFrame({"Variant": ["a|b"], "|CNR| ↑": ["1.2"]})
+    lines = to_markdown(PaperTable("T", pd.DataFrame(), [Block("B", cells, 1)], [])).splitlines()
+    assert [cell.strip() for cell in lines[4].split(" | ")] == ["| Variant", "\\|CNR\\| ↑ |"] and "a\\|b" in lines[6]
+
+
 def test_latex_is_escaped_and_has_a_caption_and_a_label_for_each_block():
     table = small_table()
     text = to_latex(PaperTable(table.title, table.rows, [*table.blocks] * 2, table.notes), "table9")

@@ -10,7 +10,7 @@ from tradeoffs.data.tables import write_table
 from tradeoffs.evaluation.statistics import MACRO
 from tradeoffs.files import atomic_path
 from tradeoffs.metrics import FIDELITY, METRICS
-from tradeoffs.paper.formatting import MISSING, fixed, p_value, readable, signed
+from tradeoffs.paper.formatting import MISSING, fixed, markdown_table, p_value, readable, signed
 
 SHOWN = ("auc_roc", "top1", "cnr", "iou", "specificity", "wrong_word_auc", "wrong_prompt_auc", "bare_auc")
 NOTES = (
@@ -42,7 +42,7 @@ def _sources(found: Comparison) -> Iterator[str]:
     if found.sources.empty:
         yield "Nothing: the records of the jobs agree."
     else:
-        yield _table(found.sources)
+        yield markdown_table(found.sources)
     alone = {name: ", ".join(names) for name, names in found.unpaired.items() if names}
     if alone:
         yield _list(f"Only in {name.upper()}: {names}" for name, names in alone.items())
@@ -53,10 +53,10 @@ def _scores(found: Comparison, protocol: str) -> Iterator[str]:
     rows = rows[(rows["protocol"] == protocol) & (rows["group"] == MACRO) & rows["metric"].isin(SHOWN)]
     for (dataset, text), block in rows.groupby(["dataset", "text"], sort=False):
         yield f"## Localisation on {dataset}, {text}, {protocol} protocol"
-        yield _table(_localisation_cells(block[block[["a", "b"]].notna().any(axis=1)]))
+        yield markdown_table(_localisation_cells(block[block[["a", "b"]].notna().any(axis=1)]))
     for dataset, block in found.fidelity.groupby("dataset", sort=False):
         yield f"## Fidelity on {dataset}"
-        yield _table(_fidelity_cells(block))
+        yield markdown_table(_fidelity_cells(block))
 
 
 def _localisation_cells(rows: pd.DataFrame) -> pd.DataFrame:
@@ -94,11 +94,6 @@ def _difference(value: float, low: float = float("nan"), high: float = float("na
     if pd.isna(value):
         return MISSING
     return signed(value) if pd.isna(low) else f"{signed(value)} [{signed(low)}, {signed(high)}]"
-
-
-def _table(cells: pd.DataFrame) -> str:
-    escaped = cells.map(lambda cell: str(cell).replace("|", "\\|"))
-    return escaped.to_markdown(index=False, disable_numparse=True)
 
 
 def _list(lines) -> str:

@@ -1,10 +1,25 @@
 """Numbers, p values and names as people read them, in tables, figures and sentences."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 MISSING = "–"
 MEANS = {"micro": "micro mean", "macro": "macro mean"}
+
+
+def markdown_table(cells: pd.DataFrame, align: Sequence[str] | None = None) -> str:
+    """A table of texts in Markdown, where a bar in a cell or heading, such as that of |CNR|, does not end it.
+
+    align: left or right, by column
+    """
+    escaped = cells.rename(columns=_without_bars).map(_without_bars)
+    return escaped.to_markdown(index=False, disable_numparse=True, colalign=align)
+
+
+def _without_bars(cell: object) -> str:
+    return str(cell).replace("|", "\\|")
 
 
 def fixed(value: float, digits: int) -> str:

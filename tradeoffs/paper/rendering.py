@@ -5,6 +5,7 @@ from pathlib import Path
 from tradeoffs.data.tables import write_table
 from tradeoffs.files import atomic_path
 from tradeoffs.paper.blocks import PaperTable
+from tradeoffs.paper.formatting import markdown_table
 from tradeoffs.paper.latex import to_latex
 
 
@@ -21,6 +22,6 @@ def to_markdown(table: PaperTable) -> str:
     parts = [f"# {table.title}"]
     for block in table.blocks:
         align = ["left"] * block.labels + ["right"] * (block.cells.shape[1] - block.labels)
-        parts += [f"**{block.heading}**", block.cells.to_markdown(index=False, disable_numparse=True, colalign=align)]
+        parts += [f"**{block.heading}**", markdown_table(block.cells, align)]
     parts.append("\n".join(f"- {note}" for note in table.notes))
     return "\n\n".join(parts) + "\n"
