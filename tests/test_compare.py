@@ -68,6 +68,17 @@ def test_what_the_runs_were_made_from_is_compared_by_their_records(tmp_path):
     ]
 
 
+def test_a_section_that_one_run_has_is_one_difference(tmp_path):
+    both = {"variants": {"frozen": {"text": "impression", "seeds": None}}}
+    mine = {"text": "sentences", "seeds": None, "tokens": {"one": True}}
+    a = write_run(tmp_path / "a", {"1": 0.5}, config=both)
+    b = write_run(tmp_path / "b", {"1": 0.5}, config={"variants": {**both["variants"], "mine": mine}})
+    named = ["configuration", "variants.mine"]
+    written = 'text: "sentences", tokens.one: true'
+    assert compare(a, b, 2, 2).sources.to_numpy().tolist() == [[*named, "(none)", written]]
+    assert compare(b, a, 2, 2).sources.to_numpy().tolist() == [[*named, written, "(none)"]]
+
+
 def test_the_command_prints_and_writes_the_page(tmp_path, capsys):
     write_run(tmp_path / "a/results/demo", {"1": 0.5, "2": 0.7})
     write_run(tmp_path / "b/results/demo", {"1": 0.6, "2": 0.9}, commit="def")

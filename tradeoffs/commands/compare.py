@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ LOCALISATION += ["a", "b", "difference", "low", "high", "p", "n", "subjects", "o
 FIDELITY_COLUMNS = ["dataset", "variant", "metric", "a", "b", "difference", "seeds_a", "seeds_b"]
 SOURCES = ["what", "name", "a", "b"]
 NONE = "(none)"
+Facts = dict[tuple[str, str], set[str]]  # values by what they are and their name
 
 
 @dataclass(frozen=True)
@@ -133,21 +134,23 @@ def _fidelity(a: Path, b: Path, dataset: str, variant: str) -> pd.DataFrame:
 
 def _sources(a: Path, b: Path) -> pd.DataFrame:
     """What differs in the records of the two runs' jobs (SOURCES); several values of one run are joined by " | "."""
-    facts = [_facts(run) for run in (a, b)]
+    of_a, of_b = _facts(a), _facts(b)
+    facts = [_folded(of_a, of_b), _folded(of_b, of_a)]
     rows = []
     for key in dict.fromkeys((*facts[0], *facts[1])):
         values = [" | ".join(sorted(own.get(key, {NONE}))) for own in facts]
-        if values[0] != values[1]:
+        made_by_one = key[0] == "code" and NONE in values  # a rule that the other run had no need of
+        if values[0] != values[1] and not made_by_one:
             rows.append((*key, *values))
     return pd.DataFrame(rows, columns=SOURCES)
 
 
-def _facts(run: Path) -> dict[tuple[str, str], set[str]]:
+def _facts(run: Path) -> Facts:
     """By what it is and its name, all values that the records of a run's jobs have for it.
 
     Raises InputError if there are no records.
     """
-    facts: dict[tuple[str, str], set[str]] = defaultdict(set)
+    facts: Facts = defaultdict(set)
     made: set[str] = set()
     records = [_read(path) for path in sorted(records_of(run))]
     if not records:
@@ -168,6 +171,23 @@ def _facts(run: Path) -> dict[tuple[str, str], set[str]]:
             if path not in made:
                 facts["input file", path].add(digest[:16])
     return facts
+
+
+def _folded(own: Facts, other: Collection[tuple[str, str]]) -> Facts:
+    """The facts of one run, with one entry for all keys of a section of the configuration that the other run has not,
+    such as a variant; keys that are null are left out of it."""
+    keys = [key.split(".") for what, key in other if what == "configuration"]
+    known = {tuple(parts[:n]) for parts in keys for n in range(len(parts) + 1)}
+    folded: Facts = {}
+    sections: dict[str, list[str]] = defaultdict(list)
+    for (what, key), values in own.items():
+        parts = key.split(".")
+        end = next((n for n in range(1, len(parts)) if tuple(parts[:n]) not in known), None)
+        if what != "configuration" or end is None:
+            folded[what, key] = values
+        elif values != {"null"}:
+            sections[".".join(parts[:end])].append(f"{'.'.join(parts[end:])}: {' | '.join(sorted(values))}")
+    return folded | {("configuration", name): {", ".join(keys)} for name, keys in sections.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:
