@@ -1,6 +1,7 @@
 """Heat maps of one image, images of one text: the commands heatmap and generate, and their Python functions."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,12 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
         exec(example, {})
     printed = capsys.readouterr().out
     assert len(examples) == 2 and "another word of the text" in printed and "(128, 128) (4, 16, 16)" in printed
+
+
+@pytest.mark.parametrize("words", [["heatmap", "--image", "IMAGE"], ["generate", "-n", "1"]])
+def test_a_folder_that_is_no_whole_model_is_one_line_without_a_key(tiny_base, image, tmp_path, words):
+    shutil.rmtree(shutil.copytree(tiny_base, tmp_path / "model") / "vae")
+    words = [str(image) if word == "IMAGE" else word for word in words]
+    given = [*words, "--model", str(tmp_path / "model"), "--text", TEXT, "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="model: without vae; give a complete diffusers folder as the model$"):
+        main(given)

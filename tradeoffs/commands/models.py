@@ -19,11 +19,14 @@ def load_model(source: str | Path, prediction_type: str | None = None) -> Latent
     kind = base_kind(str(source))
     if kind == "hub":
         raise InputError(f"{source}: there is no such folder or file, and a hub id is not downloaded; give its folder")
-    if kind == "folder":
-        return load(source)
-    with tempfile.TemporaryDirectory() as folder:
-        materialise_base(kind, str(source), None, Path(folder), prediction_type)
-        return load(folder)
+    try:
+        if kind == "folder":
+            return load(source)
+        with tempfile.TemporaryDirectory() as folder:
+            materialise_base(kind, str(source), None, Path(folder), prediction_type)
+            return load(folder)
+    except InputError as error:
+        raise InputError(str(error).replace("base.source", "the model")) from error  # no configuration here
 
 
 def ready(model: str | Path | LatentDiffusion) -> LatentDiffusion:
