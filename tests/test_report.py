@@ -455,6 +455,18 @@ def test_counts_without_reasons_that_never_occurred(files):
     assert block.cells.to_numpy().tolist() == [["read", "10"], ["view is not PA", "3"], ["kept", "7"]]
 
 
+def test_counts_of_a_further_set_of_boxes_and_of_a_variant_of_its_name(tmp_path):
+    titles = TITLES | {"mine": "Our hospital"}
+    for path, heading in {
+        "results/demo/data/mine/grounding_counts.csv": "Our hospital: grounding",
+        "results/coco/model/cxr/mine/seed0/training_counts.csv": "phantom radiographs: mine, seed0, training",
+    }.items():
+        file = tmp_path / path
+        file.parent.mkdir(parents=True)
+        file.write_text("reason,count\nread,1\n")
+        assert counts_block(file, titles).heading == heading
+
+
 def test_exclusions_by_reason():
     block = exclusions_block(scores(), TITLES)
     row = ["phantom radiographs", "corrected", "phrase", "no text", "1", "4", "1 of 2"]

@@ -128,14 +128,15 @@ def read_figure(path: str | Path, captions: Mapping[str, tuple[str, str]], title
 
 
 def counts_block(path: str | Path, titles: Mapping[str, str]) -> Block:
-    """What a `.../<data set>/.../<name>_counts.csv` says was read, dropped and kept.
+    """What a `.../data/<data set>/<name>_counts.csv` or `.../model/<data set>/<variant>/.../<name>_counts.csv` says was
+    read, dropped and kept. Reasons that never occurred are left out.
 
-    Reasons that never occurred are left out.
+    titles: of the data sets and the further sets of boxes
     """
     counts = pd.read_csv(path)
     counts = counts[counts["reason"].isin(["read", "kept"]) | (counts["count"] != 0)]
     parts = str(path).removesuffix("_counts.csv").split("/")
-    dataset = max(i for i, part in enumerate(parts) if part in titles)
+    dataset = max(i for i, part in enumerate(parts) if part in titles and parts[i - 1] in ("data", "model"))
     heading = f"{titles[parts[dataset]]}: {', '.join(parts[dataset + 1 :]).replace('_', ' ')}"
     return Block(heading, counts.astype(str).set_axis(["Reason", "Count"], axis=1), labels=1)
 

@@ -31,7 +31,7 @@ with job(snakemake):
     making = Making(
         sidecar,
         times_block(params.benchmarks),
-        [counts_block(path, params.datasets) for path in inputs.counts],
+        [counts_block(path, params.titles) for path in inputs.counts],
         exclusions_block(scores, params.datasets),
     )
     html = render(
