@@ -299,6 +299,7 @@ def test_a_row_far_off_the_others_is_explained():
     )
     assert "another text encoder (minilm)" in note and "below 0.5 means" in note
     assert "the configuration gives no reason" in far_off(0.6)[0] and "below 0.5" not in far_off(0.6)[0]
+    assert "attention_regularisation 0.12, a loss" in far_off(0.36, attention_regularisation=0.12)[0]
     assert far_off(0.7) == []
 
 

@@ -186,6 +186,11 @@ def _reasons(row: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
             f"its texts are read by another text encoder ({entry['encoder']}) than the base was trained with, so the "
             "cross-attention had the steps of the fine-tuning alone to learn what its embeddings mean."
         )
+    elif entry.get("attention_regularisation"):
+        yield (
+            f"it was trained with attention_regularisation {entry['attention_regularisation']:g}, a loss that asks for "
+            "attention to the findings' words at every pixel, not at the finding's."
+        )
     else:
         yield "the configuration gives no reason; look at its heat maps in the figures."
     if row["auc_roc_high"] < 0.5:
