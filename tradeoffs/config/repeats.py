@@ -56,7 +56,7 @@ def entries(config: Config, variants: Variants) -> dict[str, dict[str, Any]]:
     """The configuration's entries of some variants, each with the data sets that it is given for."""
     shown = {name for names in variants.values() for name in names}
     return {
-        name: variant.model_dump(include={"finetune", "encoder", "text_encoder", "text"})
+        name: variant.model_dump(include={"finetune", "encoder", "text_encoder", "text", "attention_regularisation"})
         | {"sampled_from": config.sampled_from(name)}
         | {"sets": [dataset for dataset, names in variants.items() if name in names]}
         for name, variant in config.variants.items()
