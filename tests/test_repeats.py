@@ -61,6 +61,7 @@ def test_pairs_and_entries():
         "sampled_from": "impression",
         "text_encoder": "frozen",
         "text": "impression",
+        "attention_regularisation": None,
         "sets": ["cxr", "coco"],
     }
     assert list(entries(CONFIG, SHOWN)) == ["base", "frozen", "average"]
