@@ -27,14 +27,6 @@ include: "rules/environment.smk"
 report: "report/workflow.rst"
 
 
-onsuccess:
-    print(end_of_run(sys.argv, LOGS, BENCHMARKS))
-
-
-onerror:
-    print(end_of_run(sys.argv, LOGS, BENCHMARKS))
-
-
 rule all:
     """Every table, every figure and the report."""
     default_target: True

@@ -374,3 +374,11 @@ def runtime(wildcards, attempt):
 # there would lose it to ours.
 MODEL_JOB = {"gpu": CONFIG.resources.gpus, "mem_mb": memory, "runtime": runtime}
 LIGHT_JOB = {"mem_mb": growing(4000), "runtime": growing(120)}
+
+
+onsuccess:
+    print(end_of_run(sys.argv, LOGS, BENCHMARKS))
+
+
+onerror:
+    print(end_of_run(sys.argv, LOGS, BENCHMARKS))
