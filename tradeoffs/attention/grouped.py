@@ -150,7 +150,8 @@ def grouped_sums(
     """
     times = evenly_spaced_steps(model.schedule.config.num_train_timesteps, steps)
     groups = [step_group(place, len(times)) for place in range(len(times))]
-    kept = [place for place, group in enumerate(groups) if group + 1 in fifths] or list(range(len(times)))
+    kept = [place for place, group in enumerate(groups) if group + 1 in fifths]
+    kept = kept or list(range(len(times)))  # with fewer steps than fifths none may lie in those asked for
     counts = np.bincount([groups[place] for place in kept], minlength=STEP_GROUPS)
     encoder = CachedTextEncoder(*model.text_side)
     progress = Progress(total=len(texts_on_images) * len(kept), desc=f"sums, {noise}", unit="step")
@@ -263,6 +264,3 @@ def _of_tokens(maps: torch.Tensor, tokens: Tokens, latent: tuple[int, int]) -> n
     means = [maps[..., part].mean(-1) if part else torch.zeros(maps.shape[:2]) for part in parts]
     rows = torch.cat([maps[..., positions], torch.stack(means, -1)], -1).transpose(1, 2)
     return rows.unflatten(2, map_size(rows.shape[2], latent)).float().numpy()
-
-
-# --- the file -----------------------------------------------------------------------------------------------------
