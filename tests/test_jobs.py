@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from tradeoffs.errors import InputError
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import identity, job, logger
+from tradeoffs.packages import known_to_jobs
 from tradeoffs.progress import Progress
 
 
@@ -146,6 +147,29 @@ def test_script_ends_with_exit_code(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True)
     assert run.returncode == 1 and (tmp_path / "rule.log").read_bytes() == run.stderr and b"MemoryError" in run.stderr
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_garbage_is_not_collected_among_the_imports_of_a_job(tmp_path, marked):
+    script = (
+        "from types import SimpleNamespace\n"
+        "import gc, pandas\n"
+        "from tradeoffs.jobs.job import job\n"
+        f"values = dict(log=[{str(tmp_path / 'rule.log')!r}], threads=1, resources={{}}, rule='r', output=[])\n"
+        "before = gc.isenabled()\n"
+        "with job(SimpleNamespace(**values)):\n"
+        "    print(before, gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+    )
+    environment = {"PYTHONPATH": ":".join(sys.path)} | ({"TRADEOFFS_JOB": "1"} if marked else {})
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == (["False", "True", "True"] if marked else ["True", "True", "False"])
+
+
+def test_workflow_marks_its_jobs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    monkeypatch.delenv("TRADEOFFS_JOB", raising=False)
+    known_to_jobs("/workflow")
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == ["/workflow", "/mine"] and "TRADEOFFS_JOB" in os.environ
 
 
 def test_identity_tells_params_wildcards_and_contents_of_inputs(tmp_path):

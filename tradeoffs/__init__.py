@@ -1,5 +1,6 @@
 """Accuracy against interpretability in fine-tuned latent diffusion models (Dombrowski et al., AAAI 2024)."""
 
+import gc
 import os
 import sys
 
@@ -11,3 +12,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 # Progress bars redraw ten times a second on a terminal; in a log that would be a line each time.
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_MININTERVAL", "10")
+# Imports make many objects that stay, and looking for garbage among them takes a third of a job's start. In jobs, which
+# `tradeoffs.packages.known_to_jobs` marks, it begins with their work (`tradeoffs.jobs.job`).
+if "TRADEOFFS_JOB" in os.environ:
+    gc.disable()

@@ -1,5 +1,6 @@
 """Models that come as Python packages, trackers, and this package in jobs of other workflows."""
 
+import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,12 +9,15 @@ from tradeoffs.errors import InputError
 
 
 def known_to_jobs(home: str) -> None:
-    """Has the Python processes that this one starts find the package in the workflow's folder.
+    """Has the Python processes that this one starts find the package in the workflow's folder, and marks them as jobs.
 
-    Snakemake tells them the folder of the main workflow only, which as a module this one is not.
+    Snakemake tells them the folder of the main workflow only, which as a module this one is not. A cluster's job is a
+    Snakemake of its own, marked by the one that sent it: it collects garbage as any process.
     """
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", home)]
     os.environ["PYTHONPATH"] = os.pathsep.join([home, *others])
+    os.environ["TRADEOFFS_JOB"] = "1"
+    gc.enable()
 
 
 def package_folder(source: str) -> Path:

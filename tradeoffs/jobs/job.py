@@ -1,6 +1,7 @@
 """What every workflow script does around its work: log, thread limits, errors a person can read."""
 
 import ctypes
+import gc
 import hashlib
 import json
 import logging
@@ -57,6 +58,13 @@ def _keep_freed_memory() -> None:
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
+def _collect_garbage_from_now() -> None:
+    """Ends the pause that the package began with its import, and leaves what was imported out of every collection."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
 def launched() -> bool:
     """Whether this is one of the processes of a job, started by tradeoffs.jobs.distributed or torchrun."""
     return "TORCHELASTIC_RUN_ID" in os.environ
@@ -83,6 +91,7 @@ def job(snakemake) -> Iterator[None]:
     The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
     imports = time.process_time()  # what a process took until here
+    _collect_garbage_from_now()
     _keep_freed_memory()
     terminal, root = sys.stderr, logging.getLogger()
     handlers, level_before = root.handlers[:], logger.level
