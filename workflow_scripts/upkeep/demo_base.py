@@ -9,6 +9,7 @@ import yaml
 
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
+from tradeoffs.provenance.records import records_of
 
 CARD = """# The demo's base model
 
@@ -50,6 +51,12 @@ AUC-ROC was chosen: **{best}**.
 
 `classifier/` holds the findings classifier whose features and labels the demo's FID (X-ray) and label AUC use, so that
 they are the same measure in every run. It was trained on phantoms of a seed of its own.
+
+## Time
+
+CPU time in minutes on one thread, by rule:
+
+{times}
 """
 SHOWN = ["candidate", "auc_roc", "top1", "cnr", "iou", "miou", "specificity", "bare_auc", "n_samples"]
 
@@ -57,12 +64,15 @@ with job(snakemake):
     inputs, making = snakemake.input, snakemake.params.making
     scores = pd.concat(map(pd.read_csv, inputs.scores), ignore_index=True)
     best = int(scores["auc_roc"].idxmax())
+    records = [json.loads(file.read_text()) for file in records_of(Path(snakemake.output.chosen).parent)]
+    times = pd.DataFrame([{"rule": one["rule"], "minutes": one["cpu_seconds"]["all"] / 60} for one in records])
     text = CARD.format(
         accuracy=next(iter(json.loads(Path(inputs.text_encoder).read_text()).values())),
         curve=pd.read_csv(inputs.curves[best], dtype={"step": str}).to_markdown(index=False, floatfmt=".3f"),
         prompts=", ".join(f'"{prompt}"' for prompt in making["learning_curve"]["prompts"]),
         best=scores["candidate"][best],
         scores=scores[SHOWN].to_markdown(index=False, floatfmt=".3f"),
+        times=times.groupby("rule").sum().sort_values("minutes", ascending=False).to_markdown(floatfmt=".0f"),
         making=yaml.safe_dump({**making, "fine-tuning of candidates": snakemake.params.fine_tuning}, sort_keys=False),
     )
     with atomic_path(snakemake.output.chosen) as temporary:
