@@ -15,13 +15,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from configs import PRESETS
 from PIL import Image
 
+from tradeoffs.config.layers import resolve
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.open_i import SHARES, list_images, read_report, read_views, split_of
 from tradeoffs.data.open_radiographs import prepare_grounding, prepare_images, read_entries
 from tradeoffs.data.tables import read_grounding, write_table
 from tradeoffs.errors import InputError
+from tradeoffs.paper.scope import scope_notes
 
 PACKAGE, VERSION = "torchxrayvision", "1.5.7"
 DATA = f"{PACKAGE}/data/"
@@ -131,6 +134,13 @@ def test_wrong_files_are_one_line(small):
         InputError, match=r"Data_Entry_2017_v2020.csv, row 2: Finding Labels has another name \('Nodules'"
     ):
         read_entries(nih)
+
+
+def test_notes_name_whose_boxes_are_scored():
+    configs = {preset: resolve({"preset": preset}, PRESETS) for preset in ("paper", "open")}
+    notes = {preset: scope_notes(config)["cxr"] for preset, config in configs.items()}
+    assert "the test part of MS-CXR;" in notes["paper"]
+    assert "the test part of the box list of ChestX-ray14;" in notes["open"] and "MS-CXR" not in notes["open"]
 
 
 # --- the real reports and tables -------------------------------------------------------------------------------------

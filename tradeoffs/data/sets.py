@@ -19,6 +19,7 @@ class DataSet:
     sharing: what figures of its images say of handing them on
     texts: kinds of texts of its heat maps, the default one first
     boxes: split of the images with heat maps, on which localisation is scored
+    boxes_of: whose boxes these are, as notes under tables name them
     choices: part of these images on which choices may be made (the attention profile); "test": there is no other part
     population: split of the real images that samples are compared with
     validation: split of the images for the loss beside training; None: there is none
@@ -37,6 +38,7 @@ class DataSet:
     sharing: str = ""
     texts: list[str]
     boxes: str = SPLIT_OF_SETS
+    boxes_of: str = ""
     choices: str = "test"
     population: str = ""
     validation: str | None = None
@@ -65,6 +67,7 @@ CXR = DataSet(
     sharing="Credentialed data of patients: do not share.",
     texts=["phrase", "impression"],
     boxes="mscxr",
+    boxes_of="MS-CXR",
     choices="val",
     population="p19",
     validation="val",
@@ -80,6 +83,7 @@ OPEN_CXR = replace(  # its boxes have no reports
     title="Open-i and ChestX-ray14",
     sharing=LICENSED,
     texts=["phrase"],
+    boxes_of="the box list of ChestX-ray14",
     source="open",
     folders=("open_i", "chestxray14"),
     prepared=None,
