@@ -112,7 +112,7 @@ METHODS = {
 class Attention(Section):
     """Other heat-map methods, compared by the target `methods`."""
 
-    patients: Annotated[Count, Ge(2)] | None = Field(
+    patients: Annotated[Whole, Ge(2)] | None = Field(
         None,
         description="patients (COCO: images) on which methods are compared and the mechanism is measured, drawn by "
         "their ids; null: all",
