@@ -2,7 +2,7 @@
 
 
 rule heat_maps:
-    """Averages the cross-attention of one model over steps and layers, a heat map per token of a text."""
+    """Averages the cross-attention of one model over steps and layers into one heat map per token of a text."""
     input:
         grounding=f"{DATA}/grounding.csv",
         wrong_prompts=f"{DATA}/wrong_prompts.csv",
@@ -86,7 +86,7 @@ rule explored_maps:
 
 
 rule faithfulness:
-    """Takes the findings' words away and scores where the predicted image changes."""
+    """Takes a finding's words out of the text and scores where the predicted image changes."""
     input:
         grounding=f"{DATA}/grounding.csv",
         latents=lambda wildcards: latent_shards(wildcards, SETS[wildcards.dataset].boxes),

@@ -325,7 +325,7 @@ def figure_files(name):
 
 
 def of_pictures(wildcards):
-    """What every figure that is made of images is told."""
+    """The params of every figure that is made of images."""
     phantoms = DEMO and wildcards.dataset in DATASETS  # a set of boxes of the user's own has real images
     note = NOTE if phantoms else f"{SETS[wildcards.dataset].sharing} {NOTE}".strip()
     return {"resolution": CONFIG.image.resolution, "note": note}

@@ -47,7 +47,7 @@ rule prepare_images:
 
 
 rule prepare_grounding:
-    """Reads the boxes of MS-CXR, or of ChestX-ray14, into the grounding table, one row per image and phrase."""
+    """Reads the boxes of MS-CXR, or of ChestX-ray14, into the grounding table, one row per image, phrase and finding."""
     input:
         raw=rules.phantoms.output.raw if DEMO else raw_tables(CONFIG.data, CXR_FOLDERS[-1]),
         images=rules.prepare_images.output.images,
@@ -70,7 +70,7 @@ rule prepare_grounding:
 
 
 rule prepare_prompts:
-    """Draws a list of prompts, balanced over the findings or from MS-CXR's phrases, or takes the user's own."""
+    """Makes the list of prompts: impressions balanced over the findings, MS-CXR's phrases, or the user's own."""
     input:
         images=rules.prepare_images.output.images,
         phrases=rules.prepare_grounding.output.grounding if CONFIG.data.prompts == "mscxr" else [],
@@ -141,7 +141,7 @@ rule prepare_coco:
 
 
 rule prepare_coco_grounding:
-    """Reads MS-COCO's instances into the grounding table, one row a caption and class that it names."""
+    """Reads MS-COCO's instances into the grounding table, one row per caption and class that it names."""
     input:
         raw=rules.prepare_coco.input.raw,
         images=rules.prepare_coco.output.images,
@@ -166,7 +166,7 @@ rule prepare_coco_grounding:
 
 
 rule prepare_coco_prompts:
-    """Draws a list of prompts among the captions of the test images."""
+    """Draws the list of prompts from the captions of the test images."""
     input:
         images=rules.prepare_coco.output.images,
     output:
@@ -213,7 +213,7 @@ rule prepare_boxes:
 
 
 rule prepare_wrong_prompts:
-    """Chooses, as a control, a text that names another finding for each heat map."""
+    """Chooses for each heat map a text that names another finding, as a control."""
     input:
         grounding=f"{DATA}/grounding.csv",
         images=f"{DATA}/images.csv",

@@ -59,7 +59,7 @@ rule location_prior:
 
 
 rule external_method:
-    """Scores another method's heat maps as our own are scored."""
+    """Scores another method's heat maps in the same way as our own."""
     input:
         grounding=f"{CXR}/grounding.csv",
         heat_maps=lambda wildcards: CONFIG.external[wildcards.method],
@@ -80,8 +80,8 @@ rule external_method:
 
 
 rule localisation_summary:
-    """Means over findings and samples of one variant's seeds, with bootstrap intervals; the location prior's are of the
-    samples that the variants have scores of."""
+    """Averages one variant's scores over findings, samples and seeds, with bootstrap intervals; the location prior's over
+    the samples for which the variants have scores."""
     input:
         scores=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.variant),
         models=beside_the_prior,
@@ -102,7 +102,7 @@ rule localisation_summary:
 
 
 rule differences:
-    """Paired differences between a frozen variant and its learnable counterpart."""
+    """Computes the paired differences between a frozen variant and its learnable counterpart."""
     input:
         frozen=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.frozen),
         learnable=lambda wildcards: scores_over_seeds(wildcards.dataset, wildcards.learnable),
@@ -148,7 +148,7 @@ rule classifier:
 
 
 rule real_features:
-    """Extracts the features of real images that samples are compared with."""
+    """Extracts the features of the real images that samples are compared with."""
     input:
         **NETWORKS,
         images=f"{DATA}/images.csv",
@@ -225,7 +225,7 @@ rule fidelity:
 
 
 use rule fidelity as external_samples with:
-    """Scores images that were made elsewhere as the samples of a model are scored."""
+    """Scores images that were made elsewhere in the same way as a model's samples."""
     input:
         **NETWORKS,
         samples=lambda wildcards: CONFIG.external_samples[wildcards.variant],

@@ -64,7 +64,7 @@ rule score_methods:
 
 
 use rule table1 as methods with:
-    """Heat-map methods compared for each variant, chosen on validation patients (not part of all)."""
+    """Table of heat-map methods for each variant; the best one is chosen on validation patients (not part of all)."""
     input:
         methods=paths(f"{SCORES}/methods.csv", repeats(CONFIG, MAIN)),
         priors=paths(f"{EVALUATION}/{LOCATION_PRIOR}/localisation.csv", PRIORS),
@@ -112,7 +112,7 @@ rule measure_mechanism:
 
 
 rule mechanism:
-    """Why the trade-off happens: table, paragraph and figure of each frozen and learnable pair (not part of all)."""
+    """Why the trade-off happens: table, paragraph and figure for each frozen and learnable pair (not part of all)."""
     input:
         measures=paths(f"{SCORES}/mechanism.csv", checkpoints(CONFIG, PAIRED)),
         counts=COUNTS,

@@ -2,7 +2,7 @@
 
 
 rule base_model:
-    """Brings the base model (folder, hub id or single file) into one diffusers folder."""
+    """Converts the base model (folder, hub id or single file) to a diffusers folder."""
     input:
         # a checkpoint file of some GB is compared by date, a folder by content
         checkpoint=CONFIG.base.source if BASE_KIND == "file" else [],
@@ -34,7 +34,7 @@ localrules:
 
 
 use rule base_model as given_model with:
-    """Brings a model of the user's, which a variant is or starts from, into one diffusers folder."""
+    """Converts a model of the user's, which a variant is or starts from, to a diffusers folder."""
     input:
         checkpoint=lambda wildcards: [source for source in [given_source(wildcards)] if Path(source).is_file()],
     output:
@@ -53,7 +53,7 @@ use rule base_model as given_model with:
 
 
 rule encoder:
-    """Brings a text encoder (folder, hub id or Python package) into one folder."""
+    """Copies a text encoder (folder, hub id or Python package) into a folder of the run."""
     output:
         encoder=directory(f"{RUN}/model/encoders/{{encoder}}"),
     log:
@@ -76,7 +76,7 @@ rule encoder:
 
 
 rule latents:
-    """Encodes one shard of the images once for all variants."""
+    """Encodes one shard of the images, once for all variants."""
     input:
         images=f"{DATA}/images.csv",
         base=rules.base_model.output.base,

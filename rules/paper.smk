@@ -25,7 +25,7 @@ COMPARED = {  # with what samples are compared
 
 
 rule table1:
-    """Table 1, the trade-off: fidelity beside localisation, for each data set and variant."""
+    """Table 1, the trade-off: fidelity and localisation for each data set and variant."""
     input:
         summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)) + without_a_model(MAIN),
@@ -94,7 +94,7 @@ use rule table1 as findings_table with:
 
 
 use rule table1 as table2 with:
-    """Table 2, grounding for each finding and variant, with external methods."""
+    """Table 2: localisation for each finding and variant, with the phrase as text, and of external methods."""
     input:
         summaries=summaries(CXR_MAIN, external=True),
         counts=counts(["cxr"]),
@@ -112,7 +112,7 @@ use rule table1 as table2 with:
 
 
 use rule table1 as table3 with:
-    """Table 3, what the training text does: impressions, finding labels, language-model sentences."""
+    """Table 3: the effect of the training text (impressions, finding labels, language-model sentences)."""
     input:
         summaries=summaries(CXR_ALL),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, CXR_ALL)) + without_a_model(CXR_ALL),
@@ -131,7 +131,7 @@ use rule table1 as table3 with:
 
 
 use rule table3 as variants_table with:
-    """Every variant of the radiographs, with the original's further ways of conditioning; made when it is asked for."""
+    """Every variant on radiographs, with the original's further ways of conditioning (not part of all)."""
     output:
         **table_files("variants"),
     log:
@@ -143,7 +143,7 @@ use rule table3 as variants_table with:
 
 
 use rule table2 as table7 with:
-    """Table 7, grounding with the impression as text, for all pairs and for those that name the finding."""
+    """Table 7: localisation with the impression as text, for all pairs and for those whose text names the finding."""
     output:
         **table_files("table7"),
     log:
@@ -156,7 +156,7 @@ use rule table2 as table7 with:
 
 
 use rule table2 as grounding_sets_table with:
-    """Localisation on further sets of boxes, of the models of the run."""
+    """Localisation by the run's models on further sets of boxes."""
     input:
         summaries=summaries(FURTHER),
         counts=SET_COUNTS,
@@ -173,7 +173,7 @@ use rule table2 as grounding_sets_table with:
 
 
 use rule table1 as differences_table with:
-    """Differences between frozen and learnable variants with intervals and p values."""
+    """Differences between frozen and learnable variants, with intervals and p values."""
     input:
         differences=paths(DIFFERENCES, pairs(CONFIG, LOCALISED_MAIN)),
         counts=COUNTS + SET_COUNTS,
@@ -253,7 +253,7 @@ use rule tradeoff as findings with:
 
 
 use rule tradeoff as differences_figure with:
-    """Figure: differences between frozen and learnable variants with intervals."""
+    """Figure: differences between frozen and learnable variants, with intervals."""
     input:
         differences=paths(DIFFERENCES, PAIRS),
     output:
@@ -344,7 +344,7 @@ use rule overlays as samples_figure with:
 
 
 use rule overlays as data_sheet with:
-    """Figure: sheet of the data, test images with texts and outlines."""
+    """Figure: test images with their texts and outlines."""
     input:
         grounding=f"{DATA}/grounding.csv",
     output:

@@ -3,7 +3,7 @@ SAMPLING = CONFIG.sampling.model_dump(exclude={"images", "shards", "text", "unco
 
 
 rule samples:
-    """Samples one shard of a model's images from the prompt list by classifier-free guidance."""
+    """Samples one shard of a model's images from the prompt list, with classifier-free guidance."""
     input:
         prompts=f"{DATA}/prompts.csv",
         sentences=lambda wildcards: (

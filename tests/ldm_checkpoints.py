@@ -1,5 +1,6 @@
 """Checkpoints in the LDM code's names, by rules taken from that code's construction of its networks."""
 
+import re
 from collections import OrderedDict
 
 import torch
@@ -227,3 +228,8 @@ def assert_same_outputs(found, unet, vae, text_encoder, tolerance: float = 1e-5)
     torch.testing.assert_close(moments, expected, rtol=0, atol=tolerance)
     decoded, expected = (network.decode(latents).sample for network in (found.vae, vae))
     torch.testing.assert_close(decoded, expected, rtol=0, atol=tolerance)
+
+
+def starting_with(*parts: object) -> str:
+    """Pattern for a message that begins with the parts as they are."""
+    return "^" + re.escape("".join(map(str, parts)))

@@ -24,3 +24,8 @@ def maps_of(name: str, text: str, **token_maps: list[float]) -> dict[str, TokenH
     spans = [(text.index(token), text.index(token) + len(token)) for token in token_maps]
     heat = np.array([np.tile(columns, (4, 1)) for columns in token_maps.values()], np.float32)
     return {name: TokenHeatMaps(name, text, list(token_maps), np.array(spans), heat, len(text))}
+
+
+def boolean(*rows: str) -> np.ndarray:
+    """A mask from rows of text, # for what is inside."""
+    return np.array([[character == "#" for character in row] for row in rows])

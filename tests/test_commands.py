@@ -122,7 +122,8 @@ def test_generated_images_are_a_runs_and_their_maps_those_of_the_passes_with_the
     rows = pd.DataFrame({"image_id": ["00000-0", "00000-1"], "text": [TEXT] * 2})
     expected = list(draw_samples(tiny_base, rows, 0, 2.0, 4, "ddim", 2, 64))
     for one, (_, image) in zip(drawn, expected, strict=False):
-        np.testing.assert_array_equal(np.asarray(one.image), np.asarray(image))
+        # the pass that keeps its attention computes it by another kernel, so a value may round to its neighbour
+        np.testing.assert_allclose(np.asarray(one.image, dtype=int), np.asarray(image, dtype=int), rtol=0, atol=1)
     assert [one.maps.heat.shape for one in drawn] == [(3, 8, 8)] * 3
     assert [one.maps.id for one in drawn] == ["00000-0", "00000-1", "00000-2"]
 

@@ -194,10 +194,10 @@ def test_variants_may_stand_in_some_data_sets_only():
             "image.resolution: expected a whole number >= 32 and a multiple of 8, given 100",
         ),
         ({"image": 128}, "image: expected a section with the keys resolution, given 128"),
-        ({"variants": ["frozen"]}, 'variants: expected a section for each name, given ["frozen"]'),
+        ({"variants": ["frozen"]}, 'variants: expected for each name a section, given ["frozen"]'),
         (  # a preset that leaves variants out
             {"preset": "smoke", "variants": ["frozen"]},
-            'variants: expected a section for each name, given ["frozen"]',
+            'variants: expected for each name a section, given ["frozen"]',
         ),
         (
             {"variants": {"lernable": False}},
@@ -319,7 +319,7 @@ def test_variants_may_stand_in_some_data_sets_only():
         ),
         ({"external": {"biovil": ""}}, "external.biovil: the text is empty; give a value or leave the key out"),
         ({"external": {"biovil": 3}}, "external.biovil: expected text, given 3; put it in quotes"),
-        ({"external": ["maps.npz"]}, 'external: expected text for each name, given ["maps.npz"]'),
+        ({"external": ["maps.npz"]}, 'external: expected for each name text, given ["maps.npz"]'),
         (
             {"variants": {"location_prior": {}}},
             "variants.location_prior: this name is reserved for rows of the tables that need no model; choose another",

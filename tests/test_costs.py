@@ -301,7 +301,7 @@ def test_the_disk_space_follows_from_the_preset():
             *(tuned["cxr"], kept["cxr"], tuned["coco"], kept["coco"], folders, SD2_PARAMETERS, FLOAT, gigabytes(model)),
             *(round(folders * model / GB), round((folders - tuned["coco"] * (kept["coco"] - 1)) * model / GB)),
         ],
-        "checkpoint of a fine-tuning that runs": [
+        "checkpoint of a running fine-tuning": [
             *(3 * FLOAT, round(FROZEN * 3 * FLOAT / GB, 1), round(LEARNABLE * 3 * FLOAT / GB, 1)),
         ],
         "samples": [scored, images, side, side, side**2 * 3, round(samples / GB)],

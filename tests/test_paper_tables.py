@@ -1,22 +1,35 @@
-import shutil
-import subprocess
+"""The rows, cells and notes of each table of the paper."""
+
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from configs import PRESETS
+from paper_rows import (
+    COCO,
+    COMPARED,
+    CXR,
+    DATASETS,
+    EXTRACTORS,
+    FAITHFUL,
+    FIDELITY,
+    IN_TABLE_1,
+    LOCALISED,
+    MAIN,
+    SUMMARIES,
+    VARIANTS,
+    cells,
+    fidelity,
+    first_table,
+    only,
+    variant,
+)
 
 from tradeoffs.config.layers import resolve
-from tradeoffs.data.tables import keyed, write_table
-from tradeoffs.metrics import FAITHFULNESS, METRICS
-from tradeoffs.paper.blocks import Block, PaperTable
-from tradeoffs.paper.dictionary import dictionary
-from tradeoffs.paper.formatting import decimals, estimate, fixed, p_clause, p_value, signed, significant
+from tradeoffs.metrics import METRICS
 from tradeoffs.paper.latex import to_latex
 from tradeoffs.paper.notes import Compared
-from tradeoffs.paper.rendering import to_markdown, write
-from tradeoffs.paper.results import read_counts, read_differences, read_results
 from tradeoffs.paper.scope import scope_notes
 from tradeoffs.paper.tables import (
     differences_table,
@@ -26,148 +39,6 @@ from tradeoffs.paper.tables import (
     table3,
     table7,
 )
-
-DATASETS = {"cxr": "Demo: phantom radiographs", "coco": "Demo: phantom scenes"}
-CXR, COCO = ({name: DATASETS[name]} for name in DATASETS)
-EXTRACTORS = {"general": "inception", "domain": "x-ray classifier"}
-COMPARED = Compared(EXTRACTORS, "prompts")
-
-
-def variant(text="impression", text_encoder="frozen", finetune=True, sets=("cxr", "coco")):
-    entry = {"finetune": finetune, "text_encoder": text_encoder, "text": text, "sets": sets}
-    return entry | {"sampled_from": "impression"}
-
-
-VARIANTS = {
-    "pretrained": variant(finetune=False),
-    "sentences_learnable": variant("sentences", "learnable"),
-    "frozen": variant(),
-    "learnable": variant(text_encoder="learnable"),
-    "labels_frozen": variant("finding_labels"),
-    "more_layers": variant(),
-    "sentences_frozen": variant("sentences"),
-}
-MAIN = {name: VARIANTS[name] for name in ("pretrained", "frozen", "learnable", "more_layers")}
-IN_TABLE_1 = [*MAIN, "real_images", "location_prior"]
-LOCALISED = [*MAIN, "location_prior"]
-GROUPS = ["macro", "micro", "Edema", "Pneumonia"]
-
-
-def summary(dataset, name, auc, texts=("phrase", "impression"), seeds=2, n=10, named=4):
-    """A summary whose AUC-ROC is `auc` for the first text (macro), 0.1 less for the next, 0.01 more for each next
-    group, 0.001 more for named pairs; every other metric is 0.25 with sd 0.5."""
-    rows = []
-    for t, text in enumerate(texts):
-        for pairs in ("all", "named") if text == "impression" else ("all",):
-            for g, group in enumerate(GROUPS):
-                for metric in METRICS:
-                    mean = auc - 0.1 * t + 0.01 * g + 0.001 * (pairs == "named") if metric == "auc_roc" else 0.25
-                    sd = (0.004 if metric == "auc_roc" else 0.5) if seeds > 1 else np.nan
-                    count = (n if pairs == "all" else named) if g < 2 else 3
-                    count = 2 if metric == "specificity" else count
-                    rows.append(
-                        {"dataset": dataset, "variant": name, "protocol": "corrected", "text": text, "pairs": pairs}
-                        | {"group": group, "metric": metric, "mean": mean, "sd": sd, "low": mean - 0.02}
-                        | {
-                            "high": mean + 0.03,
-                            "n": count,
-                            "subjects": 7,
-                            "texts": 3 * count,
-                            "excluded": 1,
-                            "seeds": seeds,
-                        }
-                    )
-    table = pd.DataFrame(rows)
-    return pd.concat([table, table.assign(protocol="published", mean=-9.0)])
-
-
-def prior(dataset, texts=("phrase", "impression")):
-    table = summary(dataset, "location_prior", 0.6, texts, seeds=1)
-    statistics = ["mean", "sd", "low", "high"]
-    table.loc[table["metric"].isin(["bare_auc", "wrong_prompt_auc"]), statistics] = np.nan
-    return table
-
-
-def fidelity(dataset, name, seed, fid, domain=True):
-    rows = {"fid_general": (fid, 12), "kid_general": (0.3, 12), "ms_ssim": (0.3, 4), "n_real": (24, 24)}
-    rows |= {"ms_ssim_resized_to": (176, 4)}
-    if domain:
-        rows |= {"fid_domain": (0.00123, 12), "label_auc": (0.75, 12), "label_auc_Edema": (0.7, 12)}
-        rows |= {"disease_auc": (0.875, 12), "fid_general_Edema": (fid + 1, 3), "recall_domain": (0.625, 12)}
-    table = pd.DataFrame([(metric, *score) for metric, score in rows.items()], columns=["metric", "value", "n"])
-    return table.assign(dataset=dataset, variant=name, seed=seed)
-
-
-def real_fidelity(dataset, fid, domain=True):
-    table = fidelity(dataset, "real_images", np.nan, fid, domain)
-    table = table[~table["metric"].str.startswith("ms_ssim")]
-    return table.assign(n=table["n"].where(~table["metric"].str.startswith("fid"), 6))
-
-
-AUCS = {name: 0.7 + 0.02 * i for i, name in enumerate(VARIANTS)}
-SUMMARIES = pd.concat(
-    [
-        prior("cxr"),
-        *(summary("cxr", name, auc, seeds=1 if name == "pretrained" else 2) for name, auc in AUCS.items()),
-        prior("coco", ("caption",)),
-        *(summary("coco", name, AUCS[name] + 0.1, ("caption",)) for name in MAIN),
-        summary("cxr", "bio_vil", 0.9, ("phrase",), seeds=1),
-    ]
-)
-FIDELITY = pd.concat(
-    [
-        *(fidelity("cxr", name, seed, 100 + 4 * seed) for name in VARIANTS for seed in (0, 1)),
-        *(fidelity("coco", name, seed, 50, domain=False) for name in MAIN for seed in (0, 1)),
-        real_fidelity("cxr", 20),
-        real_fidelity("coco", 10, domain=False),
-    ]
-)
-
-
-FAITHFUL = pd.DataFrame(
-    [
-        {
-            "dataset": "cxr",
-            "variant": name,
-            "seed": 0,
-            "text": "phrase",
-            "subject_id": subject,
-            "change_ratio": ratio,
-            "change_auc": 0.5,
-        }
-        for name in MAIN
-        for subject, ratio in (("p", 1.0), ("q", 4.0))
-    ]
-).reindex(columns=["dataset", "variant", "seed", "text", "subject_id", *FAITHFULNESS])
-
-
-def only(rows, **values):
-    for column, value in values.items():
-        rows = rows[rows[column] == value]
-    assert len(rows) == 1, rows
-    return rows.iloc[0]
-
-
-def cells(table, heading, label):
-    """A row of the block of that heading as {title: cell}, found by its first cells."""
-    block = next(block for block in table.blocks if block.heading == heading)
-    rows = [row for row in block.cells.to_dict("records") if tuple(row.values())[: len(label)] == label]
-    assert len(rows) == 1
-    return rows[0]
-
-
-def first_table():
-    return table1(
-        "Table 1. Trade-off",
-        SUMMARIES,
-        FIDELITY,
-        FAITHFUL,
-        MAIN,
-        DATASETS,
-        "corrected",
-        COMPARED,
-    )
-
 
 # --- Table 1 ------------------------------------------------------------------------------------------------------
 
@@ -482,128 +353,3 @@ def test_differences_stand_by_data_pair_and_text_with_interval_and_p():
     assert any("sign-flip permutation test" in note and "not corrected" in note for note in table.notes)
     text = to_latex(table, "differences")
     assert r"$<$ 0.001" in text and r"$-$0.050 [$-$0.150, 0.150]" in text
-
-
-# --- rendering ----------------------------------------------------------------------------------------------------
-
-
-def test_numbers_have_fitting_digits_deviation_and_interval():
-    nan = float("nan")
-    assert estimate(nan, 1, 1, 1, 3) == "–"
-    assert estimate(0.12345, nan, nan, nan, 3) == "0.123"
-    assert estimate(-0.0001, 0.01, -0.02, 0.0, 3) == "0.000 ± 0.010 [−0.020, 0.000]"
-    assert estimate(102.04, 2.83, nan, nan, 1) == "102.0 ± 2.8"
-    assert [fixed(-0.5, 1), significant(-0.123456), significant(1234.5)] == ["−0.5", "−0.1235", "1234"]
-    assert [signed(value) for value in (0.0, 0.1, -0.0002)] == ["+0.000", "+0.100", "−0.000200"]
-    assert [decimals(pd.Series(values)) for values in ([9.9, -10.0], [0.01, 0.06, nan], [0.01, -0.04])] == [1, 3, 4]
-    assert [p_value(p) for p in (1.0, 0.001, 0.00099, nan)] == ["1.000", "0.001", "< 0.001", "–"]
-    assert [p_clause(p) for p in (0.25, 0.00099, nan)] == ["p = 0.250", "p < 0.001", "no p value"]
-
-
-def small_table():
-    shown = pd.DataFrame({"Variant": ["a_b", "50 % & more"], "FID ↓": ["1.0 ± 0.1", "–"]})
-    rows = pd.DataFrame({"data": ["Demo: scenes"] * 2, "value": [1 / 3, np.nan], "n": [7, 8]})
-    return PaperTable("Table 9. A_b & {c}", rows, [Block("Block #1", shown, labels=1)], ["first ± note", "second_note"])
-
-
-def test_markdown_has_headings_aligned_cells_and_notes():
-    lines = to_markdown(small_table()).splitlines()
-    assert lines[0] == "# Table 9. A_b & {c}" and "**Block #1**" in lines
-    assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == ["a_b", "1.0 ± 0.1"]
-    assert lines[5].startswith("|:--") and lines[5].endswith("-:|")  # labels to the left, numbers to the right
-    assert lines[-2:] == ["- first ± note", "- second_note"]
-
-
-def test_a_bar_in_a_heading_or_a_cell_does_not_end_it():
-    cells = pd.DataFrame({"Variant": ["a|b"], "|CNR| ↑": ["1.2"]})
-    lines = to_markdown(PaperTable("T", pd.DataFrame(), [Block("B", cells, 1)], [])).splitlines()
-    assert [cell.strip() for cell in lines[4].split(" | ")] == ["| Variant", "\\|CNR\\| ↑ |"] and "a\\|b" in lines[6]
-
-
-def test_latex_is_escaped_and_has_a_caption_and_a_label_for_each_block():
-    table = small_table()
-    text = to_latex(PaperTable(table.title, table.rows, [*table.blocks] * 2, table.notes), "table9")
-    assert r"\caption{A\_b \& \{c\} Block \#1.}\label{tab:table9} \\" in text and r"\label{tab:table9:2}" in text
-    assert r"\begin{longtable}{lr}" in text and r"Variant & FID~$\downarrow$ \\" in text
-    assert "\na\\_b & 1.0 $\\pm$ 0.1 \\\\\n50 \\% \\& more & -- \\\\\n" in text
-    assert r"first $\pm$ note" in text and r"second\_note" in text and text.isascii()
-
-
-def test_latex_that_would_be_too_wide_has_intervals_below_their_means():
-    score = "0.853 ± 0.004 [0.831, 0.870]"
-    narrow, wide = (
-        to_latex(
-            PaperTable("T", pd.DataFrame(), [Block("B", pd.DataFrame({f"S{i}": [score] for i in range(n)}), 0)], []),
-            "t",
-        )
-        for n in (3, 9)
-    )
-    assert r"0.853 $\pm$ 0.004 [0.831, 0.870] &" in narrow
-    assert r"\shortstack[r]{{0.853 $\pm$ 0.004}\\{[0.831, 0.870]}} &" in wide
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
-def test_latex_fits_on_its_page(tmp_path):
-    write(first_table(), *(tmp_path / f"table1.{suffix}" for suffix in ("csv", "md", "tex")))
-    packages = r"\usepackage{booktabs,longtable,pdflscape}"
-    document = rf"\documentclass{{article}}{packages}\begin{{document}}\input{{table1}}\end{{document}}"
-    (tmp_path / "paper.tex").write_text(document)
-    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    log = [subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout for _ in range(2)][1]
-    assert "Overfull" not in log and "Warning" not in log
-
-
-def test_every_format_of_every_table_is_ascii_latex_and_names_the_demo(tmp_path):
-    paths = [tmp_path / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
-    write(first_table(), *paths)
-    assert all("Demo: phantom radiographs" in path.read_text() for path in paths)
-    assert paths[2].read_text().isascii()
-    content = [path.read_bytes() for path in paths]
-    write(first_table(), *paths)
-    assert [path.read_bytes() for path in paths] == content
-
-
-def test_the_dictionary_tells_what_each_column_of_each_table_means():
-    arguments = SUMMARIES, VARIANTS, [], CXR, "corrected"
-    tables = [first_table(), grounding_table("T", *arguments), table7("T", *arguments)]
-    tables.append(table3("T", SUMMARIES, FIDELITY, VARIANTS, CXR, "corrected", COMPARED))
-    tables.append(findings_table("T", FIDELITY, MAIN, CXR, COMPARED))
-    for table in tables:
-        words = dictionary(table.rows.columns).set_index("column")
-        assert words.index.tolist() == table.rows.columns.tolist() and (words["meaning"] != "").all()
-    words = dictionary(["auc_roc_micro_low", "fid_general_sd", "n", "label_auc"]).set_index("column")
-    assert words.loc["auc_roc_micro_low", "meaning"].endswith("micro mean")
-    assert "lower end of the 95 % interval" in words.loc["auc_roc_micro_low", "statistic"]
-    assert words["better"].tolist() == ["higher", "lower", "", "higher"]
-    with pytest.raises(KeyError):
-        dictionary(["unheard_of"])
-
-
-def test_csv_has_six_digits_and_empty_cells(tmp_path):
-    paths = [tmp_path / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
-    write(small_table(), *paths)
-    assert paths[0].read_text() == "data,value,n\nDemo: scenes,0.333333,7\nDemo: scenes,,8\n"
-
-
-def test_results_are_read_one_under_the_other(tmp_path):
-    rows = [{"dataset": "cxr", "seed": 0, "value": 1.0}, {"dataset": "coco", "seed": 1, "value": 2.0}]
-    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
-    for path, row in zip(paths, rows, strict=True):
-        write_table(keyed(pd.DataFrame([{"value": row["value"]}]), dataset=row["dataset"], seed=row["seed"]), path)
-    assert read_results(paths).to_dict("records") == rows
-
-
-def test_without_a_pair_of_variants_the_table_of_differences_is_empty(tmp_path):
-    table = differences_table("Differences", read_differences([]), DATASETS, "corrected")
-    paths = [tmp_path / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
-    write(table, *paths)
-    header = "data,frozen,learnable,protocol,text,group,metric,difference,low,high,p,n,subjects\n"
-    assert paths[0].read_text() == header and "counterpart" in table.notes[0]
-
-
-def test_counts_are_named_by_data_set(tmp_path):
-    for dataset, kept in (("cxr", 3), ("coco", 4)):
-        (tmp_path / dataset).mkdir()
-        (tmp_path / dataset / "images_counts.csv").write_text(f"reason,count\nread,5\nkept,{kept}\n")
-    counts = read_counts([tmp_path / "cxr" / "images_counts.csv", tmp_path / "coco" / "images_counts.csv"])
-    assert counts == {"cxr/images_counts": {"read": 5, "kept": 3}, "coco/images_counts": {"read": 5, "kept": 4}}

@@ -135,19 +135,21 @@ def parser() -> argparse.ArgumentParser:
 
     of_config = command("config", show_config, "print the configuration that a run would have")
     of_config.add_argument("--preset", help="the preset to start from, in place of the one that the file names")
-    of_config.add_argument("--file", default="config/config.yaml", help="your settings (default: config/config.yaml)")
+    of_config.add_argument("--file", default="config/config.yaml", help="your file (default: config/config.yaml)")
     command("keys", show_keys, "print every key of the configuration with its values, default and meaning")
-    of_model = command("check-model", check_model, "load a base model, every weight of it, and say what it is")
+    of_model = command("check-model", check_model, "load all weights of a base model and say what it is")
     of_model.add_argument("source", help="a diffusers folder, or a single .ckpt or .safetensors file")
     of_model.add_argument(
         "--prediction-type",
         choices=["epsilon", "v_prediction"],
-        help="what the U-Net of a single file predicts that does not say it (base.prediction_type)",
+        help="what the U-Net predicts, for a single file that does not say (base.prediction_type)",
     )
     of_maps = command("check-maps", check_maps, "read another method's heat maps as a run would")
     of_maps.add_argument("file", help="the .npz file, see docs/data.md")
-    of_maps.add_argument("--grounding", help="the run's grounding.csv, with whose ids the file's are compared")
-    again = command("debug", debug, "run the script again that made a file of results/, such as under python -m pdb -m")
+    of_maps.add_argument("--grounding", help="the run's grounding.csv, to compare the file's ids with")
+    again = command(
+        "debug", debug, "run the script that made a file in results/ again; with python -m pdb -m, debug it"
+    )
     again.add_argument("file", help="a result of a finished job, such as results/table1.csv")
     again.add_argument("--folder", default="debug", help="where its files go (default: debug); results/ stays as it is")
     again.add_argument("--gpus", type=int, default=0, help="GPUs that it may use (default: 0)")
@@ -157,31 +159,37 @@ def parser() -> argparse.ArgumentParser:
     of_heat_map.add_argument("--image", required=True, help="the image file")
     of_heat_map.add_argument("--box", type=box, help="x,y,w,h in the image file's pixels: score the map against it")
     of_heat_map.add_argument("--grounding", help="with a box: a grounding.csv, for the location prior")
-    of_heat_map.add_argument("--category", help="with a box: whose prior; default: the finding that the words ask for")
-    of_heat_map.add_argument("--exchange", help="with a box: another word to score in the place of the words")
-    of_heat_map.add_argument("--keep", type=int, default=40, help="last steps, which are averaged (default: 40)")
-    of_images = command("generate", generate, "draw images of a text, and show where the model attended meanwhile")
+    of_heat_map.add_argument("--category", help="with --grounding: the finding (default: the one the words ask for)")
+    of_heat_map.add_argument("--exchange", help="with a box: a word to put in place of the words and score too")
+    of_heat_map.add_argument("--keep", type=int, default=40, help="number of last steps to average (default: 40)")
+    of_images = command("generate", generate, "draw images from a text, and show where the model attended meanwhile")
     _of_model_and_text(of_images, steps=75)
     of_images.add_argument("-n", type=int, default=4, help="number of images (default: 4)")
     of_images.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance scale (default: 4)")
-    of_images.add_argument("--scheduler", choices=["plms", "ddim", "dpm"], default="plms", help="sampler")
+    of_images.add_argument(
+        "--scheduler", choices=["plms", "ddim", "dpm"], default="plms", help="sampler (default: plms)"
+    )
     of_fidelity = command("fidelity", fidelity, "score images against others: FID, KID, precision and the like")
     of_fidelity.add_argument("source", help="the images to score: a folder, or a CSV with path, prompt, Finding Labels")
     of_fidelity.add_argument("target", help="the real images, likewise")
     of_fidelity.add_argument(
-        "--kid-subset", type=several, default=1000, help="images in a subset of KID (default: 1000)"
+        "--kid-subset", type=several, default=1000, help="images in each subset of KID (default: 1000)"
     )
     of_fidelity.add_argument("--inception", help="StyleGAN's inception-2015-12-05.pt, for published FIDs")
-    of_fidelity.add_argument("--dinov2", help="folder of a Dinov2Model, for distances with its features too")
+    of_fidelity.add_argument("--dinov2", help="folder of a Dinov2Model, to add distances with its features")
     _of_image_sets(of_fidelity, out="fidelity.csv")
     of_labels = command("classify", classify, "let an X-ray network name the findings in images")
-    of_labels.add_argument("images", help="a folder, where images lie in folders named after their finding, or a CSV")
+    of_labels.add_argument(
+        "images", help="a folder (labels: names of the images' own folders), or a CSV as for fidelity"
+    )
     _of_image_sets(of_labels, out="classification.csv")
-    of_runs = command("compare", compare, "say what differs between two finished runs: scores, configuration, code")
-    of_runs.add_argument("a", help="a run's folder, results/<run>, or results where it holds one run")
-    of_runs.add_argument("b", help="another one; differences are b - a")
-    of_runs.add_argument("--protocol", choices=["corrected", "published"], default="corrected", help="of the scores")
-    of_runs.add_argument("--out", help="a folder for the page and its tables with all rows as CSV")
+    of_runs = command("compare", compare, "show what differs between two finished runs: scores, configuration, code")
+    of_runs.add_argument("a", help="a run's folder, results/<run>, or a results folder that holds a single run")
+    of_runs.add_argument("b", help="another run's; differences are b - a")
+    of_runs.add_argument(
+        "--protocol", choices=["corrected", "published"], default="corrected", help="scores shown (default: corrected)"
+    )
+    of_runs.add_argument("--out", help="a folder to write the page and all rows (CSV) to")
     return whole
 
 
@@ -193,14 +201,16 @@ def _of_model_and_text(command: argparse.ArgumentParser, steps: int) -> None:
     command.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     command.add_argument("--steps", type=int, default=steps, help=f"time steps (default: {steps})")
     command.add_argument("--resolution", type=int, help="side of the image in pixels (default: the model's own)")
-    command.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32", help="of autocast")
+    command.add_argument(
+        "--precision", choices=["fp32", "fp16", "bf16"], default="fp32", help="precision of autocast (default: fp32)"
+    )
 
 
 def _of_image_sets(command: argparse.ArgumentParser, out: str) -> None:
     command.add_argument("--classifier", help="folder of a findings classifier, such as resources/demo_base/classifier")
-    command.add_argument("--xrv", help="weights of torchxrayvision's densenet121-res224-all, in its place")
+    command.add_argument("--xrv", help="weights of torchxrayvision's densenet121-res224-all, in place of --classifier")
     command.add_argument("--resolution", type=several, default=512, help="side of the images in pixels (default: 512)")
-    command.add_argument("--batch-size", type=several, default=32, help="images in a pass (default: 32)")
+    command.add_argument("--batch-size", type=several, default=32, help="images per pass (default: 32)")
     command.add_argument("--out", default=out, help=f"the CSV to write (default: {out})")
 
 

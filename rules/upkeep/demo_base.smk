@@ -63,7 +63,7 @@ rule demo_base_text_encoder:
 
 
 rule demo_base_candidate:
-    """Trains one candidate for the base: a U-Net of its own seed. Stopped anywhere, it goes on from its checkpoint."""
+    """Trains one candidate for the base: a U-Net with its own seed. If stopped, it resumes from its checkpoint."""
     input:
         **dict(rules.demo_base_pictures.output.items()),
         text_encoder=rules.demo_base_text_encoder.output.text_encoder,
@@ -128,7 +128,7 @@ rule demo_base_scores:
 
 
 rule demo_base_classifier:
-    """Trains the findings classifier that ships with the base, on phantoms of its own seed."""
+    """Trains the findings classifier that ships with the base, on phantoms with a seed of their own."""
     output:
         classifier=directory(f"{CANDIDATES}/classifier"),
     log:
@@ -176,7 +176,7 @@ RATES = ["frozen", *map(str, BASE["text_encoder_rates"]["rates"])]
 
 
 rule text_encoder_rate:
-    """Scores a fine-tuning of the demo's base on its way, frozen or with the text encoder at one rate."""
+    """Scores intermediate checkpoints of a fine-tuning of the demo's base, with the text encoder frozen or at one rate."""
     input:
         base=CONFIG.base.source,
         classifier=f"{CONFIG.base.source}/classifier",
@@ -199,7 +199,7 @@ rule text_encoder_rate:
 
 
 rule text_encoder_rates:
-    """Figure of localisation and fidelity against training length and the text encoder's rate."""
+    """Figure: localisation and fidelity against training length and the text encoder's learning rate."""
     input:
         scores=expand(rules.text_encoder_rate.output.scores, rate=RATES),
     output:

@@ -156,7 +156,7 @@ rule fidelity_effects:
 if DEMO and CXR_TUNED:
 
     rule effects:
-        """Measures on the demo what each difference from the original does, and shows it in docs/differences.md."""
+        """Measures on the demo the effect of each deviation from the original, and shows it in docs/differences.md."""
         input:
             scoring=paths(f"{RUN}/effects/{CHECKPOINT}/scoring.csv", TUNED),
             fidelity=paths(f"{RUN}/effects/{CHECKPOINT}/fidelity.csv", CXR_TUNED),

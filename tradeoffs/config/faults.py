@@ -94,7 +94,7 @@ def _expected(annotation: Any) -> str:
         return f"a list, each {_expected(arguments[0])}"
     if origin is dict:
         value = _bare(arguments[1])
-        return "a section for each name" if issubclass(value, BaseModel) else f"{_expected(arguments[1])} for each name"
+        return f"for each name {'a section' if issubclass(value, BaseModel) else _expected(arguments[1])}"
     if issubclass(annotation, BaseModel):
         return f"a section with the keys {', '.join(fields_of(annotation))}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[annotation]

@@ -44,7 +44,7 @@ class Config(Section):
     )
     external_samples: dict[Annotated[str, AfterValidator(variant_name)], PathText] = Field(
         {},
-        description="radiographs that were made elsewhere by name: a folder of images, or a CSV with path, prompt and "
+        description="radiographs that were made elsewhere, by name: a folder of images, or a CSV with path, prompt and "
         "Finding Labels; rows of Tables 1 and 3 and of the table by finding with every fidelity score",
     )
     training: Training = Field(Training(), description="fine-tuning")

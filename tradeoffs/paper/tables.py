@@ -1,9 +1,9 @@
 """The paper's tables from summaries of localisation scores, fidelity scores and differences.
 
 Throughout, `summaries` are rows of localisation_summary.csv, `fidelity` rows of fidelity.csv, `differences` rows of
-differences.csv; `datasets` maps the data sets that the table shows ("cxr", "coco") to display names; `variants` maps
-the names of those that it shows to their entries of the config, in the order of the rows, with `sets`, where it shows
-them; `protocol` chooses the rows.
+differences.csv; `datasets` maps the data sets that the table shows, one for findings_table, table3 and table7, to
+display names; `variants` maps the names of those that it shows to their entries of the config, in the order of the
+rows, with `sets`, where it shows them; `protocol` chooses the rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -133,21 +133,22 @@ def findings_table(
     datasets: Mapping[str, str],
     compared: Compared,
 ) -> PaperTable:
-    """Fidelity by finding (cxr): the samples of each finding's prompts against the real images that have it.
+    """Fidelity by finding: the samples of each finding's prompts against the real images that have it.
 
     Per finding the variants, then the real images.
     """
+    [dataset] = datasets
     parts = fidelity_by_finding(fidelity)
-    names = [*variants_of(variants, "cxr"), *compared.external_samples, REAL_IMAGES]
+    names = [*variants_of(variants, dataset), *compared.external_samples, REAL_IMAGES]
     found = [finding for finding in CLASSIFIED if finding in set(parts["group"])]
-    keys = [("cxr", finding, name) for finding in found for name in names]
+    keys = [(dataset, finding, name) for finding in found for name in names]
     rows = pd.DataFrame(keys, columns=["dataset", "group", "variant"])
     rows = with_fidelity(rows, parts, ["dataset", "group", "variant"])
     rows["seeds"] = (
         rows["variant"].map(fidelity.groupby("variant")["seed"].nunique()).where(rows["variant"] != REAL_IMAGES)
     )
     rows = ordered(rows, datasets, None, ["group", "variant"])
-    blocks = _fidelity_blocks(rows, datasets["cxr"], ["group", "variant"])
+    blocks = _fidelity_blocks(rows, datasets[dataset], ["group", "variant"])
     notes = [NOTE_BY_FINDING, *fidelity_notes(fidelity, datasets, compared)]
     return PaperTable(title, rows, blocks, notes)
 
@@ -188,19 +189,20 @@ def table3(
     protocol: str,
     compared: Compared,
 ) -> PaperTable:
-    """Table 3, what the training text does (cxr): per training text and text encoder, localisation and fidelity.
+    """Table 3, what the training text does: per training text and text encoder, localisation and fidelity.
 
     The base as it is comes first, real images and the location prior last.
     """
-    base = [name for name, entry in variants.items() if not entry["finetune"] and "cxr" in entry["sets"]]
+    [dataset] = datasets
+    base = [name for name, entry in variants.items() if not entry["finetune"] and dataset in entry["sets"]]
     trained = [
         name
         for text in TRAINING_TEXTS
         for encoder in TEXT_ENCODERS
         for name, entry in variants.items()
-        if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and "cxr" in entry["sets"]
+        if entry["finetune"] and (entry["text"], entry["text_encoder"]) == (text, encoder) and dataset in entry["sets"]
     ]
-    names = {"cxr": [*base, *trained, *compared.external_samples, REAL_IMAGES, LOCATION_PRIOR]}
+    names = {dataset: [*base, *trained, *compared.external_samples, REAL_IMAGES, LOCATION_PRIOR]}
     rows = with_fidelity(macro_rows(summaries, names, protocol, [*compared.external_samples, REAL_IMAGES]), fidelity)
     training_texts = {name: TRAINING_TEXTS[variants[name]["text"]] for name in trained}
     rows["training_text"] = rows["variant"].map(training_texts).fillna("")
@@ -225,18 +227,19 @@ def table7(
     datasets: Mapping[str, str],
     protocol: str,
 ) -> PaperTable:
-    """Table 7, grounding with the impression as text (cxr): the pairs whose text names the finding beside all pairs.
+    """Table 7, grounding with the impression as text: the pairs whose text names the finding beside all pairs.
 
     One row per finding (then micro and macro mean), variant and pairs. n_kept, n_dropped: samples whose text names the
     finding (the original's `--filter_bad_impressions` keeps these) and the others.
     """
+    [dataset] = datasets
     scores = wide_scores(summaries, protocol)
     n = scores["n_samples"].unstack("pairs")
     scores = scores.join(pd.DataFrame({"n_kept": n["named"], "n_dropped": n["all"] - n["named"]}))
-    names = grounding_variants(scores, variants, external, "cxr", "impression")
+    names = grounding_variants(scores, variants, external, dataset, "impression")
     keys = [
-        ("cxr", "impression", pairs, group, name)
-        for group in groups_of(scores, "cxr")
+        (dataset, "impression", pairs, group, name)
+        for group in groups_of(scores, dataset)
         for name in names
         for pairs in ("named", "all")
     ]

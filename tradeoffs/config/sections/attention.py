@@ -35,7 +35,7 @@ class Method(Section):
         ["down", "mid", "up"], description="parts of the U-Net whose layers are averaged"
     )
     coarsest: Count | None = Field(
-        None, description="only so many of the coarsest resolutions that these layers have; null: all"
+        None, description="only this many of the coarsest resolutions that these layers have; null: all"
     )
     heads: Annotated[list[Annotated[Whole, Ge(1), Le(4)]], AfterValidator(distinct)] = Field(
         [1, 2, 3, 4], description="quarters of each layer's heads, in the layer's own order, that are averaged"
@@ -50,8 +50,8 @@ class Method(Section):
     )
     noise: Literal["fresh", "inversion", "generation"] = Field(
         "fresh",
-        description="where noisy latents come from: fresh noise a step, DDIM inversion of the image, or DDIM sampling "
-        "from the text alone, of which the map has not seen the image",
+        description="where noisy latents come from: fresh noise at each step, DDIM inversion of the image, or DDIM "
+        "sampling from the text alone, so that the map has not seen the image",
     )
     guidance_difference: bool = Field(
         False, description="subtract the maps of a pass with the empty text at the same tokens; with noise fresh only"
@@ -74,7 +74,7 @@ class Method(Section):
         description="what is hot in a map: what is above the midpoint of a mixture of two Gaussians, Otsu's threshold, "
         "or threshold_at",
     )
-    threshold_at: Share = Field(0.5, description="the threshold fixed, as a share of the map's range")
+    threshold_at: Share = Field(0.5, description="the fixed threshold, as a share of the map's range")
 
     @field_validator("guidance_difference")
     @classmethod
@@ -112,7 +112,7 @@ METHODS = {
 class Attention(Section):
     """Other heat-map methods, compared by the target `methods`."""
 
-    patients: Annotated[Count, Ge(2)] | None = Field(
+    patients: Annotated[Whole, Ge(2)] | None = Field(
         None,
         description="patients (COCO: images) on which methods are compared and the mechanism is measured, drawn by "
         "their ids; null: all",

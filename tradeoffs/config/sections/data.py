@@ -38,9 +38,9 @@ class Phantoms(Section):
 
 
 class Limit(Section):
-    """A pilot: at most so many images of a split, in whole subjects."""
+    """A pilot: at most this many images of a split, in whole subjects."""
 
-    train: Count | None = Field(None, description="at most so many images of cxr to fine-tune on; null: all")
+    train: Count | None = Field(None, description="at most this many images of cxr to fine-tune on; null: all")
     val: Count | None = Field(None, description="the same of those on which the findings classifier is validated")
     p19: Count | None = Field(None, description="the same of the test population: prompts, real images for FID")
     mscxr: Count | None = Field(None, description="the same of those with boxes")
@@ -91,8 +91,8 @@ class Data(Section):
     )
     coco_captions: Count | None = Field(
         None,
-        description="at most so many captions of a test image of coco, those of the lowest ids, have heat maps; null: "
-        "every caption that names a class, as in the original",
+        description="at most this many captions of a test image of coco, those of the lowest ids, have heat maps; "
+        "null: every caption that names a class, as in the original",
     )
     sentences: PathText = Field(
         "resources/sentences.csv", description="CSV of language-model sentences, one column per finding"
@@ -111,8 +111,8 @@ class Data(Section):
     )
     query_words: dict[Text, Words] = Field(
         {},
-        description="words that ask for a finding of MS-CXR or a class of MS-COCO in place of its default ones, by its "
-        "name",
+        description="query words of a finding of MS-CXR or a class of MS-COCO, by its name, in place of its default "
+        "ones",
     )
     phantoms: Phantoms = Field(Phantoms(), description="the demo's phantoms, used with source phantoms")
 
@@ -122,7 +122,7 @@ class Data(Section):
         return None if self.prompts == MSCXR_PHRASES else self.prompts
 
     def query_words_of(self, dataset: str) -> dict[str, list[str]]:
-        """The words that ask for categories of a data set in place of their default ones."""
+        """The query words of categories of a data set in place of their default ones."""
         return {name: words for name, words in self.query_words.items() if name in DATA_SETS[dataset].categories}
 
     @field_validator("cxr")
@@ -149,16 +149,16 @@ class GroundingSet(Section):
 
     models: Name = Field("cxr", description="data set of the run whose models are scored on it")
     layout: Literal["csv", "vindr_cxr", "chestx_det", "chexlocalize", "padchest_gr", "chestxray14"] = Field(
-        "csv", description="whose layout its files have; csv is one of your own, see docs/data.md"
+        "csv", description="layout of its files; csv is a file of your own, see docs/your-own.md"
     )
     path: PathText = Field(description="the CSV, or the folder of the set as it is downloaded")
     images: PathText | None = Field(
-        None, description="folder of its images, if it is another than that of the CSV or of the set"
+        None, description="folder of its images, if it is not that of the CSV or of the set"
     )
     split: Text = Field("test", description="rows of this split are scored; all: every row")
     categories: Words | None = Field(None, description="categories that are scored; null: all that have a box")
     query_words: dict[Text, Words] = Field(
-        {}, description="words that ask for a category, by its name; without an entry its default ones, or its name"
+        {}, description="query words of a category, by its name; without an entry its default ones, or its name"
     )
     texts: Annotated[list[Literal["phrase", "impression"]], AfterValidator(distinct)] = Field(
         ["phrase"], description="texts of its heat maps; impression is the text of a whole image, where the set has one"

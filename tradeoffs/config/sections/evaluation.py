@@ -31,7 +31,7 @@ class Extractors(Section):
     findings_classifier: PathText | None = Field(
         None,
         description="folder of a findings classifier that an earlier run trained, or that ships with the demo's base, "
-        "where there is no X-ray network; null: one is trained on the run's own images, so that its FID and label "
+        "used if there is no X-ray network; null: one is trained on the run's own images, so that its FID and label "
         "AUC compare within the run only",
     )
     dinov2: PathText | None = Field(
@@ -54,7 +54,7 @@ class Evaluation(Section):
     )
     frame: Literal["crop", "image"] = Field(
         "crop",
-        description="where localisation is scored: crop is the central square that the model sees, as the original; "
+        description="where localisation is scored: crop is the central square that the model sees, as in the original; "
         "image is the whole image, where a finding's part outside the crop counts as not covered",
     )
     bootstrap: Count = Field(1000, description="draws of the bootstrap behind the 95 % intervals")
@@ -64,10 +64,10 @@ class Evaluation(Section):
     extractors: Extractors = Field(Extractors(), description="feature extractors")
     reference: Literal["prompts", "population"] = Field(
         "prompts",
-        description="real images for FID and the like: prompts are those whose texts are the prompts, as the original; "
-        "population is a random draw of the test population, whose mix of labels is not that of the prompts",
+        description="real images for FID and the like: prompts are those whose texts are the prompts, as in the "
+        "original; population is a random draw of the test population, whose mix of labels is not that of the prompts",
     )
-    real_images: Count = Field(5000, description="at most so many real images for FID and the like")
+    real_images: Count = Field(5000, description="at most this many real images for FID and the like")
     kid_subset: Annotated[Whole, Ge(2)] = Field(1000, description="images in each subset of KID")
     batch_size: Count = Field(32, description="images in one pass of a feature extractor")
 

@@ -41,7 +41,7 @@ class FindingTokens(Section):
     start_and_end: bool = Field(
         False, description="the text encoder's start and end tokens around them, padded to its whole context"
     )
-    one_absent: bool = Field(False, description="one token for every finding that is absent, not one for each")
+    one_absent: bool = Field(False, description="one token for all absent findings together, not one for each")
 
 
 class Variant(Section):

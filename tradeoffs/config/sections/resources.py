@@ -16,6 +16,8 @@ class Resources(Section):
     training_gpus: Annotated[Whole, Ge(0)] | None = Field(
         None, description="GPUs of a fine-tuning job, each with a process of its own; null: as gpus"
     )
-    mem_mb: Count = Field(64_000, description="memory of such a job in MB")
-    runtime_minutes: Count = Field(2880, description="time of such a job in minutes")
-    max_runtime_minutes: Count = Field(4320, description="longest time such a job may ask for when it is tried again")
+    mem_mb: Count = Field(64_000, description="memory of a job that runs a model, in MB")
+    runtime_minutes: Count = Field(2880, description="time of a job that runs a model, in minutes")
+    max_runtime_minutes: Count = Field(
+        4320, description="longest time that a job that runs a model may ask for when it is tried again, in minutes"
+    )

@@ -17,14 +17,14 @@ class Sampling(Section):
     scheduler: Literal["plms", "ddim", "dpm"] = Field("plms", description="sampler; dpm is DPM-Solver++")
     text: Literal["impression", "own"] = Field(
         "impression",
-        description="what samples of variants with another text than impressions are drawn from: the prompts' "
-        "impressions as for all variants, as in the original, or text of their own kind made from the prompts' labels; "
-        "findings in or in place of a text are always of their own kind",
+        description="texts for samples of variants that were trained on other texts than impressions: the prompts' "
+        "impressions as for all other variants, as in the original, or own, texts of the variant's kind made from the "
+        "prompts' labels; variants with findings_first, findings_random or finding_tokens always have their own",
     )
     unconditional: Literal["empty", "no_finding"] = Field(
         "empty",
         description="the text that guidance leads away from in variants with finding labels: the empty one, on which "
-        "they were trained, or No Finding, as the original means to; in other variants always the empty one",
+        "they were trained, or No Finding, as the original intends; in other variants always the empty one",
     )
     batch_size: Count = Field(8, description="images sampled at once")
     precision: Literal["fp32", "fp16", "bf16"] = Field("fp16", description="autocast precision")

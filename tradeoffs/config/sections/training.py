@@ -21,11 +21,11 @@ class Training(Section):
         "configuration, 64 or 256 in its SLURM scripts (preset paper_slurm)",
     )
     micro_batch_size: Count = Field(
-        8, description="at most so many images a device in one pass; accumulated passes fill batch_size"
+        8, description="at most this many images per device in one pass; accumulated passes fill batch_size"
     )
     learning_rate: Positive = Field(5e-5, description="peak learning rate of AdamW")
     text_encoder_learning_rate: Positive | None = Field(
-        None, description="peak learning rate of a text encoder that learns; null: learning_rate, as the original"
+        None, description="peak learning rate of a text encoder that learns; null: learning_rate, as in the original"
     )
     weight_decay: Annotated[Number, Ge(0)] = Field(0.01, description="weight decay of AdamW")
     schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after the warm-up")
@@ -38,7 +38,7 @@ class Training(Section):
         None, description="decay of a moving average of the weights, kept beside them; null: none"
     )
     min_snr_gamma: Positive | None = Field(
-        None, description="gamma of min-SNR loss weights, 5 in their paper; null: all time steps weigh the same"
+        None, description="gamma of min-SNR loss weights, 5 in its paper; null: all time steps weigh the same"
     )
     max_grad_norm: Positive | None = Field(
         None, description="gradients of a larger norm, over all weights, are scaled down to it; null: never"
