@@ -31,6 +31,7 @@ from tradeoffs.config.paths import (
     missing_paths,
     raw_tables,
     tables_of_set,
+    unread_keys,
 )
 from tradeoffs.config.repeated_keys import check_repeated_keys
 from tradeoffs.config.starts import source_of, start_of
@@ -81,6 +82,12 @@ if (workflow.resource_settings.cores or 0) > CONFIG.resources.threads:
 if "--generate-unit-tests" in sys.argv and not Path(RESULTS, "provenance.json").is_file():
     raise WorkflowError(
         "--generate-unit-tests copies the results of a finished run, which are not here; run `all` first"
+    )
+
+if workflow.is_main_process and unread_keys(CONFIG):
+    logger.warning(
+        f"{', '.join(unread_keys(CONFIG))}: not read, because this run draws phantoms; for your files set preset to paper, "
+        "or data.source to files"
     )
 
 MISSING = missing_paths(CONFIG)

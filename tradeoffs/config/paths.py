@@ -20,7 +20,7 @@ from tradeoffs.data.raw_files import (
     coco_annotations,
     newest,
 )
-from tradeoffs.data.sets import data_set
+from tradeoffs.data.sets import COCO, CXR, OPEN_CXR, data_set
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import check_tracker, package_folder
@@ -79,7 +79,7 @@ def missing_paths(config: Config) -> list[Fault]:
         else:
             found = Path(file).is_dir() if kind == "folder" else Path(file).is_file()
         if not found:
-            faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
+            faults.append(Fault(key, _absent(kind, file), "correct the path or remove the key"))
     faults += [fault for name, of_set in config.grounding.items() for fault in _set_faults(f"grounding.{name}", of_set)]
     for key, source in sources_of(config).items():
         try:
@@ -92,15 +92,28 @@ def missing_paths(config: Config) -> list[Fault]:
 
 
 def prompts_without_images(config: Config) -> list[Fault]:
-    """What is wrong where samples are compared with the images of prompts whose list has no column of image ids."""
+    """What is wrong where samples are compared with the images of prompts whose list has no column of image ids.
+
+    Only of a list whose header is read at sight: of a compressed one, another encoding or separator its reader tells.
+    """
     file = files_of(config).get("data.prompts")
     if file is None or config.evaluation.reference != "prompts":
         return []
-    with open(file, newline="", encoding="utf-8-sig", errors="replace") as opened:
-        if not {"sample_id", "dicom_id"}.isdisjoint(next(csv.reader(opened), [])):
-            return []
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            columns = {column.strip() for column in next(csv.reader(opened), [])}
+    except (OSError, ValueError, csv.Error):
+        return []
+    if "Finding Labels" not in columns or not columns.isdisjoint({"sample_id", "dicom_id"}):
+        return []
     wrong = f"{file} has no column sample_id or dicom_id, the images that samples are compared with"
     return [Fault("data.prompts", wrong, "add it, or set evaluation.reference to population")]
+
+
+def unread_keys(config: Config) -> list[str]:
+    """The dotted keys of raw data that the configuration names although the run draws phantoms."""
+    keys = [key for one in (CXR, OPEN_CXR, COCO) for key in (*one.folders, one.prepared) if key]
+    return [f"data.{key}" for key in keys if getattr(config.data, key) and config.data.source == "phantoms"]
 
 
 def folders_of(data: Data) -> dict[str, str | None]:
@@ -186,9 +199,16 @@ def _set_faults(key: str, of_set: GroundingSet) -> Iterator[Fault]:
     if of_set.layout != "csv":
         yield from _folder_faults(f"{key}.path", of_set.path, BOX_TABLES[of_set.layout])
     elif not Path(of_set.path).is_file():
-        yield Fault(f"{key}.path", f"there is no file {of_set.path}", "correct the path or remove the set")
+        yield Fault(f"{key}.path", _absent("file", of_set.path), "correct the path or remove the set")
     if of_set.images and not Path(of_set.images).is_dir():
-        yield Fault(f"{key}.images", f"there is no folder {of_set.images}", "correct the path or remove the key")
+        yield Fault(f"{key}.images", _absent("folder", of_set.images), "correct the path or remove the key")
+
+
+def _absent(kind: str, path: str) -> str:
+    """What is wrong with a path at which there is no file or folder, as the kind says."""
+    if Path(path).exists():
+        return f"{path} is a {'file' if kind == 'folder' else 'folder'}, and a {kind} is needed"
+    return f"there is no {kind} {path}"
 
 
 def images_of_set(of_set: GroundingSet) -> str:
