@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tradeoffs.data.box_layouts import COLUMNS, LAYOUTS, read_boxes
+from tradeoffs.data.images import decoded_mask
 from tradeoffs.errors import InputError
 
 
@@ -141,6 +142,49 @@ def test_a_csv_of_ones_own(tmp_path, run_lengths):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
             read_boxes("csv", path)
+
+
+BOX = "image,subject,category,x,y,w,h"
+MASK = '"{""size"": [2, 2], ""counts"": [1, 2, 1]}"'
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        (f"{BOX},Split", ["a,p,Edema,1,2,3,4,train"], "has a column 'Split', which is not read; call it 'split' or"),
+        (f"{BOX},image_widht", ["a,p,Edema,1,2,3,4,9"], "has a column 'image_widht', which .* call it 'image_width'"),
+        (f"{BOX},phrases", ["a,p,Edema,1,2,3,4,edema"], "has a column 'phrases', which is not read; call it 'phrase'"),
+        (f"{BOX},split,split", ["a,p,Edema,1,2,3,4,test,val"], "has two columns 'split'"),
+        (BOX, [], "boxes.csv: has no rows"),
+        (BOX, ["a,p,Edema,1,2,3,4", "a,q,Edema,5,6,7,8"], "row 3: subject differs from an earlier row of the same"),
+        (f"{BOX},split", ["a,p,Edema,1,2,3,4,test", "a,p,Edema,5,6,7,8,val"], "row 3: split differs from an earlier"),
+        (f"{BOX},text", ["a,p,Edema,1,2,3,4,one", "a,p,Edema,5,6,7,8,two"], "row 3: text differs from an earlier"),
+        (BOX, ["a,p,Edema,0.1,0.2,0.3,0.4"], "no box is larger than a pixel; .* give image_width and image_height"),
+        (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,0,0"], "row 2: image_width is not a positive whole"),
+        (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,9,8.5"], "row 2: image_height is not a positive whole"),
+        ("image,subject,category,mask", ["a,p,Edema,{x"], "row 2: mask is not a JSON"),
+        (f"{BOX},mask", [f"a,p,Edema,1,2,3,4,{MASK}"], "row 2: has a box and a mask; leave one of them empty"),
+        (f"{BOX},mask", [f"a,p,Edema,,,,,{MASK}", "a,p,Edema,0,0,2,2,"], "row 3: has a box, and another row of the"),
+        (
+            f"{BOX},mask,image_width,image_height",
+            [f"a,p,Edema,,,,,{MASK},4,4"],
+            "row 2: image_width and image_height are not the size of the mask",
+        ),
+    ],
+)
+def test_what_a_csv_of_ones_own_says_wrongly_or_twice_is_told(tmp_path, header, rows, message):
+    path = tmp_path / "boxes.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(InputError, match=message):
+        read_boxes("csv", path)
+
+
+def test_runs_that_are_not_compressed_are_read(tmp_path):
+    """As MS-COCO has those of crowds: runs go down the columns, the first one is of zeros."""
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"image,subject,category,mask\na,p,Edema,{MASK}\n")
+    (mask,) = read_boxes("csv", path)["mask"]
+    np.testing.assert_array_equal(decoded_mask(mask), [[False, True], [True, False]])
 
 
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "csv"])

@@ -3,6 +3,7 @@
 Images, reports, the outlines of MS-COCO and the weights of a base in a folder are left to the first jobs.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from tradeoffs.config.faults import Fault
-from tradeoffs.config.paths import files_of, folders_of, sources_of
+from tradeoffs.config.paths import files_of, folders_of, images_of_set, sources_of
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.data import Data, GroundingSet
 from tradeoffs.data import coco, mimic, open_i
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.conditioning import read_sentences
-from tradeoffs.data.grounding_sets import read_rows
+from tradeoffs.data.grounding_sets import image_paths, read_rows
 from tradeoffs.data.images import check_some
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.open_radiographs import read_entries
@@ -171,4 +172,7 @@ def _read_coco(folder: str, part: str) -> None:
 
 def _read_set(path: str, of_set: GroundingSet, key: str) -> None:
     settings = of_set.model_dump(include={"layout", "split", "texts", "categories", "query_words"})
-    read_rows(key.removesuffix(".path"), path=path, **settings)
+    rows = read_rows(key.removesuffix(".path"), path=path, **settings)
+    folder = images_of_set(of_set)
+    images = image_paths(rows["image"].drop_duplicates(), Path(folder))
+    check_some(folder, list(map(os.path.abspath, images)), "images", key.replace(".path", ".images"))

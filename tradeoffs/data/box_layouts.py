@@ -14,7 +14,7 @@ import pandas as pd
 from pycocotools import mask as rle
 
 from tradeoffs.data.raw_files import BOX_TABLES
-from tradeoffs.data.tables import read_csv, reject_rows
+from tradeoffs.data.tables import encoded_runs, read_csv, reject_rows
 from tradeoffs.errors import InputError
 
 NUMBERS = ["x", "y", "w", "h", "image_width", "image_height"]
@@ -37,26 +37,77 @@ def read_box_csv(path: Path) -> pd.DataFrame:
     """A CSV of one's own, one row a box: image, subject and category, and a box (x, y, w, h) or a mask.
 
     Optional are split ("test" without it), phrase (the category without it), text (of the whole image), image_width
-    and image_height.
-    Raises InputError for a missing column, an empty image, subject or category, a cell that is no number, or a box of
-    which some numbers are missing.
+    and image_height. A mask's runs may be compressed or not.
+    Raises InputError for a missing or misspelt column, an empty image, subject or category, a cell that is no number,
+    a box of which some numbers are missing, a malformed mask, an image of two subjects, splits or texts, or what says
+    twice where something is: a box beside a mask, or a mask and a size of the image that is not its own.
     """
-    remedy = "give it the columns image, subject, category, and x, y, w, h or mask (docs/data.md)"
-    table = read_csv(path, ["image", "subject", "category"], remedy)
+    remedy = "give it the columns image, subject, category, and x, y, w, h or mask (docs/your-own.md)"
+    optional = ["split", "phrase", "text", "mask", *NUMBERS]
+    table = read_csv(path, ["image", "subject", "category"], remedy, optional)
     if "mask" not in table.columns:
         for column in ("x", "y", "w", "h"):
             if column not in table.columns:
                 raise InputError(f"{path}: has no column {column!r} and no column 'mask'; {remedy}")
+    if table.empty:
+        raise InputError(f"{path}: has no rows; a set needs at least one box or mask")
     defaults = {"split": "test", "phrase": table["category"]} | dict.fromkeys(["text", "mask", *NUMBERS], "")
     table = table.assign(**{name: value for name, value in defaults.items() if name not in table.columns})[COLUMNS]
-    for column in ("image", "subject", "category"):
-        reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
+    for column in ("image", "subject", "category", "split"):
+        table[column] = table[column].str.strip()
+        reject_rows(path, table[column] == "", f"{column} is empty")
     table[NUMBERS] = _numbers(path, table, NUMBERS)
+    _check_sizes(path, table)
+    _check_masks(path, table)
+    for column in ("subject", "split", "text"):
+        first = table.groupby("image")[column].transform("first")
+        reject_rows(path, table[column] != first, f"{column} differs from an earlier row of the same image")
+    return table
+
+
+def _check_sizes(path: Path, table: pd.DataFrame) -> None:
+    """Raises InputError for boxes of which numbers are missing, that are in shares without saying so, or on an image
+    without an extent."""
     several = table[["x", "y", "w", "h"]].isna().sum(axis=1)
     reject_rows(path, several.isin([1, 2, 3]), "some of x, y, w, h are empty; give all four, or none")
     one_size = table["image_width"].isna() != table["image_height"].isna()
     reject_rows(path, one_size, "one of image_width and image_height is empty; give both, or none")
-    return table
+    for column in ("image_width", "image_height"):
+        whole = table[column].isna() | ((table[column] >= 1) & (table[column] % 1 == 0))
+        reject_rows(path, ~whole, f"{column} is not a positive whole number")
+    boxes = table[table["x"].notna() & table["image_width"].isna()]
+    if len(boxes) and (boxes["x"] + boxes["w"]).max() <= 1 and (boxes["y"] + boxes["h"]).max() <= 1:
+        raise InputError(
+            f"{path}: no box is larger than a pixel; for boxes in shares of the image give image_width and image_height "
+            "as 1"
+        )
+
+
+def _check_masks(path: Path, table: pd.DataFrame) -> None:
+    """Has each mask (JSON) compressed; raises InputError where one is malformed or does not go with its row."""
+    masked = table["mask"].str.strip() != ""
+    encoded = {cell: _encoded(cell) for cell in table.loc[masked, "mask"].unique()}
+    malformed = table["mask"].map(lambda cell: encoded.get(cell, "") is None).astype(bool)
+    reject_rows(path, malformed, 'mask is not a JSON {"size": [height, width], "counts": ...}')
+    table["mask"] = [encoded.get(cell, "") for cell in table["mask"]]
+    reject_rows(path, masked & table["x"].notna(), "has a box and a mask; leave one of them empty")
+    sizes = [json.loads(mask)["size"][::-1] if mask else [math.nan] * 2 for mask in table["mask"]]
+    given = table[["image_width", "image_height"]].to_numpy()
+    other = ((np.array(sizes, float).reshape(-1, 2) != given) & ~np.isnan(given)).any(axis=1)
+    reject_rows(path, masked & other, "image_width and image_height are not the size of the mask; leave them empty")
+    of_phrase = table["image"] + "\n" + table["phrase"].str.split().str.join(" ") + "\n" + table["category"]
+    also_masked = of_phrase.isin(of_phrase[masked])
+    beside = ~masked & table["x"].notna() & also_masked
+    reject_rows(path, beside, "has a box, and another row of the same phrase a mask; give boxes or masks")
+
+
+def _encoded(cell: str) -> str | None:
+    """A mask's JSON with its runs compressed; None if it is malformed."""
+    try:
+        mask = encoded_runs(json.loads(cell))
+    except (ValueError, RecursionError):
+        return None
+    return None if mask is None else json.dumps({"size": mask["size"], "counts": mask["counts"].decode("ascii")})
 
 
 def read_vindr_cxr(folder: Path) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def read_mscxr(path: str | Path) -> pd.DataFrame:
         if not found:
             raise InputError(f"{path}: holds no {MS_CXR_TABLE}; download MS-CXR from PhysioNet into it")
         path = found
-    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again")
+    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again", optional=["split"])
     split = table["split"].str.strip().str.lower() if "split" in table.columns else None
     table = table[_COLUMNS].assign(part="" if split is None else split.map(_PARTS))
     reject_rows(path, table["dicom_id"] == "", "dicom_id is empty")

@@ -47,7 +47,10 @@ def _of_folder(folder: Path) -> pd.DataFrame:
 
 def _of_csv(file: Path) -> pd.DataFrame:
     table = read_csv(
-        file, ["path"], "give it the columns path, prompt and Finding Labels (the last two may be missing)"
+        file,
+        ["path"],
+        "give it the columns path, prompt and Finding Labels (the last two may be missing)",
+        ["prompt", "Finding Labels", "label"],
     )
     reject_rows(file, table["path"] == "", "path is empty")
     labels = table.get("Finding Labels", table.get("label", pd.Series("", table.index)))
