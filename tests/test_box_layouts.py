@@ -159,7 +159,7 @@ MASK = '"{""size"": [2, 2], ""counts"": [1, 2, 1]}"'
         (BOX, ["a,p,Edema,1,2,3,4", "a,q,Edema,5,6,7,8"], "row 3: subject differs from an earlier row of the same"),
         (f"{BOX},split", ["a,p,Edema,1,2,3,4,test", "a,p,Edema,5,6,7,8,val"], "row 3: split differs from an earlier"),
         (f"{BOX},text", ["a,p,Edema,1,2,3,4,one", "a,p,Edema,5,6,7,8,two"], "row 3: text differs from an earlier"),
-        (BOX, ["a,p,Edema,0.1,0.2,0.3,0.4"], "no box is larger than a pixel; .* give image_width and image_height"),
+        (BOX, ["a,p,Edema,0.1,0.2,0.3,0.4"], "no box is larger than a pixel; .* need image_width and image_height"),
         (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,0,0"], "row 2: image_width is not a positive whole"),
         (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,9,8.5"], "row 2: image_height is not a positive whole"),
         ("image,subject,category,mask", ["a,p,Edema,{x"], "row 2: mask is not a JSON"),

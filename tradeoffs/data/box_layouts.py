@@ -78,8 +78,8 @@ def _check_sizes(path: Path, table: pd.DataFrame) -> None:
     boxes = table[table["x"].notna() & table["image_width"].isna()]
     if len(boxes) and (boxes["x"] + boxes["w"]).max() <= 1 and (boxes["y"] + boxes["h"]).max() <= 1:
         raise InputError(
-            f"{path}: no box is larger than a pixel; for boxes in shares of the image give image_width and image_height "
-            "as 1"
+            f"{path}: no box is larger than a pixel; boxes in shares of the image need image_width and image_height, "
+            "each 1"
         )
 
 
