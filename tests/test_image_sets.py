@@ -65,7 +65,7 @@ def test_a_list_names_images_from_where_it_lies(by_finding):
         ({"path": ["list.csv"]}, "list.csv: unreadable image of"),
         ({"path": []}, "list.csv: holds no image"),
         ({"path": ["Edema/200.png"] * 2}, "list.csv, row 3: path occurs in an earlier row too"),
-        ({"path": ["Edema/200.png"], "Finding_Labels": ["Edema"]}, "column 'Finding_Labels'.* call it 'Finding Labels'"),
+        ({"path": ["Edema/200.png"], "Finding_Labels": ["Edema"]}, "'Finding_Labels'.* call it 'Finding Labels'"),
         ({"path": ["Edema/200.png"], "label": ["Edema"], "Finding Labels": [""]}, "columns Finding Labels and label"),
     ],
 )

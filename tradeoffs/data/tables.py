@@ -183,10 +183,14 @@ def read_prompts(path: str | Path, labels: Collection[str] = CHEXPERT_LABELS) ->
     labels: names that Finding Labels may have, joined by "|". Another name would count as a finding that is absent.
     Without a column prompt_id the ids are the row numbers 00000, 00001, ... Without a column sample_id (in the
     original dicom_id), the image that a text belongs to, it is "".
-    Raises InputError for a missing column, an empty text, another label, or an id that is no file name or occurs twice.
+    Raises InputError for a missing column, two that contradict each other, an empty text, another label, or an id that
+    is no file name or occurs twice.
     """
     remedy = "give it the columns text (or impression) and Finding Labels (its cells may be empty)"
     table = read_csv(path, ["Finding Labels"], remedy, optional=["prompt_id", "sample_id", "dicom_id"])
+    for one, other in (("text", "impression"), ("sample_id", "dicom_id")):
+        if {one, other} <= {*table.columns}:
+            reject_rows(path, table[one] != table[other], f"{one} and {other}, which mean the same, differ")
     if "text" not in table.columns:
         if "impression" not in table.columns:
             raise InputError(f"{path}: has no column 'text'; {remedy}")
