@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tradeoffs.config.faults import Fault
-from tradeoffs.config.paths import files_of, folders_of, images_of_set, sources_of
+from tradeoffs.config.paths import REMEDY_OF_LOCKED, files_of, folders_of, images_of_set, sources_of
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.data import Data, GroundingSet
 from tradeoffs.data import coco, mimic, open_i
@@ -72,6 +72,8 @@ class Given:
             except InputError as error:
                 told = told_of(self.key, error) if self.key.startswith("variants.") else str(error)
                 yield Fault(self.key, told.removeprefix(f"{self.key}: "))
+            except PermissionError as error:
+                yield Fault(self.key, f"you may not read {error.filename}", REMEDY_OF_LOCKED)
 
 
 def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | None) -> Iterator[Given]:

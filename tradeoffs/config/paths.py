@@ -1,6 +1,7 @@
 """The folders, files and models that a configuration names: which ones a run needs, and whether they are there."""
 
 import csv
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ from tradeoffs.data.sets import COCO, CXR, OPEN_CXR, data_set
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import check_tracker, package_folder
+
+REMEDY_OF_LOCKED = "ask its owner for access, or copy it to a place of your own"
 
 # networks for fidelity that are folders, not files
 NETWORK_FOLDERS = {f"evaluation.extractors.{name}" for name in ("findings_classifier", "dinov2")}
@@ -65,14 +68,18 @@ def check_paths(config: Config) -> None:
 
 
 def missing_paths(config: Config) -> list[Fault]:
-    """The folders, files and packages that the run needs and that are not there.
+    """The folders, files and packages that the run needs and that are not there, or may not be read.
 
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
-    faults = []
+    locked = {key: path for key, path in _named(config).items() if is_locked(path)}
+    faults = [Fault(key, f"you may not read {path}", REMEDY_OF_LOCKED) for key, path in locked.items()]
     for key, folder in folders_of(config.data).items():
-        faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
+        if f"data.{key}" not in locked:
+            faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
+        if key in locked:
+            continue
         kind = "folder" if key in NETWORK_FOLDERS else "file"
         if key.startswith("external_samples."):
             kind, found = "folder or CSV", Path(file).exists()
@@ -80,8 +87,12 @@ def missing_paths(config: Config) -> list[Fault]:
             found = Path(file).is_dir() if kind == "folder" else Path(file).is_file()
         if not found:
             faults.append(Fault(key, _absent(kind, file), "correct the path or remove the key"))
-    faults += [fault for name, of_set in config.grounding.items() for fault in _set_faults(f"grounding.{name}", of_set)]
+    for name, of_set in config.grounding.items():
+        if not locked.keys() & {f"grounding.{name}.path", f"grounding.{name}.images"}:
+            faults += _set_faults(f"grounding.{name}", of_set)
     for key, source in sources_of(config).items():
+        if key in locked:
+            continue
         try:
             if source.kind_of(source.path) != "hub" and source.revision:
                 key_of_revision = f"{key.removesuffix('.source')}.revision"
@@ -89,6 +100,30 @@ def missing_paths(config: Config) -> list[Fault]:
         except InputError as error:
             faults.append(Fault(key, str(error)))
     return faults + [fault for key, name in trackers_of(config).items() for fault in _tracker_faults(key, name)]
+
+
+def _named(config: Config) -> dict[str, str]:
+    """All paths, and what may be one, that the configuration names for the run, by dotted key."""
+    named = {f"data.{key}": folder for key, folder in folders_of(config.data).items() if folder} | files_of(config)
+    for name, of_set in config.grounding.items():
+        named |= {f"grounding.{name}.path": of_set.path}
+        named |= {f"grounding.{name}.images": of_set.images} if of_set.images else {}
+    return named | {key: source.path for key, source in sources_of(config).items()}
+
+
+def is_locked(path: str) -> bool:
+    """Whether a file or folder, or one on the way to it, may not be read by who runs this."""
+    try:
+        if os.path.isdir(path):
+            os.scandir(path).close()
+            os.stat(os.path.join(path, "."))  # into it
+        else:
+            open(path, "rb").close()
+    except PermissionError:
+        return True
+    except OSError:  # such as not there
+        return False
+    return False
 
 
 def prompts_without_images(config: Config) -> list[Fault]:
@@ -265,7 +300,7 @@ def content_of(source: str) -> str | None:
     """Digest of the files of a base or encoder that is a folder or in a package; None for a hub id or single file."""
     if source.startswith("package:"):
         return sha256(package_folder(source))
-    return sha256(source) if Path(source).is_dir() else None
+    return sha256(source) if os.path.isdir(source) and not is_locked(source) else None
 
 
 def _refuse_absent(source: str) -> None:

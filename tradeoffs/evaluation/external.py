@@ -36,7 +36,8 @@ def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
     grounding table (None) the ids may be any.
 
     Maps that are not finite are kept; scoring excludes them with a reason.
-    Raises InputError for a file of another form or with another array, an id that occurs twice, or one that the grounding table lacks.
+    Raises InputError for a file of another form or with another array, an id that occurs twice, or one that the
+    grounding table lacks.
     """
     data = _read_arrays(path)
     ids, heat = data["id"], data["heat"]
@@ -93,7 +94,9 @@ def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             unread = sorted({*stored.files} - {"id", "heat", "method"})
             if unread:
-                raise InputError(f"{path}: holds the array {unread[0]!r}, which is not read; leave it out, or {_REMEDY}")
+                raise InputError(
+                    f"{path}: holds the array {unread[0]!r}, which is not read; leave it out, or {_REMEDY}"
+                )
             data = {name: stored[name] for name in stored.files}
     except UNREADABLE_NPZ as error:
         raise InputError(f"{path}: cannot be read ({error}); {_REMEDY}") from error

@@ -30,8 +30,8 @@ def read_image_set(source: str | Path) -> pd.DataFrame:
 
     CSV: path (seen from the CSV), prompt and Finding Labels (or label), CheXpert's names joined by "|"; either may be
     missing. In a folder an image has the label that its own folder is named after, as in the original, and no prompt.
-    Raises InputError if there is no image, or a file is missing, listed twice, of a format that folders are not searched
-    for, or no image, or for another label.
+    Raises InputError if there is no image, for another label, or if a file is missing, listed twice, no image, or in a
+    folder of a format that is not looked for.
     """
     table = _of_folder(Path(source)) if Path(source).is_dir() else _of_csv(Path(source))
     if table.empty:

@@ -131,6 +131,9 @@ def job(snakemake) -> Iterator[None]:
             if remedy:
                 remedy = f"{remedy} for {os.path.abspath('results')}, then run again"
                 print(f"Error in rule {name_of(snakemake)}: {error}; {remedy}", file=sys.stderr)
+            elif isinstance(error, PermissionError):
+                remedy = "ask its owner for access, then run again"
+                print(f"Error in rule {name_of(snakemake)}: {error}; {remedy}", file=sys.stderr)
             else:
                 traceback.print_exc()
             sys.exit(1)
