@@ -137,7 +137,8 @@ def _check_model(folder: str, prediction_type: str | None) -> None:
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
     """What opens the tables in the folders of raw data, and looks for some of the files that they list."""
-    mimic_tables = () if data.mimic_prepared else (mimic.read_metadata, mimic.read_chexpert, mimic.read_split)
+    mimic_tables = (mimic.read_metadata, mimic.read_chexpert, mimic.read_split, _check_ids)
+    mimic_tables = () if data.mimic_prepared else mimic_tables
     coco_parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
     return {
         "data.mimic_cxr_jpg": (*mimic_tables, partial(_find_some, data=data, kind="images")),
@@ -147,6 +148,15 @@ def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
         "data.chestxray14": (partial(read_boxes, "chestxray14"), read_entries),
         "data.coco": [partial(_read_coco, part=part) for part in coco_parts],
     }
+
+
+def _check_ids(folder: str) -> None:
+    """As `mimic.check_ids`; a table that cannot be read is told of by its own reader."""
+    try:
+        tables = mimic.read_metadata(folder), mimic.read_split(folder), mimic.read_chexpert(folder)
+    except InputError:
+        return
+    mimic.check_ids(folder, *tables)
 
 
 def _find_some(folder: str, data: Data, kind: str) -> None:

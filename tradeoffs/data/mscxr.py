@@ -82,7 +82,7 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
     counts["clipped to the image (kept)"] = int(passes_border[rows.index].sum())
     counts["kept"] = len(rows)
     if rows.empty:
-        raise InputError(f"{ms_cxr}: no box belongs to an image of the image table; check that the two fit together")
+        raise InputError(f"{ms_cxr}: no box is left of {counts}; check that it fits the folders of MIMIC-CXR")
 
     rows = rows.assign(boxes=rows[["x", "y", "w", "h"]].to_numpy().tolist())
     phrases = rows.groupby(group, sort=False).agg(
