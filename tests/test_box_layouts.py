@@ -155,7 +155,7 @@ MASK = '"{""size"": [2, 2], ""counts"": [1, 2, 1]}"'
         (f"{BOX},image_widht", ["a,p,Edema,1,2,3,4,9"], "has a column 'image_widht', which .* call it 'image_width'"),
         (f"{BOX},phrases", ["a,p,Edema,1,2,3,4,edema"], "has a column 'phrases', which is not read; call it 'phrase'"),
         (f"{BOX},split,split", ["a,p,Edema,1,2,3,4,test,val"], "has two columns 'split'"),
-        (BOX, [], "boxes.csv: has no rows"),
+        (BOX, [], "boxes.csv: has no box, mask or category"),
         (BOX, ["a,p,Edema,1,2,3,4", "a,q,Edema,5,6,7,8"], "row 3: subject differs from an earlier row of the same"),
         (f"{BOX},split", ["a,p,Edema,1,2,3,4,test", "a,p,Edema,5,6,7,8,val"], "row 3: split differs from an earlier"),
         (f"{BOX},text", ["a,p,Edema,1,2,3,4,one", "a,p,Edema,5,6,7,8,two"], "row 3: text differs from an earlier"),
@@ -193,3 +193,57 @@ def test_a_folder_of_something_else_is_one_line(tmp_path, layout):
         read_boxes(layout, tmp_path)
     with pytest.raises(InputError, match="nowhere: there is no such folder"):
         read_boxes(layout, tmp_path / "nowhere")
+
+
+MASK_OF_NOTHING = {"size": [4, 4], "counts": ""}
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [4], "counts": "04"},
+        {"size": ["4", 4], "counts": "04"},
+        {"size": [-4, 4], "counts": "04"},
+        {"size": [10**12, 10**12], "counts": "04"},
+        {"size": [4, 4], "counts": "rubb{{ish"},
+        {"size": [4, 4]},
+        None,
+    ],
+)
+def test_a_damaged_mask_of_chexlocalize_is_one_line(tmp_path, mask):
+    findings = {"Edema": mask, "Atelectasis": MASK_OF_NOTHING}
+    (tmp_path / "gt_segmentations_test.json").write_text(json.dumps({"patient1_study1_view1": findings}))
+    with pytest.raises(InputError, match="patient1_study1_view1.Edema is no run-length encoded mask; download"):
+        read_boxes("chexlocalize", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("finding", "message"),
+    [
+        (None, r"\[0\].findings\[0\] is no finding"),
+        ({"labels": "edema"}, "has no list of boxes or of labels"),
+        ({"labels": [3]}, "has no list of boxes or of labels"),
+        ({"boxes": 5}, "has no list of boxes or of labels"),
+        ({"boxes": ["abc"]}, r"findings\[0\].boxes has the box 'abc', not four numbers"),
+    ],
+)
+def test_a_damaged_finding_of_padchest_is_one_line(tmp_path, finding, message):
+    (tmp_path / "master_table.csv").write_text("ImageID,PatientID,split\na.png,p,test\n")
+    (tmp_path / "grounded_reports_1.json").write_text(json.dumps([{"ImageID": "a.png", "findings": [finding]}]))
+    with pytest.raises(InputError, match=message):
+        read_boxes("padchest_gr", tmp_path)
+
+
+def test_what_tables_of_sets_contradict_is_told(tmp_path):
+    (tmp_path / "master_table.csv").write_text("ImageID,PatientID,split\na.png,p,test\na.png,q,train\n")
+    (tmp_path / "grounded_reports_1.json").write_text("[]")
+    with pytest.raises(InputError, match="master_table.csv, row 3: ImageID has another PatientID or split"):
+        read_boxes("padchest_gr", tmp_path)
+    (tmp_path / "annotations").mkdir()
+    rows = "image_id,class_name,x_min,y_min,x_max,y_max\na,Edema,1,2,3,4\na,Edema,1,,3,4\n"
+    (tmp_path / "annotations" / "annotations_test.csv").write_text(rows)
+    with pytest.raises(InputError, match="annotations_test.csv, row 3: some of x_min, y_min, x_max, y_max are empty"):
+        read_boxes("vindr_cxr", tmp_path)
+    (tmp_path / "ChestX_Det_test.json").write_text("[]")
+    with pytest.raises(InputError, match="has no box, mask or category"):
+        read_boxes("chestx_det", tmp_path)

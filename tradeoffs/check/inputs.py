@@ -137,8 +137,8 @@ def _check_model(folder: str, prediction_type: str | None) -> None:
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
     """What opens the tables in the folders of raw data, and looks for some of the files that they list."""
-    mimic_tables = (mimic.read_metadata, mimic.read_chexpert, mimic.read_split, _check_ids)
-    mimic_tables = () if data.mimic_prepared else mimic_tables
+    of_mimic = (mimic.read_metadata, mimic.read_chexpert, mimic.read_split, _check_ids)
+    mimic_tables = () if data.mimic_prepared else of_mimic
     coco_parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
     return {
         "data.mimic_cxr_jpg": (*mimic_tables, partial(_find_some, data=data, kind="images")),

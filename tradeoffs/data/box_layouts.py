@@ -28,9 +28,12 @@ def read_boxes(layout: str, path: str | Path) -> pd.DataFrame:
     """The rows (COLUMNS; numbers as float, NaN where there are none) of a set of boxes in one of LAYOUTS.
 
     path: the folder of the set, or the file with its boxes where the layout is "csv"
-    Raises InputError for a missing file, column or key, or a value that is none.
+    Raises InputError for a missing file, column or key, a value that is none, or if there are no rows.
     """
-    return LAYOUTS[layout](Path(path))
+    rows = LAYOUTS[layout](Path(path))
+    if rows.empty:
+        raise InputError(f"{path}: has no box, mask or category; give a set that has some")
+    return rows
 
 
 def read_box_csv(path: Path) -> pd.DataFrame:
@@ -49,8 +52,6 @@ def read_box_csv(path: Path) -> pd.DataFrame:
         for column in ("x", "y", "w", "h"):
             if column not in table.columns:
                 raise InputError(f"{path}: has no column {column!r} and no column 'mask'; {remedy}")
-    if table.empty:
-        raise InputError(f"{path}: has no rows; a set needs at least one box or mask")
     defaults = {"split": "test", "phrase": table["category"]} | dict.fromkeys(["text", "mask", *NUMBERS], "")
     table = table.assign(**{name: value for name, value in defaults.items() if name not in table.columns})[COLUMNS]
     for column in ("image", "subject", "category", "split"):
@@ -107,7 +108,11 @@ def _encoded(cell: str) -> str | None:
         mask = encoded_runs(json.loads(cell))
     except (ValueError, RecursionError):
         return None
-    return None if mask is None else json.dumps({"size": mask["size"], "counts": mask["counts"].decode("ascii")})
+    return None if mask is None else _json_of(mask)
+
+
+def _json_of(runs: dict) -> str:
+    return json.dumps({"size": runs["size"], "counts": runs["counts"].decode("ascii")})
 
 
 def read_vindr_cxr(folder: Path) -> pd.DataFrame:
@@ -126,7 +131,10 @@ def read_vindr_cxr(folder: Path) -> pd.DataFrame:
         split = path.stem.removeprefix("annotations_")
         rows = {"image": f"{split}/" + table["image_id"], "subject": table["image_id"], "split": split}
         rows |= {"category": table["class_name"]}
-        parts.append(_rows(pd.DataFrame(rows), _numbers(path, table, columns[2:])))
+        corners = _numbers(path, table, columns[2:])
+        part_of_box = pd.Series(np.isin(np.isnan(corners).sum(axis=1), [1, 2, 3]))
+        reject_rows(path, part_of_box, "some of x_min, y_min, x_max, y_max are empty")
+        parts.append(_rows(pd.DataFrame(rows), corners))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -165,10 +173,11 @@ def read_chexlocalize(folder: Path) -> pd.DataFrame:
                 raise InputError(f"{path}: {name!r} is no patient64541_study1_view1_frontal; download the file again")
             image = {"image": "/".join([split, *parts]), "subject": parts[0], "split": split}
             for category, mask in findings.items():
-                size, counts = _values(path, f"{name}.{category}", mask, {"size": list, "counts": str})
-                if rle.area({"size": size, "counts": counts}):
-                    encoded = json.dumps({"size": size, "counts": counts})
-                    rows.append(image | {"category": category, "mask": encoded})
+                runs = encoded_runs(mask)
+                if runs is None:
+                    raise InputError(f"{path}: {name}.{category} is no run-length encoded mask; download it again")
+                if rle.area(runs):
+                    rows.append(image | {"category": category, "mask": _json_of(runs)})
     return _rows(pd.DataFrame(rows, columns=["image", "subject", "split", "category", "mask"]), None)
 
 
@@ -181,22 +190,34 @@ def read_padchest_gr(folder: Path) -> pd.DataFrame:
     """
     *_, reports, master = _found(folder, "padchest_gr")
     table = read_csv(master, ["ImageID", "PatientID", "split"], "download PadChest-GR from BIMCV again")
-    of_image = {row.ImageID: (row.PatientID, row.split) for row in table.itertuples()}
+    patients = table[["ImageID", "PatientID", "split"]].drop_duplicates()
+    reject_rows(master, patients["ImageID"].duplicated(), "ImageID has another PatientID or split in an earlier row")
+    of_image = {row.ImageID: (row.PatientID, row.split) for row in patients.itertuples()}
     rows: list[tuple] = []
     corners: list[list[float]] = []
     for i, study in enumerate(_read_json(reports, list)):
         image, findings = _values(reports, f"[{i}]", study, {"ImageID": str, "findings": list})
         if image not in of_image:
             raise InputError(f"{master}: has no row of the image {image}; download PadChest-GR from BIMCV again")
-        phrases = [_folded(finding.get("sentence_en")) for finding in findings]
-        for finding, phrase in zip(findings, phrases, strict=True):
-            boxes = [_corners(reports, f"[{i}].findings", box) for box in finding.get("boxes") or []]
-            for label in finding.get("labels") or [""]:
+        parts = [_finding(reports, f"[{i}].findings[{j}]", finding) for j, finding in enumerate(findings)]
+        phrases = [phrase for phrase, _, _ in parts]
+        for phrase, boxes, labels in parts:
+            for label in labels or [""]:
                 row = (image, *of_image[image], label, phrase, " ".join(filter(None, phrases)))
                 rows += [row] * max(1, len(boxes))
                 corners += boxes or [[math.nan] * 4]
     columns = ["image", "subject", "split", "category", "phrase", "text"]
     return _rows(pd.DataFrame(rows, columns=columns), corners, side=1.0)
+
+
+def _finding(path: Path, place: str, finding: Any) -> tuple[str, list[list[float]], list[str]]:
+    """Sentence, boxes and labels of a finding of PadChest-GR; each may be missing."""
+    if not isinstance(finding, dict):
+        raise InputError(f"{path}: {place} is no finding; download the file again")
+    boxes, labels = (finding.get(key) or [] for key in ("boxes", "labels"))
+    if not (isinstance(boxes, list) and isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
+        raise InputError(f"{path}: {place} has no list of boxes or of labels; download the file again")
+    return _folded(finding.get("sentence_en")), [_corners(path, f"{place}.boxes", box) for box in boxes], labels
 
 
 def read_chestxray14(folder: Path) -> pd.DataFrame:

@@ -107,11 +107,11 @@ def prepare_grounding_set(
     if categories is not None:
         drop(~rows["category"].isin(list(categories)), "another category than those asked for")
     drop(rows["x"].isna() & (rows["mask"] == ""), "no box, so that there is nowhere to point")
-    drop(rows["mask"].map(lambda mask: mask != "" and not rle.area(json.loads(mask))).astype(bool), "mask is empty")
     rows = _on_image_size(rows)
     rows, passes_border = clipped(rows)
-    without_mask = rows["mask"] == ""
-    drop(without_mask & ~((rows["w"] > 0) & (rows["h"] > 0)), "box empty or outside the image")
+    has_place = (rows["w"] > 0) & (rows["h"] > 0)
+    has_place |= rows["mask"].map(lambda mask: mask != "" and rle.area(json.loads(mask)) > 0).astype(bool)
+    drop(~has_place, "box empty or outside the image")
     drop(rows.duplicated(["path", "phrase", "category", "mask", *_BOX, *_SIZE]), "same box twice")
     counts["clipped to the image (kept)"] = int(passes_border[rows.index].sum())
     counts["kept"] = len(rows)

@@ -66,10 +66,9 @@ def check_ids(folder: str | Path, metadata: pd.DataFrame, split: pd.DataFrame, c
     """Raises InputError if the split or the labels of MIMIC-CXR's tables are of no image that their metadata lists."""
     for name, column, table in (("split", "dicom_id", split), ("chexpert", "study_id", chexpert)):
         if not metadata[column].isin(table[column]).any():
-            raise InputError(
-                f"{_find_table(folder, name)}: has no {column} of {_find_table(folder, 'metadata')}; download both from "
-                "PhysioNet (MIMIC-CXR-JPG) again"
-            )
+            listed = _find_table(folder, "metadata")
+            remedy = "download both from PhysioNet (MIMIC-CXR-JPG) again"
+            raise InputError(f"{_find_table(folder, name)}: has no {column} of {listed}; {remedy}")
 
 
 def finding_labels(row: Mapping[str, float]) -> str:

@@ -284,6 +284,9 @@ def is_mask(cell: str) -> bool:
         return False
 
 
+_MOST_PIXELS = 2**28  # of a mask; an image of as many is beyond Pillow's limit
+
+
 def encoded_runs(runs: Any) -> dict | None:
     """A run-length encoding as COCO has it, compressed (text) or not (a list), as pycocotools' compressed one.
 
@@ -292,11 +295,15 @@ def encoded_runs(runs: Any) -> dict | None:
     size, counts = (runs.get("size"), runs.get("counts")) if isinstance(runs, dict) else (None, None)
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
         return None
+    if math.prod(size) > _MOST_PIXELS:
+        return None
     if isinstance(counts, list):  # pycocotools does not check them
         whole = all(isinstance(run, int) and run >= 0 for run in counts) and sum(counts) == math.prod(size)
         return coco_mask.frPyObjects({"size": size, "counts": counts}, *size) if whole else None
     if not isinstance(counts, str):
         return None
+    if coco_mask.area({"size": size, "counts": counts}) == 0:  # most of CheXlocalize's, and to decode them takes long
+        return coco_mask.frPyObjects({"size": size, "counts": [math.prod(size)]}, *size)
     try:
         pixels = coco_mask.decode({"size": size, "counts": counts})
     except ValueError:
