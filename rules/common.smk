@@ -52,7 +52,7 @@ known_to_jobs(HOME)
 try:
     check_repeated_keys(workflow.configfiles, sys.argv[1:])
     CONFIG = resolve(config, Path(HOME, "config", "presets"))
-    check_targets(sys.argv[1:], CONFIG)
+    check_targets(sys.argv[1:], CONFIG, workflow.modifier.modify_rulename)
     # the target that reports what is missing, by its name in a workflow that takes this one in; targets are not known yet
     if workflow.modifier.modify_rulename("check") not in sys.argv:
         check_paths(CONFIG)

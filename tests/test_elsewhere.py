@@ -45,7 +45,8 @@ def test_another_working_directory_with_a_configuration_of_its_own(tmp_path, way
 
 def test_a_module_of_another_workflow(tmp_path):
     (tmp_path / "Snakefile").write_text(MODULE)
-    assert "tradeoffs_table1" in run(tmp_path, "--dry-run")
+    told = run(tmp_path, "--dry-run")
+    assert "tradeoffs_table1" in told and "localrules directive specifies rules that are not present" not in told
     run(tmp_path, "results/smoke/data/cxr/raw")  # its scripts find the package
     assert (tmp_path / "results/smoke/data/cxr/raw").is_dir()
 
@@ -70,6 +71,13 @@ def test_a_module_with_a_prefix_makes_the_same_files_there(tmp_path, statement, 
     assert (tmp_path / logs / "smoke/data/cxr/prepare_images.log").is_file()
     made = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
     assert made == {"Snakefile", "own.csv", results.split("/")[0], logs.split("/")[0]}
+
+
+def test_a_table_of_a_module_that_its_configuration_cannot_make_is_refused(tmp_path):
+    settings = '{"preset": "smoke", "data": {"sets": ["coco"]}}'
+    (tmp_path / "Snakefile").write_text(MODULE.replace('{"preset": "smoke"}', settings))
+    told = run(tmp_path, "--dry-run", "tradeoffs_table2", code=1)
+    assert "tradeoffs_table2: needs cxr, which data.sets leaves out" in told
 
 
 def test_the_check_of_a_module_tells_what_is_missing(tmp_path):
