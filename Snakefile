@@ -31,7 +31,7 @@ rule all:
     """Every table, every figure and the report."""
     default_target: True
     input:
-        expand("results/{table}.{format}", table=TABLES, format=["csv", "md", "tex", "json"]),
+        expand(f"{RESULTS}/{{table}}.{{format}}", table=TABLES, format=["csv", "md", "tex", "json"]),
         rules.figures.input,
         rules.report.output,
         rules.provenance.output,

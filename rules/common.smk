@@ -1,7 +1,8 @@
 # The configuration, paths and helpers that the rules share.
 #
 # Paths: results/<run>/<stage>/<data set>/<variant>/seed<seed>/<checkpoint>/...; tables and figures of the current run:
-# results/table1.csv, results/figures/..., results/report.html.
+# results/table1.csv, results/figures/..., results/report.html. As a module with a prefix, the prefix stands before results/
+# and logs/.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
 import os
@@ -17,6 +18,7 @@ if HOME not in sys.path:
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.path_modifier import PathModifier
 from snakemake.utils import available_cpu_count
 from tradeoffs.attention.passes import GENERATION, asked_of
 from tradeoffs.config.layers import resolve
@@ -29,6 +31,7 @@ from tradeoffs.config.paths import (
     missing_paths,
     raw_tables,
     tables_of_set,
+    unread_keys,
 )
 from tradeoffs.config.repeated_keys import check_repeated_keys
 from tradeoffs.config.starts import source_of, start_of
@@ -49,14 +52,24 @@ known_to_jobs(HOME)
 try:
     check_repeated_keys(workflow.configfiles, sys.argv[1:])
     CONFIG = resolve(config, Path(HOME, "config", "presets"))
-    check_targets(sys.argv[1:], CONFIG)
-    if "check" not in sys.argv:  # the target that reports what is missing; targets are not known yet
+    check_targets(sys.argv[1:], CONFIG, workflow.modifier.modify_rulename)
+    # the target that reports what is missing, by its name in a workflow that takes this one in; targets are not known yet
+    if workflow.modifier.modify_rulename("check") not in sys.argv:
         check_paths(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# A module statement's prefix or replace_prefix moves what the workflow makes, in params too, which Snakemake leaves as
+# they are; a user's relative path starts at the working directory, as without one, and Snakemake would move it too.
+placed = workflow.modifier.path_modifier.replace_prefix
+RESULTS = placed("results/").rstrip("/")
+RUN = placed(f"results/{CONFIG.run}")
+LOGS = placed(f"logs/{CONFIG.run}")
+workflow.modifier.path_modifier = PathModifier(None, None, workflow)
+
 # Jobs record it whole, and take limits and paces from it (see tradeoffs/jobs/limits.py); since it is no param, it has no
-# job run again.
-config = CONFIG.dump()
+# job run again. In `folders` jobs have their records.
+config = CONFIG.dump() | {"folders": {"run": RUN, "logs": LOGS}}
 
 # Eight jobs at once on two cores are no faster than two and need the memory of eight, so no more run than there are
 # cores.
@@ -66,14 +79,19 @@ if workflow.local_exec and workflow.resource_settings.cores:
 if (workflow.resource_settings.cores or 0) > CONFIG.resources.threads:
     os.environ.setdefault("TQDM_DISABLE", "1")  # jobs side by side would draw their progress bars over one another
 
-if "--generate-unit-tests" in sys.argv and not Path("results/provenance.json").is_file():
+if "--generate-unit-tests" in sys.argv and not Path(RESULTS, "provenance.json").is_file():
     raise WorkflowError(
         "--generate-unit-tests copies the results of a finished run, which are not here; run `all` first"
     )
 
+if workflow.is_main_process and unread_keys(CONFIG):
+    logger.warning(
+        f"{', '.join(unread_keys(CONFIG))}: not read, because this run draws phantoms; for your files set preset to paper, "
+        "or data.source to files"
+    )
+
 MISSING = missing_paths(CONFIG)
 BASE_KIND = None if MISSING else base_kind(CONFIG.base.source)
-RUN = f"results/{CONFIG.run}"
 DATA = f"{RUN}/data/{{dataset}}"
 CXR, COCO = f"{RUN}/data/cxr", f"{RUN}/data/coco"
 LATENTS = f"{RUN}/model/{{dataset}}/latents"
@@ -88,7 +106,6 @@ EVALUATION = f"{RUN}/evaluation/{{dataset}}"
 SCORES = f"{RUN}/evaluation/{CHECKPOINT}"
 SUMMARY = f"{EVALUATION}/{{variant}}/localisation_summary.csv"
 DIFFERENCES = f"{EVALUATION}/differences/{{frozen}}-{{learnable}}.csv"
-LOGS = f"logs/{CONFIG.run}"
 BENCHMARKS = f"{RUN}/benchmarks"
 ENVIRONMENT = f"{HOME}/envs/environment.yaml"  # of all rules, see environment.smk
 
@@ -307,11 +324,11 @@ def paths(pattern, labels, shards=1):
 def table_files(name):
     """The outputs of a table's rule."""
     return {
-        "csv": report(f"results/{name}.csv", caption=f"../report/{name}.rst", category="Tables"),
-        "columns": f"results/{name}_columns.csv",
-        "markdown": f"results/{name}.md",
-        "latex": f"results/{name}.tex",
-        "sidecar": f"results/{name}.json",
+        "csv": report(f"{RESULTS}/{name}.csv", caption=f"../report/{name}.rst", category="Tables"),
+        "columns": f"{RESULTS}/{name}_columns.csv",
+        "markdown": f"{RESULTS}/{name}.md",
+        "latex": f"{RESULTS}/{name}.tex",
+        "sidecar": f"{RESULTS}/{name}.json",
     }
 
 
@@ -319,8 +336,8 @@ def figure_files(name):
     """The outputs of a figure's rule; one of each data set has the caption of all of them."""
     caption = f"../report/{name.removesuffix('_{dataset}')}.rst"
     return {
-        "pdf": f"results/figures/{name}.pdf",
-        "png": report(f"results/figures/{name}.png", caption=caption, category="Figures"),
+        "pdf": f"{RESULTS}/figures/{name}.pdf",
+        "png": report(f"{RESULTS}/figures/{name}.png", caption=caption, category="Figures"),
     }
 
 

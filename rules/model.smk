@@ -28,9 +28,9 @@ rule base_model:
         "../workflow_scripts/model/base_model.py"
 
 
-# The login node has a way out to the hub, compute nodes often have none.
-localrules:
-    given_model,
+# The login node has a way out to the hub, compute nodes often have none. The directive localrules would not know the name
+# that the rule has as part of a module.
+workflow.localrules(workflow.modifier.modify_rulename("given_model"))
 
 
 use rule base_model as given_model with:

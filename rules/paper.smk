@@ -362,14 +362,14 @@ use rule overlays as data_sheet with:
 rule figures:  # a target without a job, so without log and benchmark
     """Every figure, as PDF and PNG in results/figures."""
     input:
-        expand("results/figures/{figure}.{format}", figure=FIGURES, format=["pdf", "png"]),
+        expand(f"{RESULTS}/figures/{{figure}}.{{format}}", figure=FIGURES, format=["pdf", "png"]),
 
 
 rule report:
     """The report: the conclusion, every table and figure and how they were made, in one HTML file."""
     input:
-        tables=expand("results/{table}.json", table=TABLES),
-        figures=expand("results/figures/{figure}.png", figure=FIGURES),
+        tables=expand(f"{RESULTS}/{{table}}.json", table=TABLES),
+        figures=expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES),
         captions=sorted({f"{SHIPPED}{caption_of(name, CONFIG)}" for name in TABLES + FIGURES}),
         summaries=summaries(MAIN),
         fidelity=paths(f"{SCORES}/fidelity.csv", repeats(CONFIG, MAIN)),
@@ -378,7 +378,7 @@ rule report:
         + paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
         counts=COUNTS + SET_COUNTS + PROMPT_COUNTS + paths(f"{MODEL}/training_counts.csv", FINE_TUNED),
     output:
-        html=report("results/report.html", caption="../report/report.rst", category="Report"),
+        html=report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     log:
         f"{LOGS}/paper/report.log",
     benchmark:
@@ -413,7 +413,7 @@ rule explore:
             *paths(f"{EVALUATION}/{{variant}}/localisation.csv", PRIORS),
         ],
     output:
-        html="results/explore.html",
+        html=f"{RESULTS}/explore.html",
     log:
         f"{LOGS}/paper/explore.log",
     benchmark:

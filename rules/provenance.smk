@@ -6,7 +6,7 @@ rule provenance:
     input:
         results=rules.report.input.tables + rules.report.input.figures + rules.report.output,
     output:
-        joined="results/provenance.json",
+        joined=f"{RESULTS}/provenance.json",
     log:
         f"{LOGS}/paper/provenance.log",
     benchmark:
@@ -29,6 +29,7 @@ rule verify:
         f"{LOGS}/paper/verify.log",
     localrule: True
     params:
+        results=RESULTS,
         code=code_digest("provenance/verify.py"),
     script:
         "../workflow_scripts/provenance/verify.py"

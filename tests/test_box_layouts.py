@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tradeoffs.data.box_layouts import COLUMNS, LAYOUTS, read_boxes
+from tradeoffs.data.images import decoded_mask
 from tradeoffs.errors import InputError
 
 
@@ -143,9 +144,106 @@ def test_a_csv_of_ones_own(tmp_path, run_lengths):
             read_boxes("csv", path)
 
 
+BOX = "image,subject,category,x,y,w,h"
+MASK = '"{""size"": [2, 2], ""counts"": [1, 2, 1]}"'
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        (f"{BOX},Split", ["a,p,Edema,1,2,3,4,train"], "has a column 'Split', which is not read; call it 'split' or"),
+        (f"{BOX},image_widht", ["a,p,Edema,1,2,3,4,9"], "has a column 'image_widht', which .* call it 'image_width'"),
+        (f"{BOX},phrases", ["a,p,Edema,1,2,3,4,edema"], "has a column 'phrases', which is not read; call it 'phrase'"),
+        (f"{BOX},split,split", ["a,p,Edema,1,2,3,4,test,val"], "has two columns 'split'"),
+        (BOX, [], "boxes.csv: has no box, mask or category"),
+        (BOX, ["a,p,Edema,1,2,3,4", "a,q,Edema,5,6,7,8"], "row 3: subject differs from an earlier row of the same"),
+        (f"{BOX},split", ["a,p,Edema,1,2,3,4,test", "a,p,Edema,5,6,7,8,val"], "row 3: split differs from an earlier"),
+        (f"{BOX},text", ["a,p,Edema,1,2,3,4,one", "a,p,Edema,5,6,7,8,two"], "row 3: text differs from an earlier"),
+        (BOX, ["a,p,Edema,0.1,0.2,0.3,0.4"], "no box is larger than a pixel; .* need image_width and image_height"),
+        (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,0,0"], "row 2: image_width is not a positive whole"),
+        (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,9,8.5"], "row 2: image_height is not a positive whole"),
+        ("image,subject,category,mask", ["a,p,Edema,{x"], "row 2: mask is not a JSON"),
+        (f"{BOX},mask", [f"a,p,Edema,1,2,3,4,{MASK}"], "row 2: has a box and a mask; leave one of them empty"),
+        (f"{BOX},mask", [f"a,p,Edema,,,,,{MASK}", "a,p,Edema,0,0,2,2,"], "row 3: has a box, and another row of the"),
+        (
+            f"{BOX},mask,image_width,image_height",
+            [f"a,p,Edema,,,,,{MASK},4,4"],
+            "row 2: image_width and image_height are not the size of the mask",
+        ),
+    ],
+)
+def test_what_a_csv_of_ones_own_says_wrongly_or_twice_is_told(tmp_path, header, rows, message):
+    path = tmp_path / "boxes.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(InputError, match=message):
+        read_boxes("csv", path)
+
+
+def test_runs_that_are_not_compressed_are_read(tmp_path):
+    """As MS-COCO has those of crowds: runs go down the columns, the first one is of zeros."""
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"image,subject,category,mask\na,p,Edema,{MASK}\n")
+    (mask,) = read_boxes("csv", path)["mask"]
+    np.testing.assert_array_equal(decoded_mask(mask), [[False, True], [True, False]])
+
+
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "csv"])
 def test_a_folder_of_something_else_is_one_line(tmp_path, layout):
     with pytest.raises(InputError, match=f"{tmp_path}: holds no .*; give the folder that does"):
         read_boxes(layout, tmp_path)
     with pytest.raises(InputError, match="nowhere: there is no such folder"):
         read_boxes(layout, tmp_path / "nowhere")
+
+
+MASK_OF_NOTHING = {"size": [4, 4], "counts": ""}
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [4], "counts": "04"},
+        {"size": ["4", 4], "counts": "04"},
+        {"size": [-4, 4], "counts": "04"},
+        {"size": [10**12, 10**12], "counts": "04"},
+        {"size": [4, 4], "counts": "rubb{{ish"},
+        {"size": [4, 4]},
+        None,
+    ],
+)
+def test_a_damaged_mask_of_chexlocalize_is_one_line(tmp_path, mask):
+    findings = {"Edema": mask, "Atelectasis": MASK_OF_NOTHING}
+    (tmp_path / "gt_segmentations_test.json").write_text(json.dumps({"patient1_study1_view1": findings}))
+    with pytest.raises(InputError, match="patient1_study1_view1.Edema is no run-length encoded mask; download"):
+        read_boxes("chexlocalize", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("finding", "message"),
+    [
+        (None, r"\[0\].findings\[0\] is no finding"),
+        ({"labels": "edema"}, "has no list of boxes or of labels"),
+        ({"labels": [3]}, "has no list of boxes or of labels"),
+        ({"boxes": 5}, "has no list of boxes or of labels"),
+        ({"boxes": ["abc"]}, r"findings\[0\].boxes has the box 'abc', not four numbers"),
+    ],
+)
+def test_a_damaged_finding_of_padchest_is_one_line(tmp_path, finding, message):
+    (tmp_path / "master_table.csv").write_text("ImageID,PatientID,split\na.png,p,test\n")
+    (tmp_path / "grounded_reports_1.json").write_text(json.dumps([{"ImageID": "a.png", "findings": [finding]}]))
+    with pytest.raises(InputError, match=message):
+        read_boxes("padchest_gr", tmp_path)
+
+
+def test_what_tables_of_sets_contradict_is_told(tmp_path):
+    (tmp_path / "master_table.csv").write_text("ImageID,PatientID,split\na.png,p,test\na.png,q,train\n")
+    (tmp_path / "grounded_reports_1.json").write_text("[]")
+    with pytest.raises(InputError, match="master_table.csv, row 3: ImageID has another PatientID or split"):
+        read_boxes("padchest_gr", tmp_path)
+    (tmp_path / "annotations").mkdir()
+    rows = "image_id,class_name,x_min,y_min,x_max,y_max\na,Edema,1,2,3,4\na,Edema,1,,3,4\n"
+    (tmp_path / "annotations" / "annotations_test.csv").write_text(rows)
+    with pytest.raises(InputError, match="annotations_test.csv, row 3: some of x_min, y_min, x_max, y_max are empty"):
+        read_boxes("vindr_cxr", tmp_path)
+    (tmp_path / "ChestX_Det_test.json").write_text("[]")
+    with pytest.raises(InputError, match="has no box, mask or category"):
+        read_boxes("chestx_det", tmp_path)

@@ -217,6 +217,10 @@ def test_variants_may_stand_in_some_data_sets_only():
         ({"seeds": [1, 2, 1]}, "seeds: the list [1, 2, 1] repeats a value; give each once"),
         ({"seeds": 3}, "seeds: expected a list, each a whole number >= 0, given 3; write a list, such as [0, 1, 2]"),
         (
+            {"data": {"query_words": {"Edema": "oedema"}}},
+            'data.query_words.Edema: expected a list, each text, given "oedema"; write a list, such as [oedema]',
+        ),
+        (
             {"data": {"sets": "cxr"}},
             'data.sets: expected a list, each one of cxr, coco, given "cxr"; write a list, such as [cxr, coco]',
         ),

@@ -1,6 +1,9 @@
 """The folders, files and models that a configuration names."""
 
+import gzip
+import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -9,7 +12,15 @@ from configs import PRESETS, path_problems, write
 from snakemake.utils import update_config
 
 from tradeoffs.config.layers import resolve
-from tradeoffs.config.paths import base_kind, check_paths, encoder_kind, images_of_set, tables_of_set
+from tradeoffs.config.paths import (
+    base_kind,
+    check_paths,
+    encoder_kind,
+    images_of_set,
+    missing_paths,
+    tables_of_set,
+    unread_keys,
+)
 from tradeoffs.config.sections.data import GroundingSet
 from tradeoffs.data.box_layouts import LAYOUTS
 from tradeoffs.data.raw_files import BOX_TABLES
@@ -185,6 +196,22 @@ def test_prompts_without_images_have_nothing_to_be_compared_with(files):
     check_paths(resolve(files, PRESETS))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"sample_id,text,Finding Labels\na,edema,Edema\n"),
+        b"sample_id;text;Finding Labels\na;edema;Edema\n",
+        "sample_id,text,Finding Labels\n".encode("utf-16"),
+        b" sample_id ,text,Finding Labels\n",
+    ],
+)
+def test_prompts_whose_header_cannot_be_read_at_sight_are_not_said_to_lack_a_column(files, content):
+    """What is wrong with them, if anything, their reader says."""
+    files["data"]["prompts"] = "mine.csv.gz"
+    Path("mine.csv.gz").write_bytes(content)
+    check_paths(resolve(files, PRESETS))
+
+
 @pytest.mark.parametrize("source", ["files", "phantoms"])
 @pytest.mark.parametrize(
     ("key", "change"),
@@ -207,11 +234,51 @@ def test_a_missing_file_is_named(files, source, key, change):
     ]
     Path("mine").mkdir()
     assert path_problems(resolve(files, PRESETS)) == [
-        f"{key}: there is no file mine; correct the path or remove the key"
+        f"{key}: mine is a folder, and a file is needed; correct the path or remove the key"
     ]
     Path("mine").rmdir()
     write(Path(), "mine")
     check_paths(resolve(files, PRESETS))
+
+
+@contextmanager
+def somebody_else():
+    """Who may not read what its owner keeps to himself: root may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_what_may_not_be_read_is_told_beside_what_is_missing(files):
+    os.mkdir("locked")
+    write(Path("locked"), "maps.npz")
+    files["external"] = {"biovil": "locked/maps.npz", "other": "gone.npz"}
+    files["grounding"] = {"mine": {"path": "locked", "layout": "vindr_cxr"}}
+    files["base"] = {"source": "locked/base"}
+    config = resolve(files, PRESETS)
+    os.chmod("locked", 0)
+    with somebody_else():
+        told = [str(fault) for fault in missing_paths(config)]
+    os.chmod("locked", 0o700)
+    for key, path in (
+        ("external.biovil", "locked/maps.npz"),
+        ("grounding.mine.path", "locked"),
+        ("base.source", "locked/base"),
+    ):
+        assert f"{key}: you may not read {path}; ask its owner for access, or copy it to a place of your own" in told
+    assert len([fault for fault in told if fault.startswith("external.other: ")]) == 1
+    assert not any("you may not read" in str(fault) for fault in missing_paths(config))
+
+
+def test_folders_that_a_run_on_phantoms_does_not_read_are_known(files):
+    assert unread_keys(resolve(files, PRESETS)) == []
+    files["data"]["source"] = "phantoms"
+    keys = ["mimic_cxr_jpg", "mimic_cxr_reports", "ms_cxr", "coco"]
+    assert unread_keys(resolve(files, PRESETS)) == [f"data.{key}" for key in keys]
 
 
 def test_sentences_are_needed_by_their_variants_only(files):

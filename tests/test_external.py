@@ -76,6 +76,12 @@ def test_the_method_is_one_name(tmp_path, method):
     assert read_external(path, GROUNDING).method == "BioViL"
 
 
+def test_the_mean_of_maps_in_half_precision_is_not_rounded_to_it(tmp_path):
+    heat = np.array([1.0, 1 + 2**-10], np.float16).repeat(9).reshape(2, 3, 3)
+    external = read_external(npz(tmp_path / "x.npz", id=np.array(["a-1", "a-2"]), heat=heat), None)
+    assert np.mean([*external.maps.values()]) == 1 + 2**-11
+
+
 def test_maps_that_are_not_finite_are_kept(tmp_path):
     external = read_external(npz(tmp_path / "x.npz", id=IDS, heat=HEAT * np.nan), GROUNDING)
     assert np.isnan(external.maps["b"]).all()
@@ -109,6 +115,7 @@ def test_maps_that_are_not_finite_are_kept(tmp_path):
         ({"method": np.array(["A", "B"])}, r"method is no single name \('A', 'B'\); give one, and each method a file"),
         ({"method": " "}, r"method is no single name \(' '\)"),
         ({"method": 3}, r"method is no single name \(3\)"),
+        ({"Method": "A"}, "holds the array 'Method', which is not read; leave it out"),
     ],
 )
 def test_wrong_arrays_are_named(tmp_path, change, message):

@@ -112,6 +112,21 @@ def test_masks_are_united(folder, run_lengths):
         prepared(folder, row("b", "Edema", mask=run_lengths(np.ones((50, 40), dtype=bool))))
 
 
+def test_a_mask_that_covers_nothing_is_counted(folder, run_lengths):
+    empty, some = np.zeros((2, 80, 100), dtype=bool)
+    some[:5, :5] = True
+    rows = [row("a/1", "Edema", mask=run_lengths(empty)), row("a/1", "Fracture", mask=run_lengths(some))]
+    grounding, _, counts = prepared(folder, *rows)
+    assert grounding["category"].tolist() == ["Fracture"] and counts["box empty or outside the image"] == 1
+
+
+def test_an_image_that_is_spelt_in_several_ways_is_one(folder):
+    names = ("a/1", "a/1.png", "./a/1.png", str(folder / "a/1.png"))
+    grounding, images, _ = prepared(folder, *(row(name, "Edema", i, i, 5, 5) for i, name in enumerate(names)))
+    assert grounding["sample_id"].tolist() == images["sample_id"].tolist() == ["a-1"]
+    assert len(grounding["boxes"][0]) == 4
+
+
 def test_wrong_sets_are_one_line(folder):
     with pytest.raises(InputError, match="boxes.csv: no box is left of"):
         prepared(folder, row("a/1", "Edema"))

@@ -64,6 +64,9 @@ def test_a_list_names_images_from_where_it_lies(by_finding):
         ({"path": ["Edema/200.png", "absent.png"]}, "absent.png: missing image of .*list.csv"),
         ({"path": ["list.csv"]}, "list.csv: unreadable image of"),
         ({"path": []}, "list.csv: holds no image"),
+        ({"path": ["Edema/200.png"] * 2}, "list.csv, row 3: path occurs in an earlier row too"),
+        ({"path": ["Edema/200.png"], "Finding_Labels": ["Edema"]}, "'Finding_Labels'.* call it 'Finding Labels'"),
+        ({"path": ["Edema/200.png"], "label": ["Edema"], "Finding Labels": [""]}, "columns Finding Labels and label"),
     ],
 )
 def test_a_list_that_cannot_be_scored_is_refused(by_finding, rows, message):
@@ -71,6 +74,23 @@ def test_a_list_that_cannot_be_scored_is_refused(by_finding, rows, message):
     pd.DataFrame(rows).to_csv(file, index=False)
     with pytest.raises(InputError, match=message):
         read_image_set(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("Effusion", "Pleural Effusion"), ("No finding", "No Finding"), ("pleural_effusion", "Pleural Effusion")],
+)
+def test_a_folder_that_is_nearly_named_after_a_finding_is_refused(by_finding, name, meant):
+    """Its images would count as without findings."""
+    draw(by_finding / name / "a.png", 9)
+    with pytest.raises(InputError, match=f"{name}: is no finding's name; rename it '{meant}'"):
+        read_image_set(by_finding)
+
+
+def test_images_of_a_format_that_folders_are_not_searched_for_are_refused(by_finding):
+    Image.new("L", (40, 40)).save(by_finding / "other.webp")
+    with pytest.raises(InputError, match="other.webp: is not read, since a folder is searched for .png"):
+        read_image_set(by_finding)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -216,6 +216,28 @@ def test_truncated_image_is_named(tmp_path, suffix):
         load_image(path, 8)
 
 
+def test_images_that_hold_more_than_one_picture_shows_are_refused(tmp_path):
+    """Further frames would be left out, and colours that are fully transparent would be seen."""
+    first, second = (Image.new("RGB", (40, 40), colour) for colour in ("black", "white"))
+    first.save(tmp_path / "moving.png", save_all=True, append_images=[second])
+    first.save(tmp_path / "moving.gif", save_all=True, append_images=[second])
+    for name in ("moving.png", "moving.gif"):
+        with pytest.raises(InputError, match=f"{name}: cannot be read .*it holds several pictures"):
+            load_image(tmp_path / name, 8)
+    clear = first.convert("RGBA")
+    clear.save(tmp_path / "opaque.png")
+    assert load_image(tmp_path / "opaque.png", 8).max() == -1
+    clear.putpixel((3, 3), (255, 255, 255, 0))
+    clear.save(tmp_path / "clear.png")
+    clear.convert("LA").save(tmp_path / "grey.png")
+    first.save(tmp_path / "keyed.png", transparency=(0, 0, 0))
+    for name in ("clear.png", "grey.png", "keyed.png"):
+        with pytest.raises(InputError, match=f"{name}: .*parts of it are transparent"):
+            load_image(tmp_path / name, 8)
+    paths = [str(tmp_path / name) for name in ("opaque.png", "clear.png", "moving.png")]
+    assert check_image_files(paths, 1, "") == ["", "unreadable", "unreadable"]
+
+
 def test_damaged_and_missing_files_are_told_before_they_are_decoded(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
     whole = save(tmp_path / "whole.jpg", noise).read_bytes()

@@ -87,6 +87,16 @@ def test_a_file_of_rubbish_is_named_with_its_key(tmp_path, monkeypatch, key, nam
     assert re.match(f"{key}: (?!{key}).*{message}", problem)
 
 
+def test_boxes_without_any_of_their_images_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    (tmp_path / "boxes.csv").write_text("image,subject,category,x,y,w,h\nscan,p,Edema,1,2,3,4\n")
+    of = config(grounding={"mine": {"path": str(tmp_path / "boxes.csv")}})
+    [problem] = problems(of)
+    assert re.match("grounding.mine.path: .*none of 1 listed images is there, .* set grounding.mine.images", problem)
+    (tmp_path / "scan.jpg").touch()
+    assert problems(of) == []
+
+
 def test_maps_of_other_images_are_told_once_the_grounding_table_is_there(tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
     np.savez(tmp_path / "maps.npz", id=np.array(["b-1"]), heat=np.ones((1, 4, 4)))

@@ -46,6 +46,15 @@ def test_log_holds_what_the_terminal_shows(snakemake, capsys):
     assert shown == Path(snakemake.log[0]).read_text() == "progress\n3 images\n"
 
 
+def test_a_file_that_may_not_be_read_is_one_line(snakemake, capsys):
+    with pytest.raises(SystemExit), job(snakemake):
+        raise PermissionError(13, "Permission denied", "mimic/files/p10/a.jpg")
+    told = (
+        "Error in rule prepare_images: [Errno 13] Permission denied: 'mimic/files/p10/a.jpg'; ask its owner for access"
+    )
+    assert capsys.readouterr().err.startswith(told)
+
+
 def test_only_this_projects_loggers_tell_of_progress(snakemake, capsys):
     with job(snakemake):
         logging.getLogger("fontTools.subset").info("glyphs subset")

@@ -46,13 +46,13 @@ class Raw:
         report="FINDINGS: Clear.\n IMPRESSION: Clear.",
         view="PA",
         split="train",
-        labels=None,
+        labels=(),  # a row of the table without any; None: no row
         box=None,
         file=True,
     ):
         self.metadata.append({"dicom_id": dicom_id, "subject_id": subject, "study_id": study, "ViewPosition": view})
         if labels is not None:
-            self.chexpert[study] = {"subject_id": subject, "study_id": study} | labels
+            self.chexpert[study] = {"subject_id": subject, "study_id": study} | dict(labels)
         if split:
             self.split.append({"dicom_id": dicom_id, "study_id": study, "subject_id": subject, "split": split})
         inner = Path("files") / f"p{subject[:2]}" / f"p{subject}"
@@ -242,8 +242,28 @@ def test_views_are_the_configured_ones(raw):
     raw.add("ap", "10000001", "51", view="AP")
     raw.write()
     assert raw.prepare(views=["AP"])[0]["sample_id"].tolist() == ["ap"]
-    with pytest.raises(InputError, match="no image is left"):
+    with pytest.raises(InputError, match="no image of the split train is left of .*'view is not LL': 2"):
         raw.prepare(views=["LL"])
+
+
+def test_studies_without_a_row_of_labels_are_counted_and_tables_of_other_studies_are_refused(raw):
+    raw.add("a", "10000001", "51", labels={"Edema": 1.0})
+    raw.add("b", "10000002", "52", labels=None)
+    raw.write()
+    table, counts = raw.prepare()
+    assert table["Finding Labels"].tolist() == ["Edema", ""]
+    assert counts["study not in the table of labels (kept)"] == 1
+    for name, column, ids, message in (
+        ("chexpert", "study_id", ["61"], "has no study_id of .*metadata"),
+        ("chexpert", "study_id", ["51.0"], "row 2: study_id does not consist of digits"),
+        ("split", "dicom_id", ["c", "d"], "has no dicom_id of .*metadata"),
+    ):
+        path = raw.jpg / f"mimic-cxr-2.0.0-{name}.csv.gz"
+        whole = pd.read_csv(path, dtype=str)
+        whole.assign(**{column: ids}).to_csv(path, index=False)
+        with pytest.raises(InputError, match=f"{name}.csv.gz.*{message}"):
+            raw.prepare()
+        whole.to_csv(path, index=False)
 
 
 def test_too_many_missing_files_are_an_error(raw):

@@ -189,7 +189,7 @@ def test_wrong_input_is_explained(tmp_path):
 
 
 def test_boxes_without_any_image_are_an_error(tmp_path, images):
-    with pytest.raises(InputError, match="boxes.csv: no box belongs"):
+    with pytest.raises(InputError, match="boxes.csv: no box is left of {'read': "):
         prepare_grounding(write(tmp_path / "boxes.csv", box("x", "Edema", "edema", 0, 0, 5, 5)), images)
 
 

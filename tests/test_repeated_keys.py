@@ -39,6 +39,15 @@ def test_a_key_given_twice_on_the_command_line_is_an_error(entries, key, option)
         check_repeated_keys([], ["-n", option, *entries, "--", "all"])
 
 
+@pytest.mark.parametrize(
+    "words", [["--config=seeds=[0]", "--config=seeds=[1]"], ["-Cseeds=[0]", "-n", "-C", "seeds=[1]"]]
+)
+def test_a_key_given_twice_is_an_error_where_it_is_joined_to_the_option(words):
+    with pytest.raises(InputError, match="^--config: seeds is given twice; keep one of them$"):
+        check_repeated_keys([], [*words, "--", "all"])
+    check_repeated_keys([], ["--configfile=seeds=0", words[0], "--", "all", "seeds=[1]"])
+
+
 def test_keys_given_once_pass(tmp_path):
     (tmp_path / "x.yaml").write_text("training: {steps: 1}\nvariants: {a: {sets: [cxr]}, b: {sets: [cxr]}}\n")
     entries = [

@@ -8,6 +8,7 @@ from tradeoffs.data.reports import (
     OTHER_FORM,
     SIGNATURE,
     WITHIN_A_LINE,
+    Impression,
     cut_impression,
     sections,
 )
@@ -35,6 +36,21 @@ def test_sections_are_those_of_mimics_parser():
         ("findings", "Clear."),
         ("impression", "No acute\n process."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Large effusion, as\n reported by Dr. ___ by telephone.\n Edema.", None),
+        ("Edema.\n \n Reported by ___", "Edema."),
+        ("Edema\n \n Approved by ___", "Edema"),
+        ("Edema, as\n reported by ___.\n Signed by ___", "Edema, as reported by ___."),
+    ],
+)
+def test_a_line_of_the_text_that_begins_like_a_signature_is_none(text, kept):
+    found = cut_impression(f"\n IMPRESSION: {text}\n")
+    whole = " ".join(text.split())
+    assert found == (Impression(whole) if kept is None else Impression(kept, SIGNATURE))
 
 
 @pytest.mark.parametrize(

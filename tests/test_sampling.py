@@ -97,6 +97,24 @@ def test_plms_is_the_originals_from_noise_to_image(tiny_base, steps):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["plms", "ddim", "dpm"])
+def test_a_model_that_predicts_v_draws_what_it_draws_by_its_noise(tiny_base, name):
+    """Both say the same of x_t; what a sampler takes from several times must not depend on which one was said."""
+    config = load(tiny_base).schedule.config
+    made = {kind: sampler(name, {**config, "prediction_type": kind}) for kind in ("epsilon", "v_prediction")}
+    drawn = {}
+    for kind, of_kind in made.items():
+        of_kind.set_timesteps(20)
+        x = torch.randn(1, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        for time in of_kind.timesteps:
+            abar = of_kind.alphas_cumprod[time]
+            noise = torch.tanh(2 * x + time / 300)  # nonlinear, so that the order of the method matters
+            v = (noise - (1 - abar).sqrt() * x) / abar.sqrt()
+            x = of_kind.step(noise if kind == "epsilon" else v, time, x).prev_sample
+        drawn[kind] = x
+    torch.testing.assert_close(drawn["v_prediction"], drawn["epsilon"], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(("scheduler", "bias"), [("plms", 0.04), ("ddim", 0.04), ("dpm", 0.03)])
 def test_samples_of_a_known_distribution_have_its_mean(tiny_base, scheduler, bias):
     """With the exact noise prediction for N(1, 0.5^2): what is left of the bias is that the first time is not noise

@@ -239,6 +239,9 @@ def test_prompts_may_have_the_structure_of_the_originals_table(tmp_path):
         ("prompt_id,text,Finding Labels\n../a,x,\n", "row 2: prompt_id has characters"),
         ("prompt_id,text,Finding Labels\n", "has no rows"),
         ("", "cannot be read as CSV"),
+        ("text,impression,Finding Labels\na,b,\n", "row 2: text and impression, which mean the same, differ"),
+        ("sample_id,dicom_id,text,Finding Labels\na,b,c,\n", "row 2: sample_id and dicom_id, which mean the same"),
+        ("Sample ID,text,Finding Labels\na,b,\n", "has a column 'Sample ID', which is not read; call it 'sample_id'"),
     ],
 )
 def test_wrong_prompt_lists_are_explained(tmp_path, content, message):

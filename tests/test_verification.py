@@ -45,8 +45,11 @@ class Names(dict):
     __getattr__ = dict.__getitem__
 
 
-def run_job(rule: str, log: str, inputs: dict, outputs: dict, **params) -> None:
-    """A job that writes to each output its name and the contents of its inputs."""
+OF_THE_WORKFLOW = {"folders": {"run": "results/r", "logs": "logs/r"}}
+
+
+def run_job(rule: str, log: str, inputs: dict, outputs: dict, more=OF_THE_WORKFLOW, **params) -> None:
+    """A job that writes to each output its name and the contents of its inputs. more: beside its configuration"""
     snakemake = SimpleNamespace(
         rule=rule,
         threads=1,
@@ -54,7 +57,7 @@ def run_job(rule: str, log: str, inputs: dict, outputs: dict, **params) -> None:
         resources={},
         wildcards=Names(seed="0"),
         params=Names(params),
-        config={"preset": "demo", "seeds": [0, 1]},
+        config={"preset": "demo", "seeds": [0, 1]} | more,
         input=Names(inputs),
         output=Names(outputs),
     )
@@ -110,7 +113,7 @@ def test_a_sidecar_takes_up_checksums_device_and_time(chain):
 
 def test_a_script_run_by_hand_leaves_no_record(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_job("images", "images.log", {}, {"images": "images.csv"})
+    run_job("images", "images.log", {}, {"images": "images.csv"}, more={})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images.csv", "images.log"]
 
 

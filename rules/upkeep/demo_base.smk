@@ -2,7 +2,7 @@
 # The chosen one ships in resources/demo_base; to use another, set base.source to its folder.
 import yaml
 
-CANDIDATES = "results/demo_base"
+CANDIDATES = f"{RESULTS}/demo_base"
 CANDIDATE = f"{CANDIDATES}/seed{{seed}}"
 BASE = yaml.safe_load(Path(workflow.current_basedir, "demo_base.yaml").read_text())
 BASE_SEEDS = BASE["unet"]["seeds"]

@@ -5,7 +5,7 @@ if DEMO:  # figures of credentialed data must not get among the documents
         """Shows the demo's results in docs/demo, for the README; for those who change the project."""
         input:
             **{name: files for name, files in rules.report.input.items() if name not in ("scores", "counts")},
-            pages=expand("results/{table}.md", table=TABLES),
+            pages=expand(f"{RESULTS}/{{table}}.md", table=TABLES),
         output:
             folder=directory("docs/demo"),
         log:

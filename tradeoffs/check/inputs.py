@@ -3,6 +3,7 @@
 Images, reports, the outlines of MS-COCO and the weights of a base in a folder are left to the first jobs.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from tradeoffs.config.faults import Fault
-from tradeoffs.config.paths import files_of, folders_of, sources_of
+from tradeoffs.config.paths import REMEDY_OF_LOCKED, files_of, folders_of, images_of_set, sources_of
 from tradeoffs.config.schema import Config
 from tradeoffs.config.sections.data import Data, GroundingSet
 from tradeoffs.data import coco, mimic, open_i
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.conditioning import read_sentences
-from tradeoffs.data.grounding_sets import read_rows
+from tradeoffs.data.grounding_sets import image_paths, read_rows
 from tradeoffs.data.images import check_some
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.open_radiographs import read_entries
@@ -71,6 +72,8 @@ class Given:
             except InputError as error:
                 told = told_of(self.key, error) if self.key.startswith("variants.") else str(error)
                 yield Fault(self.key, told.removeprefix(f"{self.key}: "))
+            except PermissionError as error:
+                yield Fault(self.key, f"you may not read {error.filename}", REMEDY_OF_LOCKED)
 
 
 def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | None) -> Iterator[Given]:
@@ -134,7 +137,8 @@ def _check_model(folder: str, prediction_type: str | None) -> None:
 
 def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
     """What opens the tables in the folders of raw data, and looks for some of the files that they list."""
-    mimic_tables = () if data.mimic_prepared else (mimic.read_metadata, mimic.read_chexpert, mimic.read_split)
+    of_mimic = (mimic.read_metadata, mimic.read_chexpert, mimic.read_split, _check_ids)
+    mimic_tables = () if data.mimic_prepared else of_mimic
     coco_parts = ["val2017"] if data.coco_prepared else ["train2017", "val2017"]
     return {
         "data.mimic_cxr_jpg": (*mimic_tables, partial(_find_some, data=data, kind="images")),
@@ -144,6 +148,15 @@ def _table_readers(data: Data) -> dict[str, Sequence[Reader]]:
         "data.chestxray14": (partial(read_boxes, "chestxray14"), read_entries),
         "data.coco": [partial(_read_coco, part=part) for part in coco_parts],
     }
+
+
+def _check_ids(folder: str) -> None:
+    """As `mimic.check_ids`; a table that cannot be read is told of by its own reader."""
+    try:
+        tables = mimic.read_metadata(folder), mimic.read_split(folder), mimic.read_chexpert(folder)
+    except InputError:
+        return
+    mimic.check_ids(folder, *tables)
 
 
 def _find_some(folder: str, data: Data, kind: str) -> None:
@@ -171,4 +184,7 @@ def _read_coco(folder: str, part: str) -> None:
 
 def _read_set(path: str, of_set: GroundingSet, key: str) -> None:
     settings = of_set.model_dump(include={"layout", "split", "texts", "categories", "query_words"})
-    read_rows(key.removesuffix(".path"), path=path, **settings)
+    rows = read_rows(key.removesuffix(".path"), path=path, **settings)
+    folder = images_of_set(of_set)
+    images = image_paths(rows["image"].drop_duplicates(), Path(folder))
+    check_some(folder, list(map(os.path.abspath, images)), "images", key.replace(".path", ".images"))

@@ -116,13 +116,15 @@ def explain(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "string_type" and not isinstance(given, (list, dict)):
         remedy = "; put it in quotes"  # YAML reads `run: 2024` as a number
     if get_origin(_bare(annotation)) is list:
-        remedy = f"; write a list, such as {_example(annotation)}"
+        remedy = f"; write a list, such as {_example(annotation, given)}"
     return f"{key}: expected {_expected(annotation)}, given {json.dumps(given, default=str)}{remedy}"
 
 
-def _example(annotation: Any) -> str:
-    """A list of that type as one writes it in YAML."""
+def _example(annotation: Any, given: Any) -> str:
+    """A list of that type as one writes it in YAML; of texts, the one that was given."""
     item = get_args(_bare(annotation))[0]
+    if _bare(item) is str:
+        return f"[{given if isinstance(given, str) else 'one, another'}]"
     values = get_args(_bare(item)) if get_origin(_bare(item)) is Literal else ("0", "1", "2")
     if values[0] == "0" and any(isinstance(bound, Ge) and bound.ge == 1 for bound in get_args(item)):
         values = ("1000", "2000")

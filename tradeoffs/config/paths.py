@@ -1,6 +1,7 @@
 """The folders, files and models that a configuration names: which ones a run needs, and whether they are there."""
 
 import csv
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,10 +21,12 @@ from tradeoffs.data.raw_files import (
     coco_annotations,
     newest,
 )
-from tradeoffs.data.sets import data_set
+from tradeoffs.data.sets import COCO, CXR, OPEN_CXR, data_set
 from tradeoffs.errors import InputError
 from tradeoffs.files import sha256
 from tradeoffs.packages import check_tracker, package_folder
+
+REMEDY_OF_LOCKED = "ask its owner for access, or copy it to a place of your own"
 
 # networks for fidelity that are folders, not files
 NETWORK_FOLDERS = {f"evaluation.extractors.{name}" for name in ("findings_classifier", "dinov2")}
@@ -65,23 +68,31 @@ def check_paths(config: Config) -> None:
 
 
 def missing_paths(config: Config) -> list[Fault]:
-    """The folders, files and packages that the run needs and that are not there.
+    """The folders, files and packages that the run needs and that are not there, or may not be read.
 
     Of the raw data, looks only at what `data.source` and `data.sets` need.
     """
-    faults = []
+    locked = {key: path for key, path in _named(config).items() if is_locked(path)}
+    faults = [Fault(key, f"you may not read {path}", REMEDY_OF_LOCKED) for key, path in locked.items()]
     for key, folder in folders_of(config.data).items():
-        faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
+        if f"data.{key}" not in locked:
+            faults += _folder_faults(f"data.{key}", folder, _contents(config.data)[key])
     for key, file in files_of(config).items():
+        if key in locked:
+            continue
         kind = "folder" if key in NETWORK_FOLDERS else "file"
         if key.startswith("external_samples."):
             kind, found = "folder or CSV", Path(file).exists()
         else:
             found = Path(file).is_dir() if kind == "folder" else Path(file).is_file()
         if not found:
-            faults.append(Fault(key, f"there is no {kind} {file}", "correct the path or remove the key"))
-    faults += [fault for name, of_set in config.grounding.items() for fault in _set_faults(f"grounding.{name}", of_set)]
+            faults.append(Fault(key, _absent(kind, file), "correct the path or remove the key"))
+    for name, of_set in config.grounding.items():
+        if not locked.keys() & {f"grounding.{name}.path", f"grounding.{name}.images"}:
+            faults += _set_faults(f"grounding.{name}", of_set)
     for key, source in sources_of(config).items():
+        if key in locked:
+            continue
         try:
             if source.kind_of(source.path) != "hub" and source.revision:
                 key_of_revision = f"{key.removesuffix('.source')}.revision"
@@ -91,16 +102,53 @@ def missing_paths(config: Config) -> list[Fault]:
     return faults + [fault for key, name in trackers_of(config).items() for fault in _tracker_faults(key, name)]
 
 
+def _named(config: Config) -> dict[str, str]:
+    """All paths, and what may be one, that the configuration names for the run, by dotted key."""
+    named = {f"data.{key}": folder for key, folder in folders_of(config.data).items() if folder} | files_of(config)
+    for name, of_set in config.grounding.items():
+        named |= {f"grounding.{name}.path": of_set.path}
+        named |= {f"grounding.{name}.images": of_set.images} if of_set.images else {}
+    return named | {key: source.path for key, source in sources_of(config).items()}
+
+
+def is_locked(path: str) -> bool:
+    """Whether a file or folder, or one on the way to it, may not be read by who runs this."""
+    try:
+        if os.path.isdir(path):
+            os.scandir(path).close()
+            os.stat(os.path.join(path, "."))  # into it
+        else:
+            open(path, "rb").close()
+    except PermissionError:
+        return True
+    except OSError:  # such as not there
+        return False
+    return False
+
+
 def prompts_without_images(config: Config) -> list[Fault]:
-    """What is wrong where samples are compared with the images of prompts whose list has no column of image ids."""
+    """What is wrong where samples are compared with the images of prompts whose list has no column of image ids.
+
+    Only of a list whose header is read at sight: of a compressed one, another encoding or separator its reader tells.
+    """
     file = files_of(config).get("data.prompts")
     if file is None or config.evaluation.reference != "prompts":
         return []
-    with open(file, newline="", encoding="utf-8-sig", errors="replace") as opened:
-        if not {"sample_id", "dicom_id"}.isdisjoint(next(csv.reader(opened), [])):
-            return []
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            columns = {column.strip() for column in next(csv.reader(opened), [])}
+    except (OSError, ValueError, csv.Error):
+        return []
+    if "Finding Labels" not in columns or not columns.isdisjoint({"sample_id", "dicom_id"}):
+        return []
     wrong = f"{file} has no column sample_id or dicom_id, the images that samples are compared with"
     return [Fault("data.prompts", wrong, "add it, or set evaluation.reference to population")]
+
+
+def unread_keys(config: Config) -> list[str]:
+    """The dotted keys of raw data that the configuration names although the run draws phantoms."""
+    keys = [key for one in (CXR, OPEN_CXR, COCO) for key in (*one.folders, one.prepared) if key]
+    return [f"data.{key}" for key in keys if getattr(config.data, key) and config.data.source == "phantoms"]
 
 
 def folders_of(data: Data) -> dict[str, str | None]:
@@ -186,9 +234,16 @@ def _set_faults(key: str, of_set: GroundingSet) -> Iterator[Fault]:
     if of_set.layout != "csv":
         yield from _folder_faults(f"{key}.path", of_set.path, BOX_TABLES[of_set.layout])
     elif not Path(of_set.path).is_file():
-        yield Fault(f"{key}.path", f"there is no file {of_set.path}", "correct the path or remove the set")
+        yield Fault(f"{key}.path", _absent("file", of_set.path), "correct the path or remove the set")
     if of_set.images and not Path(of_set.images).is_dir():
-        yield Fault(f"{key}.images", f"there is no folder {of_set.images}", "correct the path or remove the key")
+        yield Fault(f"{key}.images", _absent("folder", of_set.images), "correct the path or remove the key")
+
+
+def _absent(kind: str, path: str) -> str:
+    """What is wrong with a path at which there is no file or folder, as the kind says."""
+    if Path(path).exists():
+        return f"{path} is a {'file' if kind == 'folder' else 'folder'}, and a {kind} is needed"
+    return f"there is no {kind} {path}"
 
 
 def images_of_set(of_set: GroundingSet) -> str:
@@ -245,7 +300,7 @@ def content_of(source: str) -> str | None:
     """Digest of the files of a base or encoder that is a folder or in a package; None for a hub id or single file."""
     if source.startswith("package:"):
         return sha256(package_folder(source))
-    return sha256(source) if Path(source).is_dir() else None
+    return sha256(source) if os.path.isdir(source) and not is_locked(source) else None
 
 
 def _refuse_absent(source: str) -> None:

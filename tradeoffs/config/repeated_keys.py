@@ -1,5 +1,6 @@
 """Keys that a configuration gives twice. YAML's readers keep the last one without a word, so such files are refused."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -61,11 +62,13 @@ def _leaves(node: yaml.Node | None, key: str) -> Iterator[str]:
 
 
 def _config_entries(command_line: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Names and values after --config (-C)."""
+    """Names and values after --config (-C), or joined to it as in --config=name=value."""
     within = False
     for word in command_line:
         if word.startswith(_END_OF_VALUES):
-            within = word in ("--config", "-C")
-        elif within and "=" in word:
+            joined = re.fullmatch("(?:--config=|-C)(.+)", word, re.DOTALL)
+            within = bool(joined) or word in ("--config", "-C")
+            word = joined[1] if joined else ""
+        if within and "=" in word:
             name, _, value = word.partition("=")
             yield name, value

@@ -1,6 +1,6 @@
 """The tables and figures that a run makes, by name, and what is said of one that it cannot make."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tradeoffs.config.faults import close
@@ -53,14 +53,16 @@ def misspelt(target: str, known: Iterable[str]) -> str:
     return f"{target}: nothing makes this; `snakemake --list` shows the targets by name, docs/outputs.md the files"
 
 
-def check_targets(targets: Sequence[str], config: Config) -> None:
+def check_targets(targets: Sequence[str], config: Config, called: Callable[[str], str] = str) -> None:
     """Raises InputError where a table or figure is asked for that this configuration cannot make, dry runs included.
 
     targets: words of Snakemake's command line: rules, files and options
+    called: gives a rule's name in the workflow that takes this one in as a module
     """
     made = tables_of(config) + figures_of(config)
+    of_rules = {called(rule): RULES.get(rule, rule) for rule in (*NEEDS, *RULES)}
     for target in targets:
-        name = RULES.get(target, Path(target).stem)
+        name = of_rules.get(target, Path(target).stem)
         dataset = NEEDS.get(name) or ("figures/" in target and name.rpartition("_")[2])
         if dataset in DATA_SETS and dataset not in config.data.sets and name not in made:
             raise InputError(f"{target}: needs {dataset}, which data.sets leaves out; add it there or ask for another")

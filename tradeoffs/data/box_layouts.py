@@ -14,7 +14,7 @@ import pandas as pd
 from pycocotools import mask as rle
 
 from tradeoffs.data.raw_files import BOX_TABLES
-from tradeoffs.data.tables import read_csv, reject_rows
+from tradeoffs.data.tables import encoded_runs, read_csv, reject_rows
 from tradeoffs.errors import InputError
 
 NUMBERS = ["x", "y", "w", "h", "image_width", "image_height"]
@@ -28,35 +28,91 @@ def read_boxes(layout: str, path: str | Path) -> pd.DataFrame:
     """The rows (COLUMNS; numbers as float, NaN where there are none) of a set of boxes in one of LAYOUTS.
 
     path: the folder of the set, or the file with its boxes where the layout is "csv"
-    Raises InputError for a missing file, column or key, or a value that is none.
+    Raises InputError for a missing file, column or key, a value that is none, or if there are no rows.
     """
-    return LAYOUTS[layout](Path(path))
+    rows = LAYOUTS[layout](Path(path))
+    if rows.empty:
+        raise InputError(f"{path}: has no box, mask or category; give a set that has some")
+    return rows
 
 
 def read_box_csv(path: Path) -> pd.DataFrame:
     """A CSV of one's own, one row a box: image, subject and category, and a box (x, y, w, h) or a mask.
 
     Optional are split ("test" without it), phrase (the category without it), text (of the whole image), image_width
-    and image_height.
-    Raises InputError for a missing column, an empty image, subject or category, a cell that is no number, or a box of
-    which some numbers are missing.
+    and image_height. A mask's runs may be compressed or not.
+    Raises InputError for a missing or misspelt column, an empty image, subject or category, a cell that is no number,
+    a box of which some numbers are missing, a malformed mask, an image of two subjects, splits or texts, or what says
+    twice where something is: a box beside a mask, or a mask and a size of the image that is not its own.
     """
-    remedy = "give it the columns image, subject, category, and x, y, w, h or mask (docs/data.md)"
-    table = read_csv(path, ["image", "subject", "category"], remedy)
+    remedy = "give it the columns image, subject, category, and x, y, w, h or mask (docs/your-own.md)"
+    optional = ["split", "phrase", "text", "mask", *NUMBERS]
+    table = read_csv(path, ["image", "subject", "category"], remedy, optional)
     if "mask" not in table.columns:
         for column in ("x", "y", "w", "h"):
             if column not in table.columns:
                 raise InputError(f"{path}: has no column {column!r} and no column 'mask'; {remedy}")
     defaults = {"split": "test", "phrase": table["category"]} | dict.fromkeys(["text", "mask", *NUMBERS], "")
     table = table.assign(**{name: value for name, value in defaults.items() if name not in table.columns})[COLUMNS]
-    for column in ("image", "subject", "category"):
-        reject_rows(path, table[column].str.strip() == "", f"{column} is empty")
+    for column in ("image", "subject", "category", "split"):
+        table[column] = table[column].str.strip()
+        reject_rows(path, table[column] == "", f"{column} is empty")
     table[NUMBERS] = _numbers(path, table, NUMBERS)
+    _check_sizes(path, table)
+    _check_masks(path, table)
+    for column in ("subject", "split", "text"):
+        first = table.groupby("image")[column].transform("first")
+        reject_rows(path, table[column] != first, f"{column} differs from an earlier row of the same image")
+    return table
+
+
+def _check_sizes(path: Path, table: pd.DataFrame) -> None:
+    """Raises InputError for boxes of which numbers are missing, that are in shares without saying so, or on an image
+    without an extent."""
     several = table[["x", "y", "w", "h"]].isna().sum(axis=1)
     reject_rows(path, several.isin([1, 2, 3]), "some of x, y, w, h are empty; give all four, or none")
     one_size = table["image_width"].isna() != table["image_height"].isna()
     reject_rows(path, one_size, "one of image_width and image_height is empty; give both, or none")
-    return table
+    for column in ("image_width", "image_height"):
+        whole = table[column].isna() | ((table[column] >= 1) & (table[column] % 1 == 0))
+        reject_rows(path, ~whole, f"{column} is not a positive whole number")
+    boxes = table[table["x"].notna() & table["image_width"].isna()]
+    if len(boxes) and (boxes["x"] + boxes["w"]).max() <= 1 and (boxes["y"] + boxes["h"]).max() <= 1:
+        raise InputError(
+            f"{path}: no box is larger than a pixel; boxes in shares of the image need image_width and image_height, "
+            "each 1"
+        )
+
+
+def _check_masks(path: Path, table: pd.DataFrame) -> None:
+    """Has each mask (JSON) compressed; raises InputError where one is malformed or does not go with its row."""
+    masked = table["mask"].str.strip() != ""
+    encoded = {cell: _encoded(cell) for cell in table.loc[masked, "mask"].unique()}
+    malformed = table["mask"].map(lambda cell: encoded.get(cell, "") is None).astype(bool)
+    reject_rows(path, malformed, 'mask is not a JSON {"size": [height, width], "counts": ...}')
+    table["mask"] = [encoded.get(cell, "") for cell in table["mask"]]
+    reject_rows(path, masked & table["x"].notna(), "has a box and a mask; leave one of them empty")
+    sizes = [json.loads(mask)["size"][::-1] if mask else [math.nan] * 2 for mask in table["mask"]]
+    given = table[["image_width", "image_height"]].to_numpy()
+    other = ((np.array(sizes, float).reshape(-1, 2) != given) & ~np.isnan(given)).any(axis=1)
+    reject_rows(path, masked & other, "image_width and image_height are not the size of the mask; leave them empty")
+    of_phrase = table["image"] + "\n" + table["phrase"].str.split().str.join(" ") + "\n" + table["category"]
+    also_masked = of_phrase.isin(of_phrase[masked])
+    beside = ~masked & table["x"].notna() & also_masked
+    reject_rows(path, beside, "has a box, and another row of the same phrase a mask; give boxes or masks")
+
+
+def _encoded(cell: str) -> str | None:
+    """A mask's JSON with its runs compressed; None if it is malformed."""
+    try:
+        mask = encoded_runs(json.loads(cell))
+    except (ValueError, RecursionError):
+        return None
+    return None if mask is None else _json_of(mask)
+
+
+def _json_of(runs: dict) -> str:
+    return json.dumps({"size": runs["size"], "counts": runs["counts"].decode("ascii")})
 
 
 def read_vindr_cxr(folder: Path) -> pd.DataFrame:
@@ -75,7 +131,10 @@ def read_vindr_cxr(folder: Path) -> pd.DataFrame:
         split = path.stem.removeprefix("annotations_")
         rows = {"image": f"{split}/" + table["image_id"], "subject": table["image_id"], "split": split}
         rows |= {"category": table["class_name"]}
-        parts.append(_rows(pd.DataFrame(rows), _numbers(path, table, columns[2:])))
+        corners = _numbers(path, table, columns[2:])
+        part_of_box = pd.Series(np.isin(np.isnan(corners).sum(axis=1), [1, 2, 3]))
+        reject_rows(path, part_of_box, "some of x_min, y_min, x_max, y_max are empty")
+        parts.append(_rows(pd.DataFrame(rows), corners))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -114,10 +173,11 @@ def read_chexlocalize(folder: Path) -> pd.DataFrame:
                 raise InputError(f"{path}: {name!r} is no patient64541_study1_view1_frontal; download the file again")
             image = {"image": "/".join([split, *parts]), "subject": parts[0], "split": split}
             for category, mask in findings.items():
-                size, counts = _values(path, f"{name}.{category}", mask, {"size": list, "counts": str})
-                if rle.area({"size": size, "counts": counts}):
-                    encoded = json.dumps({"size": size, "counts": counts})
-                    rows.append(image | {"category": category, "mask": encoded})
+                runs = encoded_runs(mask)
+                if runs is None:
+                    raise InputError(f"{path}: {name}.{category} is no run-length encoded mask; download it again")
+                if rle.area(runs):
+                    rows.append(image | {"category": category, "mask": _json_of(runs)})
     return _rows(pd.DataFrame(rows, columns=["image", "subject", "split", "category", "mask"]), None)
 
 
@@ -130,22 +190,34 @@ def read_padchest_gr(folder: Path) -> pd.DataFrame:
     """
     *_, reports, master = _found(folder, "padchest_gr")
     table = read_csv(master, ["ImageID", "PatientID", "split"], "download PadChest-GR from BIMCV again")
-    of_image = {row.ImageID: (row.PatientID, row.split) for row in table.itertuples()}
+    patients = table[["ImageID", "PatientID", "split"]].drop_duplicates()
+    reject_rows(master, patients["ImageID"].duplicated(), "ImageID has another PatientID or split in an earlier row")
+    of_image = {row.ImageID: (row.PatientID, row.split) for row in patients.itertuples()}
     rows: list[tuple] = []
     corners: list[list[float]] = []
     for i, study in enumerate(_read_json(reports, list)):
         image, findings = _values(reports, f"[{i}]", study, {"ImageID": str, "findings": list})
         if image not in of_image:
             raise InputError(f"{master}: has no row of the image {image}; download PadChest-GR from BIMCV again")
-        phrases = [_folded(finding.get("sentence_en")) for finding in findings]
-        for finding, phrase in zip(findings, phrases, strict=True):
-            boxes = [_corners(reports, f"[{i}].findings", box) for box in finding.get("boxes") or []]
-            for label in finding.get("labels") or [""]:
+        parts = [_finding(reports, f"[{i}].findings[{j}]", finding) for j, finding in enumerate(findings)]
+        phrases = [phrase for phrase, _, _ in parts]
+        for phrase, boxes, labels in parts:
+            for label in labels or [""]:
                 row = (image, *of_image[image], label, phrase, " ".join(filter(None, phrases)))
                 rows += [row] * max(1, len(boxes))
                 corners += boxes or [[math.nan] * 4]
     columns = ["image", "subject", "split", "category", "phrase", "text"]
     return _rows(pd.DataFrame(rows, columns=columns), corners, side=1.0)
+
+
+def _finding(path: Path, place: str, finding: Any) -> tuple[str, list[list[float]], list[str]]:
+    """Sentence, boxes and labels of a finding of PadChest-GR; each may be missing."""
+    if not isinstance(finding, dict):
+        raise InputError(f"{path}: {place} is no finding; download the file again")
+    boxes, labels = (finding.get(key) or [] for key in ("boxes", "labels"))
+    if not (isinstance(boxes, list) and isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
+        raise InputError(f"{path}: {place} has no list of boxes or of labels; download the file again")
+    return _folded(finding.get("sentence_en")), [_corners(path, f"{place}.boxes", box) for box in boxes], labels
 
 
 def read_chestxray14(folder: Path) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from tradeoffs.data.coco_categories import COCO_CATEGORIES
 from tradeoffs.data.images import check_image_files, image_size
 from tradeoffs.data.limits import BEYOND, beyond_limits
 from tradeoffs.data.raw_files import coco_annotations
-from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS, read_csv, reject_rows
+from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS, encoded_runs, read_csv, reject_rows
 from tradeoffs.data.words import is_named
 from tradeoffs.errors import InputError
 from tradeoffs.files import for_each_file
@@ -357,20 +357,7 @@ def _encoded_polygons(polygons: list, width: int, height: int) -> dict | None:
 
 
 def _encoded_runs(runs: dict, width: int, height: int) -> dict | None:
-    counts = runs.get("counts")
-    if runs.get("size") != [height, width]:
-        return None
-    if isinstance(counts, list):  # pycocotools does not check them
-        whole = all(isinstance(run, int) and run >= 0 for run in counts) and sum(counts) == height * width
-        return rle.frPyObjects(runs, height, width) if whole else None
-    if not isinstance(counts, str):
-        return None
-    try:
-        pixels = rle.decode(runs)
-    except ValueError:
-        return None
-    encoded = rle.encode(np.asfortranarray(pixels))
-    return encoded if rle.area(encoded) == rle.area(runs) else None  # too few runs leave pixels undefined
+    return encoded_runs(runs) if runs.get("size") == [height, width] else None
 
 
 def _clipped(box: list, width: int, height: int) -> list[float] | None:

@@ -4,6 +4,8 @@ The rows of `box_layouts` come in, from whichever source, and what cannot be sco
 """
 
 import json
+import os
+import posixpath
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -92,7 +94,10 @@ def prepare_grounding_set(
     drop(rows["category"] == "", "no category")
     drop(rows["phrase"] == "", "empty phrase")
     drop(rows["subject"].isin(list(trained_on)), "subject has an image that is trained on")
-    rows = rows.assign(path=_paths(rows["image"], Path(folder)), sample_id=_ids(rows["image"], source))
+    rows = rows.assign(path=image_paths(rows["image"], Path(folder)))
+    file = rows["path"].map(os.path.abspath)  # rows may spell one file in several ways
+    rows = rows.assign(**rows.groupby(file)[["image", "path"]].transform("first"))
+    rows = rows.assign(sample_id=_ids(rows["image"], source))
     images = rows.drop_duplicates("path")
     faults = check_image_files(images["path"].tolist(), max_missing, key)
     fault = rows["path"].map(dict(zip(images["path"], faults, strict=True))).astype(str)
@@ -104,8 +109,9 @@ def prepare_grounding_set(
     drop(rows["x"].isna() & (rows["mask"] == ""), "no box, so that there is nowhere to point")
     rows = _on_image_size(rows)
     rows, passes_border = clipped(rows)
-    without_mask = rows["mask"] == ""
-    drop(without_mask & ~((rows["w"] > 0) & (rows["h"] > 0)), "box empty or outside the image")
+    has_place = (rows["w"] > 0) & (rows["h"] > 0)
+    has_place |= rows["mask"].map(lambda mask: mask != "" and rle.area(json.loads(mask)) > 0).astype(bool)
+    drop(~has_place, "box empty or outside the image")
     drop(rows.duplicated(["path", "phrase", "category", "mask", *_BOX, *_SIZE]), "same box twice")
     counts["clipped to the image (kept)"] = int(passes_border[rows.index].sum())
     counts["kept"] = len(rows)
@@ -141,7 +147,7 @@ def check_shapes(images: pd.DataFrame) -> None:
             )
 
 
-def _paths(images: pd.Series, folder: Path) -> list[str]:
+def image_paths(images: pd.Series, folder: Path) -> list[str]:
     """The image files: those that the rows name, or without a suffix there what the folder has by that name."""
     found = {
         name: next((folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()), None)
@@ -152,7 +158,7 @@ def _paths(images: pd.Series, folder: Path) -> list[str]:
 
 def _ids(images: pd.Series, source: str | Path) -> pd.Series:
     """An id for each image: its path without suffix, - in place of /."""
-    ids = images.str.replace(r"\.\w+$", "", regex=True).str.strip("/").str.replace("/", "-")
+    ids = images.map(posixpath.normpath).str.replace(r"\.\w+$", "", regex=True).str.strip("/").str.replace("/", "-")
     names = images.groupby(ids).nunique()
     if (names > 1).any():
         raise InputError(f"{source}: several images have the name {names.index[names > 1][0]}; rename all but one")

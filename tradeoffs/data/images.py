@@ -121,7 +121,8 @@ def load_image(path: str | Path, resolution: int) -> torch.Tensor:
     """The central square of an image file at `resolution`: float32 (3, r, r) in [-1, 1].
 
     Reads 8-bit grey, colour and CMYK, and 16-bit grey, whose whole range 0..65535 becomes 0..255.
-    Raises InputError if the file is missing, truncated, no image, extremely large or narrow, or of another pixel type.
+    Raises InputError if the file is missing, truncated, no image, extremely large or narrow, of another pixel type, if
+    it holds several pictures, or shows what is behind it.
     """
     with _opened(path) as image:
         rgb = _to_rgb(image)
@@ -183,6 +184,8 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             if max(image.size) > _MAX_ASPECT * min(image.size):  # would be resized to an immense one before the crop
                 raise ValueError(f"{image.width} x {image.height} pixels are too narrow")
+            if getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's JPEG with its small copies
+                raise ValueError("it holds several pictures")
             yield image
     except Exception as error:  # of a damaged file Pillow raises almost any exception
         raise InputError(
@@ -217,4 +220,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("grey values are not within 16 bits")
         image = Image.fromarray(np.round(values / (65535 / 255)).astype(np.uint8))  # convert("RGB") alone clips at 255
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise ValueError("parts of it are transparent")  # whose colours nobody sees
     return image.convert("RGB")

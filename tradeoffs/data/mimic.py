@@ -39,6 +39,7 @@ def read_chexpert(folder: str | Path) -> pd.DataFrame:
     """
     path = _find_table(folder, "chexpert")
     table = _read_table(path, ["study_id", *CHEXPERT_LABELS])
+    reject_rows(path, ~table["study_id"].str.fullmatch(r"\d+"), "study_id does not consist of digits")
     reject_rows(path, table["study_id"].duplicated(), "study_id occurs in an earlier row too")
     for label in CHEXPERT_LABELS:
         values = pd.to_numeric(table[label], errors="coerce")
@@ -59,6 +60,15 @@ def read_split(folder: str | Path) -> pd.DataFrame:
     reject_rows(path, ~table["split"].isin(_SPLIT_NAMES), f"split is none of {', '.join(_SPLIT_NAMES)}")
     table["split"] = table["split"].map(_SPLIT_NAMES)
     return table
+
+
+def check_ids(folder: str | Path, metadata: pd.DataFrame, split: pd.DataFrame, chexpert: pd.DataFrame) -> None:
+    """Raises InputError if the split or the labels of MIMIC-CXR's tables are of no image that their metadata lists."""
+    for name, column, table in (("split", "dicom_id", split), ("chexpert", "study_id", chexpert)):
+        if not metadata[column].isin(table[column]).any():
+            listed = _find_table(folder, "metadata")
+            remedy = "download both from PhysioNet (MIMIC-CXR-JPG) again"
+            raise InputError(f"{_find_table(folder, name)}: has no {column} of {listed}; {remedy}")
 
 
 def finding_labels(row: Mapping[str, float]) -> str:
@@ -157,6 +167,7 @@ def list_images(
     in_mscxr = table["sample_id"].isin(mscxr_images)
     split = table["split"].mask(table["subject_id"].str.startswith("19"), "p19").mask(in_mscxr, "mscxr")
     table = table.assign(split=split)
+    listed = set(split)
     subjects = table.loc[in_mscxr, "subject_id"]
     drop((table["split"] != "mscxr") & ~table["ViewPosition"].isin(views), f"view is not {' or '.join(views)}")
     drop(table["split"] == "", "not in the split file")
@@ -165,6 +176,14 @@ def list_images(
     drop(in_an_earlier_split(table), "subject has an image of another split")
     if limits:
         drop(beyond_limits(table, limits), BEYOND)
+    without_labels = table.pop("without_labels") if "without_labels" in table else pd.Series(dtype=bool)
+    if without_labels.any():
+        counts["study not in the table of labels (kept)"] = int(without_labels.sum())
+    lost = listed.intersection(["train", "p19"]) - set(table["split"])
+    if lost:
+        raise InputError(
+            f"{prepared or jpg}: no image of the split {min(lost)} is left of {counts}; check the tables and the views"
+        )
 
     return table.sort_values(["subject_id", "study_id", "sample_id"], ignore_index=True), counts
 
@@ -199,9 +218,10 @@ def read_prepared(path: str | Path) -> pd.DataFrame:
 
 def _read_raw(jpg: Path, reports: Path) -> pd.DataFrame:
     """MIMIC's CSV files joined: the columns of read_prepared with the path of the report in place of its text."""
-    table = read_metadata(jpg).rename(columns={"dicom_id": "sample_id"})
-    split = dict(read_split(jpg).itertuples(index=False))
-    labels = read_chexpert(jpg)
+    table, splits, labels = read_metadata(jpg), read_split(jpg), read_chexpert(jpg)
+    check_ids(jpg, table, splits, labels)
+    table = table.rename(columns={"dicom_id": "sample_id"})
+    split = dict(splits.itertuples(index=False))
     if not (reports / "files").is_dir():
         raise InputError(f"{reports}: has no folder files with reports; give the folder of MIMIC-CXR that holds it")
     found = dict(zip(labels["study_id"], map(finding_labels, labels.to_dict("records")), strict=True))
@@ -210,6 +230,7 @@ def _read_raw(jpg: Path, reports: Path) -> pd.DataFrame:
         split=pd.Series([split.get(name, "") for name in table["sample_id"]], dtype=str),
         report=f"{reports}/" + study + ".txt",
         path=study + "/" + table["sample_id"] + ".jpg",
+        without_labels=~table["study_id"].isin(labels["study_id"]),
         **{"Finding Labels": [found.get(study, "") for study in table["study_id"]]},
     )
 

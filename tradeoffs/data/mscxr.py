@@ -33,7 +33,7 @@ def read_mscxr(path: str | Path) -> pd.DataFrame:
         if not found:
             raise InputError(f"{path}: holds no {MS_CXR_TABLE}; download MS-CXR from PhysioNet into it")
         path = found
-    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again")
+    table = read_csv(path, _COLUMNS, "download MS-CXR's CSV from PhysioNet again", optional=["split"])
     split = table["split"].str.strip().str.lower() if "split" in table.columns else None
     table = table[_COLUMNS].assign(part="" if split is None else split.map(_PARTS))
     reject_rows(path, table["dicom_id"] == "", "dicom_id is empty")
@@ -82,7 +82,7 @@ def prepare_grounding(ms_cxr: str | Path, images: pd.DataFrame) -> tuple[pd.Data
     counts["clipped to the image (kept)"] = int(passes_border[rows.index].sum())
     counts["kept"] = len(rows)
     if rows.empty:
-        raise InputError(f"{ms_cxr}: no box belongs to an image of the image table; check that the two fit together")
+        raise InputError(f"{ms_cxr}: no box is left of {counts}; check that it fits the folders of MIMIC-CXR")
 
     rows = rows.assign(boxes=rows[["x", "y", "w", "h"]].to_numpy().tolist())
     phrases = rows.groupby(group, sort=False).agg(

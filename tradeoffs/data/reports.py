@@ -97,7 +97,12 @@ _SECTION_WORDS = (
     *("finding", "findings", "recommendation", "recommendations", "notification", "indication", "comparison"),
     *("comparisons", "examination", "exam", "technique", "history", "addendum", "comment", "wet read", "note"),
 )
-_SIGNATURE = re.compile(r"^[ \t]*(?:electronically )?(?:signed|dictated|approved|reported) by\b.*", re.M | re.I | re.S)
+# A signature begins a paragraph or follows a whole sentence: a line of the impression may begin with "reported by Dr."
+_SIGNATURE = re.compile(
+    r"(?:\A\s*|\n[ \t]*\n|(?<=[.:?!])[ \t]*\n)[ \t]*"
+    r"(?:electronically )?(?:signed|dictated|approved|reported) by\b.*",
+    re.I | re.S,
+)
 
 
 def sections(report: str) -> list[tuple[str, str]]:

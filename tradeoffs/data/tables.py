@@ -5,9 +5,12 @@ In memory every column is text, except `boxes` (list of [x, y, w, h]), `image_wi
 
 import json
 import math
+import re
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,10 +50,11 @@ _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 _REMEDY = "delete the file to have it made again, or correct it if it is your own"
 
 
-def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFrame:
+def read_csv(path: str | Path, columns: Sequence[str], remedy: str, optional: Collection[str] = ()) -> pd.DataFrame:
     """Reads a CSV (plain or gzip) with every cell as text; an empty cell is "".
 
     remedy: what the user can do about a file that is missing, unreadable, or without one of `columns`
+    optional: columns that it may lack; where it has one of nearly that name instead, that name is misspelt
     Raises InputError in these cases.
     """
     try:
@@ -68,16 +72,27 @@ def read_csv(path: str | Path, columns: Sequence[str], remedy: str) -> pd.DataFr
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes a surplus first cell for the row's name
         raise InputError(f"{path}: its rows have more cells than its header; put texts with a comma in double quotes")
     table.columns = table.columns.str.strip()  # the original's own table has a column "Finding Labels "
-    for column in columns:
+    for column in (*columns, *optional):
         if f"{column}.1" in table.columns:  # pandas' name for a second one
             raise InputError(f"{path}: has two columns {column!r}; remove one")
+    for column in columns:
         if column not in table.columns:
             separator = next((name for mark, name in _OTHER_SEPARATORS.items() if mark in table.columns[0]), None)
             if separator and len(table.columns) == 1:
                 fault = f"has no column {column!r}, because {separator} separate its columns; write it with commas"
                 raise InputError(f"{path}: {fault}")
             raise InputError(f"{path}: has no column {column!r}; {remedy}")
+    known = {_plain(column): column for column in (*columns, *optional)}
+    for column in table.columns:
+        meant = [known[name] for name in get_close_matches(_plain(column), known, n=1, cutoff=0.88)]
+        if meant and meant[0] not in table.columns:
+            raise InputError(f"{path}: has a column {column!r}, which is not read; call it {meant[0]!r} or remove it")
     return table.fillna("")  # cells that a short row lacks
+
+
+def _plain(column: str) -> str:
+    """A column's name in small letters, without what stands between its words."""
+    return re.sub("[^a-z0-9]", "", column.lower())
 
 
 def reject_rows(path: str | Path, bad: pd.Series, fault: str) -> None:
@@ -168,10 +183,14 @@ def read_prompts(path: str | Path, labels: Collection[str] = CHEXPERT_LABELS) ->
     labels: names that Finding Labels may have, joined by "|". Another name would count as a finding that is absent.
     Without a column prompt_id the ids are the row numbers 00000, 00001, ... Without a column sample_id (in the
     original dicom_id), the image that a text belongs to, it is "".
-    Raises InputError for a missing column, an empty text, another label, or an id that is no file name or occurs twice.
+    Raises InputError for a missing column, two that contradict each other, an empty text, another label, or an id that
+    is no file name or occurs twice.
     """
     remedy = "give it the columns text (or impression) and Finding Labels (its cells may be empty)"
-    table = read_csv(path, ["Finding Labels"], remedy)
+    table = read_csv(path, ["Finding Labels"], remedy, optional=["prompt_id", "sample_id", "dicom_id"])
+    for one, other in (("text", "impression"), ("sample_id", "dicom_id")):
+        if {one, other} <= {*table.columns}:
+            reject_rows(path, table[one] != table[other], f"{one} and {other}, which mean the same, differ")
     if "text" not in table.columns:
         if "impression" not in table.columns:
             raise InputError(f"{path}: has no column 'text'; {remedy}")
@@ -263,3 +282,32 @@ def is_mask(cell: str) -> bool:
         return coco_mask.encode(coco_mask.decode(mask))["counts"].decode() == mask["counts"]
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return False
+
+
+_MOST_PIXELS = 2**28  # of a mask; an image of as many is beyond Pillow's limit
+
+
+def encoded_runs(runs: Any) -> dict | None:
+    """A run-length encoding as COCO has it, compressed (text) or not (a list), as pycocotools' compressed one.
+
+    None if it is malformed.
+    """
+    size, counts = (runs.get("size"), runs.get("counts")) if isinstance(runs, dict) else (None, None)
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+        return None
+    if math.prod(size) > _MOST_PIXELS:
+        return None
+    if isinstance(counts, list):  # pycocotools does not check them
+        whole = all(isinstance(run, int) and run >= 0 for run in counts) and sum(counts) == math.prod(size)
+        return coco_mask.frPyObjects({"size": size, "counts": counts}, *size) if whole else None
+    if not isinstance(counts, str):
+        return None
+    if coco_mask.area({"size": size, "counts": counts}) == 0:  # most of CheXlocalize's, and to decode them takes long
+        return coco_mask.frPyObjects({"size": size, "counts": [math.prod(size)]}, *size)
+    try:
+        pixels = coco_mask.decode({"size": size, "counts": counts})
+    except ValueError:
+        return None
+    encoded = coco_mask.encode(np.asfortranarray(pixels))
+    # too few runs leave pixels undefined
+    return encoded if coco_mask.area(encoded) == coco_mask.area({"size": size, "counts": counts}) else None

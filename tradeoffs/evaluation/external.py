@@ -36,7 +36,8 @@ def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
     grounding table (None) the ids may be any.
 
     Maps that are not finite are kept; scoring excludes them with a reason.
-    Raises InputError for a file of another form, an id that occurs twice, or one that the grounding table lacks.
+    Raises InputError for a file of another form or with another array, an id that occurs twice, or one that the
+    grounding table lacks.
     """
     data = _read_arrays(path)
     ids, heat = data["id"], data["heat"]
@@ -58,7 +59,8 @@ def read_external(path: str | Path, grounding: pd.DataFrame | None) -> External:
     if grounding is not None:
         known = names.isin(grounding["phrase_id"]) | names.isin(grounding["sample_id"])
         _reject_ids(path, names[~known], "is no phrase_id and no sample_id of the grounding table; use its ids")
-    return External(_method(path, data.get("method")), dict(zip(names, heat, strict=True)))
+    maps = heat.astype(np.float64)  # means of several are taken
+    return External(_method(path, data.get("method")), dict(zip(names, maps, strict=True)))
 
 
 def external_maps(external: External, grounding: pd.DataFrame) -> Callable[[Sample], SampleMap]:
@@ -90,7 +92,12 @@ def _read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: is no .npz; {_REMEDY}")
     try:
         with np.load(path, allow_pickle=False) as stored:
-            data = {name: stored[name] for name in ("id", "heat", "method") if name in stored.files}
+            unread = sorted({*stored.files} - {"id", "heat", "method"})
+            if unread:
+                raise InputError(
+                    f"{path}: holds the array {unread[0]!r}, which is not read; leave it out, or {_REMEDY}"
+                )
+            data = {name: stored[name] for name in stored.files}
     except UNREADABLE_NPZ as error:
         raise InputError(f"{path}: cannot be read ({error}); {_REMEDY}") from error
     for name in ("id", "heat"):

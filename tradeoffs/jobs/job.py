@@ -91,6 +91,7 @@ def job(snakemake) -> Iterator[None]:
     The processes of a job that torchrun started share its log, threads and GPUs; the first one tells of its progress.
     """
     imports = time.process_time()  # what a process took until here
+    folders = getattr(snakemake, "config", {}).pop("folders", None)  # the workflow's, no part of the configuration
     _collect_garbage_from_now()
     _keep_freed_memory()
     terminal, root = sys.stderr, logging.getLogger()
@@ -119,9 +120,9 @@ def job(snakemake) -> Iterator[None]:
                 yield
                 device = device_name()
             # not a script run by hand, nor one of several processes: the one that launched them records the job
-            if snakemake.log[0].startswith("logs/") and snakemake.output and not launched():
+            if folders and snakemake.output and not launched():
                 cpu_seconds = {"imports": imports, "all": sum(os.times()[:4])}
-                record_job(snakemake, device, time.monotonic() - started, cpu_seconds)
+                record_job(snakemake, folders, device, time.monotonic() - started, cpu_seconds)
         except (InputError, Stopped) as error:
             print(f"Error in rule {name_of(snakemake)}: {error}", file=sys.stderr)
             sys.exit(1)
@@ -129,6 +130,9 @@ def job(snakemake) -> Iterator[None]:
             remedy = next((remedy for words, remedy in DISK_ERRORS.items() if words in str(error)), None)
             if remedy:
                 remedy = f"{remedy} for {os.path.abspath('results')}, then run again"
+                print(f"Error in rule {name_of(snakemake)}: {error}; {remedy}", file=sys.stderr)
+            elif isinstance(error, PermissionError):
+                remedy = "ask its owner for access, then run again"
                 print(f"Error in rule {name_of(snakemake)}: {error}; {remedy}", file=sys.stderr)
             else:
                 traceback.print_exc()

@@ -17,17 +17,19 @@ REPORTED_PACKAGES = (
 )  # fmt: skip
 
 
-def record_job(snakemake, device: str, seconds: float, cpu_seconds: dict[str, float]) -> None:
+def record_job(
+    snakemake, folders: Mapping[str, str], device: str, seconds: float, cpu_seconds: dict[str, float]
+) -> None:
     """Writes what a finished job was made from: params, the resolved configuration of the run, checksums of input and
     output, commit, versions, device (see `device_name`) and wall time.
 
     The record is the job's output `provenance`, if its rule has one (beside a model), else it lies in
     results/<run>/provenance as the log lies in logs/<run>.
+    folders: these two, results/<run> as `run` and logs/<run> as `logs`
     A table's sidecar takes up what it lacks of it.
     """
-    place = Path(snakemake.log[0]).with_suffix(".json").parts
     inputs, outputs = inputs_of(snakemake), _by_name(snakemake.output)
-    path = Path("results", place[1], "provenance", *place[2:])
+    path = Path(folders["run"], "provenance", Path(snakemake.log[0]).relative_to(folders["logs"]).with_suffix(".json"))
     if "provenance" in outputs:
         path = Path(snakemake.output.provenance)
         del outputs["provenance"]

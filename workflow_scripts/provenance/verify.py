@@ -10,13 +10,13 @@ from tradeoffs.provenance.records import records_of
 from tradeoffs.provenance.verification import MADE_AGAIN, changed_files, lineage, made_again
 
 with job(snakemake):
-    tables = [path for path in sorted(Path("results").glob("*.json")) if path.name != "provenance.json"]
+    tables = [path for path in sorted(Path(snakemake.params.results).glob("*.json")) if path.name != "provenance.json"]
     if not tables:
-        raise InputError("results: holds no table with its JSON; make one first")
+        raise InputError(f"{snakemake.params.results}: holds no table with its JSON; make one first")
     problems = []
     for path in tables:
         run = json.loads(path.read_text())["config"]["run"]
-        jobs = lineage([str(path.with_suffix(".csv"))], records_of(Path("results", run)))
+        jobs = lineage([str(path.with_suffix(".csv"))], records_of(path.parent / run))
         found = list(changed_files(jobs))
         for record in jobs:
             if record["rule"] in MADE_AGAIN and not found:
