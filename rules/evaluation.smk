@@ -47,6 +47,7 @@ rule location_prior:
         f"{LOGS}/evaluation/{{dataset}}/location_prior.log",
     benchmark:
         f"{BENCHMARKS}/evaluation/{{dataset}}/location_prior.tsv"
+    priority: 20  # boxes that have no prior stop the run before long work
     resources:
         **LIGHT_JOB,
     params:

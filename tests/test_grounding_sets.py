@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tradeoffs.data.box_layouts import COLUMNS
-from tradeoffs.data.grounding_sets import prepare_grounding_set, read_rows
+from tradeoffs.data.grounding_sets import check_prior, prepare_grounding_set, read_rows
 from tradeoffs.data.tables import read_grounding, read_images, write_table
 from tradeoffs.errors import InputError
 
@@ -141,13 +141,28 @@ def test_wrong_sets_are_one_line(folder):
 def test_the_csv_of_the_documentation_is_read(tmp_path):
     page = (Path(__file__).parents[1] / "docs" / "your-own.md").read_text()
     (tmp_path / "boxes.csv").write_text(re.search("```csv\n(.*?)```", page, re.S).group(1))
-    for name in ("p1/scan1.png", "p2/scan7.png"):
+    for name in ("p1/scan1.png", "p2/scan7.png", "p3/scan2.png"):
         (tmp_path / name).parent.mkdir()
         Image.new("L", (1024, 1024)).save(tmp_path / name)
     rows = read_rows("grounding.mine", "csv", tmp_path / "boxes.csv", "test", ["phrase"], None, ["Consolidation"])
+    check_prior(rows, "boxes.csv", "test", None, max_excluded=0)
     grounding, _, counts = prepare_grounding_set(rows, "boxes.csv", tmp_path, (), 0, "grounding.mine.images")
-    assert grounding["boxes"].map(len).tolist() == [1, 2]
+    assert grounding["boxes"].map(len).tolist() == [1, 2, 1, 1]
     assert counts["no box, so that there is nowhere to point"] == 1
+
+
+def test_phrases_without_a_location_prior_are_told_before_a_run():
+    """Two of the four test phrases are of categories that one subject alone has a box of."""
+    rows = [row("a", "Edema", 0, 0, 5, 5), row("b", "Edema", 0, 0, 5, 5, subject="q"), row("a", "Fracture", 0, 0, 5, 5)]
+    rows += [row("a", "Nodule", 0, 0, 5, 5), row("b", "Nodule", subject="q")]
+    rows += [row("b", "Fracture", 0, 0, 5, 5, subject="q", split="train")]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    check_prior(table, "boxes.csv", "test", None, max_excluded=0.5)
+    check_prior(table, "boxes.csv", "all", ["Edema", "Fracture"], max_excluded=0)
+    with pytest.raises(
+        InputError, match="boxes.csv: 2 of 4 phrases are of a category that no other subject has a box of"
+    ):
+        check_prior(table, "boxes.csv", "test", None, max_excluded=0.4)
 
 
 def test_the_script_leaves_out_who_was_trained_on(folder, run_script):

@@ -89,10 +89,10 @@ def test_a_file_of_rubbish_is_named_with_its_key(tmp_path, monkeypatch, key, nam
 
 def test_boxes_without_any_of_their_images_are_told(tmp_path, monkeypatch):
     monkeypatch.chdir(PROJECT)
-    (tmp_path / "boxes.csv").write_text("image,subject,category,x,y,w,h\nscan,p,Edema,1,2,3,4\n")
+    (tmp_path / "boxes.csv").write_text("image,subject,category,x,y,w,h\nscan,p,Edema,1,2,3,4\nscan2,q,Edema,1,2,3,4\n")
     of = config(grounding={"mine": {"path": str(tmp_path / "boxes.csv")}})
     [problem] = problems(of)
-    assert re.match("grounding.mine.path: .*none of 1 listed images is there, .* set grounding.mine.images", problem)
+    assert re.match("grounding.mine.path: .*none of 2 listed images is there, .* set grounding.mine.images", problem)
     (tmp_path / "scan.jpg").touch()
     assert problems(of) == []
 

@@ -18,7 +18,7 @@ from tradeoffs.config.sections.data import Data, GroundingSet
 from tradeoffs.data import coco, mimic, open_i
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.conditioning import read_sentences
-from tradeoffs.data.grounding_sets import image_paths, read_rows
+from tradeoffs.data.grounding_sets import check_prior, image_paths, read_rows
 from tradeoffs.data.images import check_some
 from tradeoffs.data.mscxr import read_mscxr
 from tradeoffs.data.open_radiographs import read_entries
@@ -89,7 +89,8 @@ def given(config: Config, faults: Collection[Fault], grounding: pd.DataFrame | N
         if key in missing:
             yield Given(key, path, state="missing")
         elif key.startswith("grounding."):
-            yield Given(key, path, [partial(_read_set, of_set=config.grounding[key.split(".")[1]], key=key)])
+            of_set, max_excluded = config.grounding[key.split(".")[1]], config.evaluation.max_excluded
+            yield Given(key, path, [partial(_read_set, of_set=of_set, key=key, max_excluded=max_excluded)])
         elif key.startswith("external."):
             state = "read" if grounding is not None else "read; its ids are compared once the run's boxes are prepared"
             yield Given(key, path, [partial(read_external, grounding=grounding)], state)
@@ -182,9 +183,10 @@ def _read_coco(folder: str, part: str) -> None:
     check_some(folder, coco.listed_images(folder, part), "images", "data.coco")
 
 
-def _read_set(path: str, of_set: GroundingSet, key: str) -> None:
+def _read_set(path: str, of_set: GroundingSet, key: str, max_excluded: float) -> None:
     settings = of_set.model_dump(include={"layout", "split", "texts", "categories", "query_words"})
     rows = read_rows(key.removesuffix(".path"), path=path, **settings)
     folder = images_of_set(of_set)
     images = image_paths(rows["image"].drop_duplicates(), Path(folder))
     check_some(folder, list(map(os.path.abspath, images)), "images", key.replace(".path", ".images"))
+    check_prior(rows, path, of_set.split, of_set.categories, max_excluded)

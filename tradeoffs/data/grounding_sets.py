@@ -55,6 +55,25 @@ def read_rows(
     return rows
 
 
+def check_prior(
+    rows: pd.DataFrame, source: str | Path, split: str, categories: Collection[str] | None, max_excluded: float
+) -> None:
+    """Raises InputError if too many phrases have no location prior, the mean box of their category in other subjects.
+
+    rows, split, categories: see `prepare_grounding_set`; max_excluded: share of the phrases that may be left out
+    """
+    rows = rows[rows["x"].notna() | (rows["mask"] != "")]
+    rows = rows[(split == ALL_SPLITS) | (rows["split"] == split)]
+    rows = rows[rows["category"].isin(list(categories or rows["category"]))]
+    phrases = rows.drop_duplicates(["image", "phrase", "category"])
+    alone = int((phrases.groupby("category")["subject"].transform("nunique") == 1).sum())
+    if alone > max_excluded * len(phrases):
+        raise InputError(
+            f"{source}: {alone} of {len(phrases)} phrases are of a category that no other subject has a box of, so "
+            f"they have no location prior; add images, or raise evaluation.max_excluded, which is {max_excluded}"
+        )
+
+
 def prepare_grounding_set(
     rows: pd.DataFrame,
     source: str | Path,
