@@ -282,6 +282,18 @@ def test_variants_may_stand_in_some_data_sets_only():
             "variants.mine.finding_tokens: has a meaning with text finding_tokens only; set it or remove this section",
         ),
         (
+            {"variants": {"frozen": {"lora_rank": 8}}},
+            "variants.frozen.lora_rank: has a meaning with text_encoder: lora only; set it or remove this key",
+        ),
+        (
+            {"variants": {"frozen": {"text_encoder": "lora", "unet_lora_targets": ["to_k"]}}},
+            "variants.frozen.unet_lora_targets: has a meaning with unet: lora only; set it or remove this key",
+        ),
+        (
+            {"data": {"sets": ["coco"], "prompts": "mscxr"}},
+            "data.prompts: its texts are for radiographs; add cxr to data.sets or remove it",
+        ),
+        (
             {"variants": {"mine": {"attention_regularisation": 1, "sets": ["coco"]}}},
             "variants.mine.sets: attention_regularisation needs findings, which coco has not; leave coco out or remove "
             "it",

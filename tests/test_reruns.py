@@ -260,6 +260,9 @@ NEEDED_WITH = {
     **{key: {"grounding": {"own": {"path": "own_boxes.csv"}}} for key in KEYS if key.startswith("grounding.")},
     "grounding.<name>.layout": {"grounding": {"own": {"path": "own_set"}}},
     "base.revision": {"base": HUB},
+    "variants.<name>.lora_rank": {"variants": {"sentences_learnable": {"text_encoder": "lora"}}},
+    "variants.<name>.unet_lora_rank": {"variants": {"sentences_learnable": {"unet": "lora"}}},
+    "variants.<name>.unet_lora_targets": {"variants": {"sentences_learnable": {"unet": "lora"}}},
     "encoders.<name>.revision": {"encoders": {"sentences_learnable": HUB}},
     "variants.<name>.weights": {
         "training": {"ema_decay": 0.9},

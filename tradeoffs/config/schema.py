@@ -109,6 +109,12 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _prompts_of_radiographs(self) -> "Config":
+        if self.data.prompts and not any(DATA_SETS[name].has_findings for name in self.data.sets):
+            raise ValueError("data.prompts: its texts are for radiographs; add cxr to data.sets or remove it")
+        return self
+
+    @model_validator(mode="after")
     def _rows_from_elsewhere(self) -> "Config":
         for section, names in (("external", self.external), ("external_samples", self.external_samples)):
             twice = sorted(set(names) & set(self.variants))

@@ -134,6 +134,14 @@ class Variant(Section):
             raise ValueError(f"{shown} has no meaning for a model that is not fine-tuned; remove one of the two")
         return value
 
+    @field_validator("lora_rank", "unet_lora_rank", "unet_lora_targets")
+    @classmethod
+    def _has_adapters(cls, value: Any, info: ValidationInfo) -> Any:
+        part = "text_encoder" if info.field_name == "lora_rank" else "unet"
+        if value != cls.model_fields[info.field_name or ""].default and info.data.get(part, "lora") != "lora":
+            raise ValueError(f"has a meaning with {part}: lora only; set it or remove this key")
+        return value
+
     @field_validator("text")
     @classmethod
     def _tokens_are_the_bases(cls, text: str, info: ValidationInfo) -> str:
