@@ -15,7 +15,7 @@ from tradeoffs.model.checkpoints import load
 
 with job(snakemake):
     inputs, params = snakemake.input, snakemake.params
-    milestones = sorted(Path(inputs.milestones).iterdir(), key=lambda folder: int(folder.name.removeprefix("step")))
+    milestones = sorted(Path(inputs.milestones).glob("step*"), key=lambda folder: int(folder.name.removeprefix("step")))
     held_out = {kind: draw_pictures(kind, params.seed, n, snakemake.threads) for kind, n in params.pictures.items()}
     rows, sheets = [], []
     for folder in [*milestones, Path(inputs.base)]:
