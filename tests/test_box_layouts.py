@@ -146,6 +146,7 @@ def test_a_csv_of_ones_own(tmp_path, run_lengths):
 
 BOX = "image,subject,category,x,y,w,h"
 MASK = '"{""size"": [2, 2], ""counts"": [1, 2, 1]}"'
+TOO_FEW_RUNS = '"{""size"": [80, 100], ""counts"": ""01""}"'
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,7 @@ MASK = '"{""size"": [2, 2], ""counts"": [1, 2, 1]}"'
         (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,0,0"], "row 2: image_width is not a positive whole"),
         (f"{BOX},image_width,image_height", ["a,p,Edema,1,2,3,4,9,8.5"], "row 2: image_height is not a positive whole"),
         ("image,subject,category,mask", ["a,p,Edema,{x"], "row 2: mask is not a JSON"),
+        ("image,subject,category,mask", [f"a,p,Edema,{TOO_FEW_RUNS}"], "row 2: mask is not a JSON"),
         (f"{BOX},mask", [f"a,p,Edema,1,2,3,4,{MASK}"], "row 2: has a box and a mask; leave one of them empty"),
         (f"{BOX},mask", [f"a,p,Edema,,,,,{MASK}", "a,p,Edema,0,0,2,2,"], "row 3: has a box, and another row of the"),
         (

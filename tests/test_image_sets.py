@@ -83,7 +83,7 @@ def test_a_list_that_cannot_be_scored_is_refused(by_finding, rows, message):
 def test_a_folder_that_is_nearly_named_after_a_finding_is_refused(by_finding, name, meant):
     """Its images would count as without findings."""
     draw(by_finding / name / "a.png", 9)
-    with pytest.raises(InputError, match=f"{name}: is no finding's name; rename it '{meant}'"):
+    with pytest.raises(InputError, match=f"{name}: is not named after a finding; did you mean '{meant}'"):
         read_image_set(by_finding)
 
 

@@ -16,7 +16,7 @@ from pycocotools import mask as rle
 from tradeoffs.data.box_layouts import read_boxes
 from tradeoffs.data.images import check_image_files, image_size
 from tradeoffs.data.sets import SPLIT_OF_SETS
-from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS, is_mask, reject_rows
+from tradeoffs.data.tables import GROUNDING_COLUMNS, IMAGE_COLUMNS
 from tradeoffs.errors import InputError
 from tradeoffs.files import for_each_file
 
@@ -96,10 +96,9 @@ def prepare_grounding_set(
     Returns the grounding table (sorted by image, an image's phrases in the order of the rows), the image table (all of
     split mscxr; Finding Labels are the categories that its rows name, with and without a box) and counts of rows.
     Raises InputError if nothing is left, if too many images are missing, if an image's file has another shape than its
-    boxes were drawn on, if a mask is malformed or of another size than the image, or if an image has several phrases
-    of one category of which one has a mask.
+    boxes were drawn on, if a mask is of another size than the image, or if an image has several phrases of one category
+    of which one has a mask.
     """
-    reject_rows(source, _malformed(rows["mask"]), 'mask is not a JSON {"size": [height, width], "counts": "..."}')
     rows = rows.assign(phrase=rows["phrase"].str.split().str.join(" "), category=rows["category"].str.strip())
     counts = {"read": len(rows)}
 
@@ -182,11 +181,6 @@ def _ids(images: pd.Series, source: str | Path) -> pd.Series:
     if (names > 1).any():
         raise InputError(f"{source}: several images have the name {names.index[names > 1][0]}; rename all but one")
     return ids
-
-
-def _malformed(masks: pd.Series) -> pd.Series:
-    good = {mask: mask == "" or is_mask(mask) for mask in masks.unique()}
-    return ~masks.map(good).astype(bool)
 
 
 def _on_image_size(rows: pd.DataFrame) -> pd.DataFrame:

@@ -257,7 +257,14 @@ def _reject_bad_ids(path: str | Path, ids: pd.Series) -> None:
 
 
 def _is_mask_of(cell: str, width: int, height: int) -> bool:
-    return is_mask(cell) and json.loads(cell)["size"] == [height, width]
+    """Whether a cell is a mask of that size, run-length encoded and compressed as by pycocotools, in JSON."""
+    try:
+        mask = json.loads(cell)
+    except (ValueError, RecursionError):
+        return False
+    encoded = encoded_runs(mask)
+    # pycocotools reads run lengths of another sum as rubbish, which shows when they are written again
+    return encoded is not None and (mask["size"], mask["counts"]) == ([height, width], encoded["counts"].decode())
 
 
 def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None:
@@ -272,16 +279,6 @@ def _parse_boxes(cell: str, width: int, height: int) -> list[list[float]] | None
         if min(x, y) < 0 or min(w, h) <= 0 or x + w > width or y + h > height:
             return None
     return boxes or None
-
-
-def is_mask(cell: str) -> bool:
-    """Whether a text is a mask, run-length encoded as COCO has it, in JSON: {"size": [h, w], "counts": "..."}."""
-    try:
-        mask = json.loads(cell)
-        # pycocotools reads run lengths of another sum as rubbish, which shows when they are written again
-        return coco_mask.encode(coco_mask.decode(mask))["counts"].decode() == mask["counts"]
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-        return False
 
 
 _MOST_PIXELS = 2**28  # of a mask; an image of as many is beyond Pillow's limit

@@ -59,7 +59,9 @@ def _of_folder(folder: Path) -> pd.DataFrame:
     labels = [path.parent.name if path.parent.name in CHEXPERT_LABELS else "" for path in paths]
     for path, label in zip(paths, labels, strict=True):
         if not label and path.parent != folder and (meant := _nearly_a_label(path.parent.name)):
-            raise InputError(f"{path.parent}: is no finding's name; rename it {meant!r}, or else call it otherwise")
+            raise InputError(
+                f"{path.parent}: is not named after a finding; did you mean {meant!r}? Else give it another name"
+            )
     return pd.DataFrame({"path": list(map(str, paths)), "prompt": "", "Finding Labels": labels})
 
 
