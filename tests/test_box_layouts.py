@@ -197,7 +197,7 @@ def test_a_folder_of_something_else_is_one_line(tmp_path, layout):
         read_boxes(layout, tmp_path / "nowhere")
 
 
-MASK_OF_NOTHING = {"size": [4, 4], "counts": ""}
+MASK_OF_NOTHING = {"size": [4, 4], "counts": "`0"}
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from pycocotools import mask as coco_mask
 
 from tradeoffs.data.coco_categories import COCO_NAMES
 from tradeoffs.data.mimic import read_prepared
 from tradeoffs.data.tables import (
     GROUNDING_COLUMNS,
     IMAGE_COLUMNS,
+    encoded_runs,
     read_csv,
     read_grounding,
     read_images,
@@ -394,3 +396,19 @@ def test_a_csv_with_other_separators_says_so(tmp_path, mark, name):
     (tmp_path / "p.csv").write_text(f"text{mark}Finding Labels\nclear{mark}Edema\n")
     with pytest.raises(InputError, match=f"because {name} separate its columns; write it with commas"):
         read_prompts(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (37, 53), (90, 64)])
+def test_compressed_runs_of_a_mask_are_read_as_pycocotools_writes_them(shape):
+    rng = np.random.default_rng(0)
+    block = np.zeros(shape, dtype=bool)
+    block[: shape[0] // 2 + 1, shape[1] // 3 :] = True
+    for mask in (np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool), block, rng.random(shape) < 0.3):
+        written = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+        assert encoded_runs({"size": [*shape], "counts": written["counts"].decode()}) == written
+
+
+@pytest.mark.parametrize("counts", ["", "0", "01", "`", "rubb{{ish", [1, 2], [-1, 5], [1, "3"], None])
+def test_runs_that_do_not_cover_the_mask_are_none(counts):
+    """Also those without a pixel, of which pycocotools would make a mask of what lies in memory."""
+    assert encoded_runs({"size": [2, 2], "counts": counts}) is None

@@ -263,7 +263,6 @@ def _is_mask_of(cell: str, width: int, height: int) -> bool:
     except (ValueError, RecursionError):
         return False
     encoded = encoded_runs(mask)
-    # pycocotools reads run lengths of another sum as rubbish, which shows when they are written again
     return encoded is not None and (mask["size"], mask["counts"]) == ([height, width], encoded["counts"].decode())
 
 
@@ -294,17 +293,30 @@ def encoded_runs(runs: Any) -> dict | None:
         return None
     if math.prod(size) > _MOST_PIXELS:
         return None
-    if isinstance(counts, list):  # pycocotools does not check them
-        whole = all(isinstance(run, int) and run >= 0 for run in counts) and sum(counts) == math.prod(size)
-        return coco_mask.frPyObjects({"size": size, "counts": counts}, *size) if whole else None
-    if not isinstance(counts, str):
+    if isinstance(counts, str):
+        counts = _decompressed(counts)
+    # pycocotools does not check them, and leaves pixels undefined where runs are missing
+    if not (isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts)):
         return None
-    if coco_mask.area({"size": size, "counts": counts}) == 0:  # most of CheXlocalize's, and to decode them takes long
-        return coco_mask.frPyObjects({"size": size, "counts": [math.prod(size)]}, *size)
-    try:
-        pixels = coco_mask.decode({"size": size, "counts": counts})
-    except ValueError:
-        return None
-    encoded = coco_mask.encode(np.asfortranarray(pixels))
-    # too few runs leave pixels undefined
-    return encoded if coco_mask.area(encoded) == coco_mask.area({"size": size, "counts": counts}) else None
+    return coco_mask.frPyObjects({"size": size, "counts": counts}, *size) if sum(counts) == math.prod(size) else None
+
+
+def _decompressed(counts: str) -> list[int] | None:
+    """The run lengths of COCO's compressed text, which pycocotools reads but does not give; None if it is malformed.
+
+    A character has 5 bits of a number, the lowest first, and one that says whether more follow; from the fourth run on
+    the number is the difference from the run before the last.
+    """
+    runs: list[int] = []
+    number = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        number |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            number -= (1 << shift) if bits & 16 else 0
+            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+            number = shift = 0
+    return None if shift else runs
