@@ -75,6 +75,7 @@ use rule table1 as methods with:
         f"{LOGS}/paper/methods.log",
     benchmark:
         f"{BENCHMARKS}/paper/methods.tsv"
+    localrule: True
     params:
         table="methods_table",
         title=f"Heat-map methods. {NOTE}".strip(),

@@ -68,6 +68,7 @@ use rule table1 as category_table with:
         f"{LOGS}/paper/category_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/category_table.tsv"
+    localrule: True
     params:
         table="grounding_table",
         title=f"Table 1 by class. Localisation on MS-COCO. {NOTE}".strip(),
@@ -86,6 +87,7 @@ use rule table1 as findings_table with:
         f"{LOGS}/paper/findings_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/findings_table.tsv"
+    localrule: True
     params:
         table="findings_table",
         title=f"Table 1 by finding. Fidelity on radiographs. {NOTE}".strip(),
@@ -104,6 +106,7 @@ use rule table1 as table2 with:
         f"{LOGS}/paper/table2.log",
     benchmark:
         f"{BENCHMARKS}/paper/table2.tsv"
+    localrule: True
     params:
         table="grounding_table",
         title=f"Table 2. Grounding for each finding. {NOTE}".strip(),
@@ -123,6 +126,7 @@ use rule table1 as table3 with:
         f"{LOGS}/paper/table3.log",
     benchmark:
         f"{BENCHMARKS}/paper/table3.tsv"
+    localrule: True
     params:
         table="table3",
         title=f"Table 3. What the training text does. {NOTE}".strip(),
@@ -138,6 +142,7 @@ use rule table3 as variants_table with:
         f"{LOGS}/paper/variants_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/variants_table.tsv"
+    localrule: True
     params:
         title=f"Variants. All ways of conditioning. {NOTE}".strip(),
 
@@ -150,6 +155,7 @@ use rule table2 as table7 with:
         f"{LOGS}/paper/table7.log",
     benchmark:
         f"{BENCHMARKS}/paper/table7.tsv"
+    localrule: True
     params:
         table="table7",
         title=f"Table 7. Grounding with the impression as text. {NOTE}".strip(),
@@ -166,6 +172,7 @@ use rule table2 as grounding_sets_table with:
         f"{LOGS}/paper/grounding_sets_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/grounding_sets_table.tsv"
+    localrule: True
     params:
         title="Localisation on further sets of boxes.",
         arguments={"variants": entries(CONFIG, FURTHER), "external": []} | OF_PROTOCOL,
@@ -183,6 +190,7 @@ use rule table1 as differences_table with:
         f"{LOGS}/paper/differences_table.log",
     benchmark:
         f"{BENCHMARKS}/paper/differences_table.tsv"
+    localrule: True
     params:
         table="differences_table",
         title=f"Differences, frozen minus learnable. {NOTE}".strip(),
@@ -228,6 +236,7 @@ use rule tradeoff as training_curves with:
         f"{LOGS}/paper/training_curves.log",
     benchmark:
         f"{BENCHMARKS}/paper/training_curves.tsv"
+    localrule: True
     params:
         chart="training_curves",
 
@@ -242,6 +251,7 @@ use rule tradeoff as findings with:
         f"{LOGS}/paper/findings_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/findings_{{dataset}}.tsv"
+    localrule: True
     params:
         chart="findings",
         arguments=lambda wildcards: OF_PROTOCOL
@@ -262,6 +272,7 @@ use rule tradeoff as differences_figure with:
         f"{LOGS}/paper/differences.log",
     benchmark:
         f"{BENCHMARKS}/paper/differences.tsv"
+    localrule: True
     params:
         chart="paired_differences",
 
@@ -276,6 +287,7 @@ use rule tradeoff as attention_profile_figure with:
         f"{LOGS}/paper/attention_profile_{{dataset}}.log",
     benchmark:
         f"{BENCHMARKS}/paper/attention_profile_{{dataset}}.tsv"
+    localrule: True
     params:
         chart="attention_profile",
         arguments=lambda wildcards: CHART | {"titles": only(wildcards.dataset, TITLES)},
@@ -292,6 +304,7 @@ use rule tradeoff as losses with:
         f"{LOGS}/paper/losses.log",
     benchmark:
         f"{BENCHMARKS}/paper/losses.tsv"
+    localrule: True
     params:
         chart="loss_curves",
         arguments=CHART,

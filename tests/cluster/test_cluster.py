@@ -29,7 +29,15 @@ RUN_A_MODEL = {
     "real_features",
     "fidelity",
 }
-ON_CPU_NODES = {"phantoms", "prepare_images", "base_model", "localise", "location_prior", "overlays"}
+ON_CPU_NODES = {
+    "phantoms",
+    "prepare_images",
+    "base_model",
+    "localise",
+    "location_prior",
+    "real_images_fidelity",
+    "overlays",
+}
 FINE_TUNED = "results/smoke/model/cxr/frozen/seed0"
 FINE_TUNE = f"{FINE_TUNED}/losses.csv"
 CONFIG = [
@@ -89,7 +97,8 @@ def without(finished, tmp_path):
 
 def test_everything_is_made(finished):
     results = finished[0] / "results"
-    assert pd.read_csv(results / "table1.csv")["auc_roc"].notna().all()
+    rows = pd.read_csv(results / "table1.csv").set_index("variant")
+    assert rows["auc_roc"].drop("real_images").notna().all()
     assert (results / "report.html").is_file()
 
 
@@ -129,7 +138,7 @@ def test_a_summary_of_times_and_gpu_hours_ends_the_run(finished):
     rows = [[cell.strip() for cell in row.split("|")] for row in re.findall(r"^\| (.+) \|$", finished[1], re.M)]
     column = rows[0].index("GPU time (h:mm:ss)")
     times = {row[0]: row[column] for row in rows}
-    assert "0:00:00" == times["evaluation / localise"] < times["model / finetune"] < times["all steps"]
+    assert "0:00:00" == times["localise"] < times["finetune"] < times["all steps"]
 
 
 def test_logs_of_slurm_are_kept_by_rule(finished):
