@@ -63,13 +63,14 @@ except InputError as error:
 # they are; a user's relative path starts at the working directory, as without one, and Snakemake would move it too.
 placed = workflow.modifier.path_modifier.replace_prefix
 RESULTS = placed("results/").rstrip("/")
+ALL_LOGS = placed("logs/").rstrip("/")
 RUN = placed(f"results/{CONFIG.run}")
 LOGS = placed(f"logs/{CONFIG.run}")
 workflow.modifier.path_modifier = PathModifier(None, None, workflow)
 
 # Jobs record it whole, and take limits and paces from it (see tradeoffs/jobs/limits.py); since it is no param, it has no
 # job run again. In `folders` jobs have their records.
-config = CONFIG.dump() | {"folders": {"run": RUN, "logs": LOGS}}
+config = CONFIG.dump() | {"folders": {"results": RESULTS, "logs": ALL_LOGS}}
 
 # Eight jobs at once on two cores are no faster than two and need the memory of eight, so no more run than there are
 # cores.

@@ -1,10 +1,13 @@
 """The demo's base: parts of its training on tiny inputs, and the folder that ships."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import StableDiffusionPipeline
-from project import PROJECT
+from project import PROJECT, copy_project, snakemake
 
 from tradeoffs.demo.base import build_tokenizer, build_unet, text_use, train_text_encoder
 from tradeoffs.demo.pictures import WEB_NAMES, draw_pictures
@@ -70,3 +73,28 @@ def test_the_shipped_classifier_knows_the_findings():
 def test_the_tokenizer_that_ships_has_no_unknown_character():
     tokenizer = StableDiffusionPipeline.from_pretrained(SHIPPED).tokenizer
     assert tokenize(tokenizer, "ill-defined opacity, 3 cm").positions
+
+
+def test_demo_base_makes_a_base_from_start_to_end(tmp_path):
+    """The whole chain of rules at tiny sizes: what it makes opens as the one that ships."""
+    folder = copy_project(tmp_path / "project")
+    settings = folder / "rules/upkeep/demo_base.yaml"
+    making = yaml.safe_load(settings.read_text())
+    making["pictures"] = {"scene": 60, "web chest": 20, "web findings": 40}
+    making["autoencoder"] |= {"steps": 4, "decoder_steps": 4, "batch_size": 2}
+    making["text_encoder"] |= {"steps": 3, "batch_size": 8}
+    making["unet"]["training"] |= {"steps": 4, "milestones": [2], "checkpoint_every": 2, "warmup_steps": 1}
+    making["learning_curve"] |= {"pictures": {"web findings": 8}, "scenes": 2, "prompts": ["a large apple"]}
+    making["selection"] |= {"train": 16, "images": 12, "population": 10}
+    making["classifier"] |= {"train": 40, "val": 20, "epochs": 1}
+    settings.write_text(yaml.safe_dump(making, sort_keys=False))
+    done = snakemake(folder, "--cores", "1", "demo_base")
+    assert done.returncode == 0, done.stdout + done.stderr
+    chosen = folder / "results/demo_base/chosen"
+    assert {file.name for file in chosen.iterdir()} - {".snakemake_timestamp"} == {
+        file.name for file in SHIPPED.iterdir()
+    }
+    assert (chosen / "unet/config.json").read_text() == (SHIPPED / "unet/config.json").read_text()
+    assert StableDiffusionPipeline.from_pretrained(chosen).unet is not None
+    rows = re.findall(r"^\| +(\d+) \|", (chosen / "README.md").read_text(), re.M)
+    assert rows == ["2", "4"]  # the learning curve's milestones

@@ -45,7 +45,7 @@ class Names(dict):
     __getattr__ = dict.__getitem__
 
 
-OF_THE_WORKFLOW = {"folders": {"run": "results/r", "logs": "logs/r"}}
+OF_THE_WORKFLOW = {"folders": {"results": "results", "logs": "logs"}}
 
 
 def run_job(rule: str, log: str, inputs: dict, outputs: dict, more=OF_THE_WORKFLOW, **params) -> None:

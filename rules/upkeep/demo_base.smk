@@ -24,7 +24,7 @@ rule demo_base_pictures:
         latents=f"{CANDIDATES}/latents.safetensors",
         captions=f"{CANDIDATES}/captions.csv",
     log:
-        "logs/demo_base/pictures.log",
+        f"{ALL_LOGS}/demo_base/pictures.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/pictures.tsv"
     resources:
@@ -49,7 +49,7 @@ rule demo_base_text_encoder:
         text_encoder=directory(f"{CANDIDATES}/text_encoder"),
         accuracy=f"{CANDIDATES}/text_encoder.json",
     log:
-        "logs/demo_base/text_encoder.log",
+        f"{ALL_LOGS}/demo_base/text_encoder.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/text_encoder.tsv"
     resources:
@@ -72,7 +72,7 @@ rule demo_base_candidate:
         milestones=directory(f"{CANDIDATE}/milestones"),
         losses=f"{CANDIDATE}/losses.csv",
     log:
-        "logs/demo_base/seed{seed}.log",
+        f"{ALL_LOGS}/demo_base/seed{{seed}}.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}.tsv"
     resources:
@@ -95,7 +95,7 @@ rule demo_base_learning_curve:
         curve=f"{CANDIDATE}/learning_curve.csv",
         samples=f"{CANDIDATE}/samples.png",
     log:
-        "logs/demo_base/seed{seed}_learning_curve.log",
+        f"{ALL_LOGS}/demo_base/seed{{seed}}_learning_curve.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}_learning_curve.tsv"
     resources:
@@ -115,7 +115,7 @@ rule demo_base_scores:
     output:
         scores=f"{CANDIDATE}/scores.csv",
     log:
-        "logs/demo_base/seed{seed}_scores.log",
+        f"{ALL_LOGS}/demo_base/seed{{seed}}_scores.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}_scores.tsv"
     resources:
@@ -132,7 +132,7 @@ rule demo_base_classifier:
     output:
         classifier=directory(f"{CANDIDATES}/classifier"),
     log:
-        "logs/demo_base/classifier.log",
+        f"{ALL_LOGS}/demo_base/classifier.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/classifier.tsv"
     resources:
@@ -157,7 +157,7 @@ rule demo_base:
     output:
         chosen=directory(f"{CANDIDATES}/chosen"),
     log:
-        "logs/demo_base/choose.log",
+        f"{ALL_LOGS}/demo_base/choose.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/choose.tsv"
     resources:
@@ -183,7 +183,7 @@ rule text_encoder_rate:
     output:
         scores=f"{CANDIDATES}/rates/{{rate}}.csv",
     log:
-        "logs/demo_base/rates/{rate}.log",
+        f"{ALL_LOGS}/demo_base/rates/{{rate}}.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/rates/{{rate}}.tsv"
     resources:
@@ -206,7 +206,7 @@ rule text_encoder_rates:
         table="docs/text_encoder_rates.csv",
         figure="docs/text_encoder_rates.png",
     log:
-        "logs/demo_base/text_encoder_rates.log",
+        f"{ALL_LOGS}/demo_base/text_encoder_rates.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/text_encoder_rates.tsv"
     resources:

@@ -25,11 +25,12 @@ def record_job(
 
     The record is the job's output `provenance`, if its rule has one (beside a model), else it lies in
     results/<run>/provenance as the log lies in logs/<run>.
-    folders: these two, results/<run> as `run` and logs/<run> as `logs`
+    folders: where the workflow puts `results` and `logs`
     A table's sidecar takes up what it lacks of it.
     """
     inputs, outputs = inputs_of(snakemake), _by_name(snakemake.output)
-    path = Path(folders["run"], "provenance", Path(snakemake.log[0]).relative_to(folders["logs"]).with_suffix(".json"))
+    run, *place = Path(snakemake.log[0]).relative_to(folders["logs"]).with_suffix(".json").parts
+    path = Path(folders["results"], run, "provenance", *place)
     if "provenance" in outputs:
         path = Path(snakemake.output.provenance)
         del outputs["provenance"]
