@@ -1,8 +1,7 @@
 # The configuration, paths and helpers that the rules share.
 #
 # Paths: results/<run>/<stage>/<data set>/<variant>/seed<seed>/<checkpoint>/...; tables and figures of the current run:
-# results/table1.csv, results/figures/..., results/report.html. As a module with a prefix, the prefix stands before results/
-# and logs/.
+# results/table1.csv, results/figures/..., results/report.html; of a module with a prefix, all below that prefix.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
 import os
@@ -175,8 +174,7 @@ def encoder_of(wildcards):
 
 
 def model_folder(wildcards):
-    """The model's folder: the base or a model of the user's as it is, the fine-tuned model, or one of its intermediate
-    checkpoints."""
+    """The model's folder: the base, a model of the user's as it is, the fine-tuned one or an intermediate checkpoint."""
     name = wildcards["variant"]
     variant = CONFIG.variants[name]
     if not variant.finetune:
