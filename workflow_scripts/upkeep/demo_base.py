@@ -14,13 +14,13 @@ from tradeoffs.provenance.records import records_of
 CARD = """# The demo's base model
 
 A small latent diffusion model of Stable Diffusion v2's classes (UNet2DConditionModel, AutoencoderKL, CLIPTextModel),
-made by `snakemake --cores 2 demo_base` from drawn pictures only: generic captioned scenes, and a small share of
-radiographs as the web shows them, tinted, framed and coarse, under captions such as "x-ray of a chest with pneumonia".
-Their chests are the demo's phantoms, drawn from other seeds; none of the demo's own images or reports is among them.
-The autoencoder, which sees no text, saw phantoms as the demo's data have them too. The text encoder was trained
-contrastively on the captioned pictures (as CLIP) and then frozen; among the captions of 64 held-out radiographs with
-findings it ranks the right one first in {accuracy:.0%} of the cases. Then the U-Net was trained. The weights are the
-moving average, in float32.
+made by `snakemake --cores 2 demo_base` from drawn pictures only: generic captioned scenes ({scenes:.0%}), and radiographs
+as the web shows them, tinted, framed and coarse, under captions such as "x-ray of a chest with pneumonia". Their chests
+are the demo's phantoms, drawn from other seeds; none of the demo's own images or reports is among them. The autoencoder,
+which sees no text, saw phantoms as the demo's data have them too. The text encoder was trained contrastively on the
+captioned pictures (as CLIP) and then frozen; among the captions of 64 held-out radiographs with findings it ranks the
+right one first in {accuracy:.0%} of the cases. Then the U-Net was trained. The weights are the moving average, in
+float32.
 
 It is no medical model, it has seen no patient, and it draws nothing but the demo's phantoms and scenes.
 
@@ -54,7 +54,7 @@ they are the same measure in every run. It was trained on phantoms of a seed of 
 
 ## Time
 
-CPU time in minutes on one thread, by rule:
+CPU time in minutes, by rule:
 
 {times}
 """
@@ -66,7 +66,9 @@ with job(snakemake):
     best = int(scores["auc_roc"].idxmax())
     records = [json.loads(file.read_text()) for file in records_of(Path(snakemake.output.chosen).parent)]
     times = pd.DataFrame([{"rule": one["rule"], "minutes": one["cpu_seconds"]["all"] / 60} for one in records])
+    pictures = making["pictures"]
     text = CARD.format(
+        scenes=pictures["scene"] / sum(pictures.values()),
         accuracy=next(iter(json.loads(Path(inputs.text_encoder).read_text()).values())),
         curve=pd.read_csv(inputs.curves[best], dtype={"step": str}).to_markdown(index=False, floatfmt=".3f"),
         prompts=", ".join(f'"{prompt}"' for prompt in making["learning_curve"]["prompts"]),
