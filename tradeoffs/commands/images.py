@@ -35,7 +35,7 @@ def run_fidelity(arguments: argparse.Namespace) -> str:
     scores = fidelity_scores(real, fake, extractors.get("domain"), seed=0, **kid)
     scores |= diversity_within(sets[0]["prompt"], sets[0]["path"], arguments.resolution)
     write_table(table_of(scores), arguments.out)
-    shown = [f"  {name} {value:.4f} (n {n})" for name, (value, n) in scores.items() if name in FIDELITY]
+    shown = [f"  {name} {value:z.4f} (n {n})" for name, (value, n) in scores.items() if name in FIDELITY]
     return "\n".join([f"{arguments.source} against {arguments.target}, in {arguments.out}:", *shown])
 
 
