@@ -134,7 +134,17 @@ TWO_FIDS = LOWER + fids([1.0, 1.1, 1.2], [2.0, 2.2, 2.1], "fid_domain")
         (BETTER, [], f"{NOT_WHOLE}: {FROZEN_BETTER}, and there is no FID of both variants"),
         (BETTER, TWO_FIDS, f"appears in part: {FROZEN_BETTER}, and the two FIDs disagree"),
         ([BETTER[0], WORSE[1]], LOWER, f"appears in part: AUC-ROC and specificity disagree, and {LEARNABLE_LOWER}"),
-        ([BETTER[0], SAME[1]], LOWER, f"appears: {FROZEN_BETTER}, and {LEARNABLE_LOWER}"),
+        (
+            [BETTER[0], SAME[1]],
+            LOWER,
+            f"appears: {FROZEN_BETTER} by AUC-ROC, though not by specificity, and {LEARNABLE_LOWER}",
+        ),
+        (
+            [SAME[0], WORSE[1]],
+            HIGHER,
+            f"goes the other way: {LEARNABLE_BETTER} by specificity, though not by AUC-ROC, and {FROZEN_LOWER}",
+        ),
+        (BETTER[:1], LOWER, f"appears: {FROZEN_BETTER}, and {LEARNABLE_LOWER}"),
         ([], LOWER, "cannot be judged: frozen and learnable have no paired differences in localisation"),
     ],
 )

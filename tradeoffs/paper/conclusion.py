@@ -101,7 +101,8 @@ def _conclusion(title: str, summary: pd.DataFrame, fidelity: pd.DataFrame, diffe
 
 def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
     """The half about localisation; the better variant's AUC-ROC must lie above the location prior's to count."""
-    directions, sentences = [], []
+    directions: dict[str, int] = {}  # by the score's name
+    sentences = []
     clause = "frozen and learnable have no paired differences in localisation"
     for metric in LOCALISATION:
         name = METRICS[metric].name
@@ -116,10 +117,10 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
                 f"too few to judge by, which takes {SUBJECTS_TO_JUDGE}."
             )
             continue
-        directions.append(_direction(row["low"], row["high"]))
-        caution = "" if directions[-1] else "; an interval that includes 0 is no evidence of equality"
+        directions[name] = _direction(row["low"], row["high"])
+        caution = "" if directions[name] else "; an interval that includes 0 is no evidence of equality"
         sentences.append(
-            f"In {name} {READINGS[directions[-1]]}: frozen minus learnable is {signed(row['difference'])} "
+            f"In {name} {READINGS[directions[name]]}: frozen minus learnable is {signed(row['difference'])} "
             f"(95 % interval {signed(row['low'])} to {signed(row['high'])}, {p_clause(row['p'])}, "
             f"{row['n']:.0f} samples of {row['subjects']:.0f} subjects){caution}."
         )
@@ -129,15 +130,24 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
     sentences += _over_seeds(auc_roc)
     above, sentence = _against_prior(auc_roc)
     sentences.append(sentence)
-    better = {1: FROZEN, -1: LEARNABLE}.get(_agreed(directions))
+    agreed = _agreed(list(directions.values()))
+    better = {1: FROZEN, -1: LEARNABLE}.get(agreed)
+    clause = f"the {better} variant localises better{_by_which(directions)}"
     if better and not above[better]:
         sentences.append(f"Localisation counts only above the location prior, so the advantage of {better} does not.")
-        clause = f"the {better} variant localises better, but is not shown to lie above the location prior"
-        return Half(0, clause, tuple(sentences))
+        return Half(0, f"{clause}, but is not shown to lie above the location prior", tuple(sentences))
     if better:
-        return Half(_agreed(directions), f"the {better} variant localises better", tuple(sentences))
-    clause = "AUC-ROC and specificity disagree" if any(directions) else "no difference in localisation was found"
+        return Half(agreed, clause, tuple(sentences))
+    clause = (
+        "AUC-ROC and specificity disagree" if any(directions.values()) else "no difference in localisation was found"
+    )
     return Half(0, clause, tuple(sentences))
+
+
+def _by_which(directions: Mapping[str, int]) -> str:
+    """By which score one variant localises better and by which not; nothing where all scores say so."""
+    found, none = ([name for name, way in directions.items() if bool(way) == differs] for differs in (True, False))
+    return f" by {found[0]}, though not by {none[0]}" if found and none else ""
 
 
 def _over_seeds(auc_roc: pd.DataFrame) -> list[str]:
