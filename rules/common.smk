@@ -1,7 +1,7 @@
 # The configuration, paths and helpers that the rules share.
 #
 # Paths: results/<run>/<stage>/<data set>/<variant>/seed<seed>/<checkpoint>/...; tables and figures of the current run:
-# results/table1.csv, results/figures/..., results/report.html; of a module with a prefix, all below that prefix.
+# results/table1.csv, results/figures/..., results/report.html. All of it, and logs/, is below the prefix of a module that has one.
 # Every value a script reads comes through params or input, and each rule has the digest of its code among its params,
 # so that a change of config or code runs again exactly the rules that read it.
 import os

@@ -76,7 +76,7 @@ def test_the_tokenizer_that_ships_has_no_unknown_character():
 
 
 def test_demo_base_makes_a_base_from_start_to_end(tmp_path):
-    """The whole chain of rules at tiny sizes: what it makes opens as the one that ships."""
+    """The whole chain of rules at tiny sizes makes the files of the base that ships, and they open as a pipeline."""
     folder = copy_project(tmp_path / "project")
     settings = folder / "rules/upkeep/demo_base.yaml"
     making = yaml.safe_load(settings.read_text())
@@ -95,6 +95,6 @@ def test_demo_base_makes_a_base_from_start_to_end(tmp_path):
         file.name for file in SHIPPED.iterdir()
     }
     assert (chosen / "unet/config.json").read_text() == (SHIPPED / "unet/config.json").read_text()
-    assert StableDiffusionPipeline.from_pretrained(chosen).unet is not None
+    StableDiffusionPipeline.from_pretrained(chosen)
     rows = re.findall(r"^\| +(\d+) \|", (chosen / "README.md").read_text(), re.M)
     assert rows == ["2", "4"]  # the learning curve's milestones

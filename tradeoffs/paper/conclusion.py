@@ -131,17 +131,16 @@ def _localisation(differences: pd.DataFrame, auc_roc: pd.DataFrame) -> Half:
     above, sentence = _against_prior(auc_roc)
     sentences.append(sentence)
     agreed = _agreed(list(directions.values()))
-    better = {1: FROZEN, -1: LEARNABLE}.get(agreed)
+    if not agreed:
+        differ = any(directions.values())
+        clause = "AUC-ROC and specificity disagree" if differ else "no difference in localisation was found"
+        return Half(0, clause, tuple(sentences))
+    better = FROZEN if agreed == 1 else LEARNABLE
     clause = f"the {better} variant localises better{_by_which(directions)}"
-    if better and not above[better]:
+    if not above[better]:
         sentences.append(f"Localisation counts only above the location prior, so the advantage of {better} does not.")
         return Half(0, f"{clause}, but is not shown to lie above the location prior", tuple(sentences))
-    if better:
-        return Half(agreed, clause, tuple(sentences))
-    clause = (
-        "AUC-ROC and specificity disagree" if any(directions.values()) else "no difference in localisation was found"
-    )
-    return Half(0, clause, tuple(sentences))
+    return Half(agreed, clause, tuple(sentences))
 
 
 def _by_which(directions: Mapping[str, int]) -> str:
