@@ -30,7 +30,9 @@ def test_captions_of_the_web_name_findings_in_plain_words():
     names = {name for names in WEB_NAMES.values() for name in names}
     named = [[name for name in names if name in caption] for caption in captions]
     assert np.mean([bool(found) for found in named]) > 0.9  # now and then a pose cuts the finding off
-    assert any(" left" in caption for caption in captions) and any(" right" in caption for caption in captions)
+    for side in ("left", "right"):  # before the finding's name and after it
+        assert any(f"{side}-sided " in caption for caption in captions)
+        assert any(f" on the {side}" in caption for caption in captions)
 
 
 def test_text_encoder_learns_which_caption_belongs_to_which_latent():

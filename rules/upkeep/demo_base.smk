@@ -75,7 +75,6 @@ rule demo_base_candidate:
         f"{ALL_LOGS}/demo_base/seed{{seed}}.log",
     benchmark:
         f"{CANDIDATES}/benchmarks/seed{{seed}}.tsv"
-    threads: 2  # 1.4 times as fast as one
     resources:
         mem_mb=growing(4000),
         runtime=growing(300),

@@ -78,7 +78,11 @@ def build_unet(seed: int) -> UNet2DConditionModel:
 
 
 def build_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
-    """A CLIP tokenizer whose byte-pair merges are learnt from the texts (ids differ from training to training)."""
+    """A CLIP tokenizer whose byte-pair merges are learnt from the texts (ids differ from training to training).
+
+    It pads with "!", as Stable Diffusion 2's does, and not with copies of the end token, as CLIP's own
+    (docs/encoders.md has what either did to the heat maps).
+    """
     backend = CLIPTokenizer().backend_tokenizer
     trainer = BpeTrainer(
         vocab_size=1000,
@@ -90,7 +94,7 @@ def build_tokenizer(texts: Iterable[str]) -> CLIPTokenizer:
     backend.train_from_iterator(texts, trainer)
     model = json.loads(backend.to_str())["model"]
     merges = [tuple(merge) for merge in model["merges"]]
-    return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=CONTEXT_TOKENS)
+    return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=CONTEXT_TOKENS, pad_token="!")
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer, seed: int) -> CLIPTextModel:
@@ -142,8 +146,9 @@ def train_text_encoder(
     """Trains a text encoder contrastively on captioned latents (n, c, h, w), beside an image encoder that is dropped.
 
     Loss: that of CLIP (Radford et al., ICML 2021), symmetric cross-entropy over a batch; identical captions count as
-    matches of each other's pictures. The last 2 % of the pictures are held out: radiographs with
-    findings, where these come last.
+    matches of each other's pictures. A caption is the mean of its words' embeddings, as for sentence encoders, and not
+    CLIP's end token, which otherwise alone learns where findings are, so that the U-Net looks there for them.
+    The last 2 % of the pictures are held out: radiographs with findings, where these come last.
     Returns the text encoder and the share of held-out pictures (in groups of 64) whose own caption it ranks first.
     """
     text_encoder = build_text_encoder(tokenizer, seed).train()
@@ -153,13 +158,17 @@ def train_text_encoder(
     parts = torch.nn.ModuleList([text_encoder, image_encoder, to_image])
     held_out = len(captions) // 50
     ids = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    special = torch.tensor([tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id])
+    words = (~torch.isin(ids, special)).unsqueeze(-1).float()
     kinds = torch.tensor([{text: k for k, text in enumerate(dict.fromkeys(captions))}[text] for text in captions])
     rng = torch_rng(seed, "text encoder")
 
     def similarity(rows: torch.Tensor) -> torch.Tensor:
         """(pictures, captions) cosines of the rows."""
         images = functional.normalize(image_encoder(latents[rows]), dim=-1)
-        texts = functional.normalize(to_image(text_encoder(input_ids=ids[rows]).pooler_output), dim=-1)
+        embeddings = text_encoder(input_ids=ids[rows]).last_hidden_state
+        of_words = (embeddings * words[rows]).sum(1) / words[rows].sum(1)
+        texts = functional.normalize(to_image(of_words), dim=-1)
         return images @ texts.T
 
     def loss_of(step: int) -> torch.Tensor:

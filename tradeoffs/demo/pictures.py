@@ -79,17 +79,23 @@ def _web_findings(key: tuple) -> tuple[np.ndarray, str]:
 
 
 def _web_words(rng: np.random.Generator, finding: Finding) -> str:
-    """A finding in plain words, often with its side, now and then with its place and extent."""
-    words = str(rng.choice(WEB_NAMES[finding.name]))
-    if finding.side in ("left", "right"):
+    """A finding in plain words, often with its side, now and then with its place and extent.
+
+    The side stands before or after the finding's name: a causal text encoder knows at a word only what stands before.
+    """
+    words, side = str(rng.choice(WEB_NAMES[finding.name])), finding.side
+    if side in ("left", "right"):
         zone = f"{finding.zone} " if rng.random() < 0.3 and finding.name not in UNZONED else ""
-        words += str(
-            rng.choice(["", f" on the {finding.side}", f" in the {finding.side} {zone}lung"], p=[0.3, 0.35, 0.35])
-        )
-    elif finding.side == "bilateral" and rng.random() < 0.7:
-        words += " on both sides"
+        behind = (f"{words} on the {side}", f"{words} in the {side} {zone}lung")
+        words = _one_of(rng, words, *behind, f"{side} {words}", f"{side}-sided {words}")
+    elif side == "bilateral":
+        words = _one_of(rng, words, f"{words} on both sides", f"bilateral {words}")
     extent = finding.severity if finding.name in BY_SEVERITY else finding.size
     return f"{extent} {words}" if rng.random() < 0.3 and not words.startswith("an ") else words
+
+
+def _one_of(rng: np.random.Generator, *texts: str) -> str:
+    return texts[int(rng.random() * len(texts))]
 
 
 def _web_look(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

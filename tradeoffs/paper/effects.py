@@ -23,7 +23,10 @@ SCORES |= {
 
 
 def read_effects(path: str | Path) -> pd.DataFrame:
-    """The table of effects (columns `tradeoffs.evaluation.effects.COLUMNS`); an empty text or variant is ""."""
+    """The table of effects; an empty text or variant is "".
+
+    Columns: `tradeoffs.evaluation.effects.COLUMNS`, and in docs/effects.csv the commit at which a row was measured
+    """
     return pd.read_csv(path, keep_default_na=False, na_values={"here": ""})
 
 
@@ -33,7 +36,8 @@ def differences_page(effects: pd.DataFrame) -> str:
     cells |= {row: cell(rows) for row, rows in effects.groupby("row")}
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)
-    return environment.get_template(TEMPLATE).render(effect=cells)
+    commits = " and ".join(effects["commit"].str[:7].unique())
+    return environment.get_template(TEMPLATE).render(effect=cells, commits=commits)
 
 
 def cell(rows: pd.DataFrame) -> str:

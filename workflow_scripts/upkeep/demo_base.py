@@ -14,13 +14,14 @@ from tradeoffs.provenance.records import records_of
 CARD = """# The demo's base model
 
 A small latent diffusion model of Stable Diffusion v2's classes (UNet2DConditionModel, AutoencoderKL, CLIPTextModel),
-made by `snakemake --cores 2 demo_base` from drawn pictures only: generic captioned scenes ({scenes:.0%}), and radiographs
-as the web shows them, tinted, framed and coarse, under captions such as "x-ray of a chest with pneumonia". Their chests
-are the demo's phantoms, drawn from other seeds; none of the demo's own images or reports is among them. The autoencoder,
-which sees no text, saw phantoms as the demo's data have them too. The text encoder was trained contrastively on the
-captioned pictures (as CLIP) and then frozen; among the captions of 64 held-out radiographs with findings it ranks the
-right one first in {accuracy:.0%} of the cases. Then the U-Net was trained. The weights are the moving average, in
-float32.
+made by `snakemake --cores 2 demo_base` from drawn pictures only: generic captioned scenes ({scenes:.0%}), and
+radiographs as the web shows them, tinted, framed and coarse, under captions such as "x-ray of a chest with pneumonia".
+Their chests are the demo's phantoms, drawn from other seeds; none of the demo's own images or reports is among them.
+The autoencoder, which sees no text, saw phantoms as the demo's data have them too. The text encoder was trained
+contrastively on the captioned pictures, as CLIP but with the mean of a caption's words in place of its end token, and
+then frozen; among the captions of 64 held-out radiographs with findings it ranks the right one first in {accuracy:.0%}
+of the cases. Texts are padded with "!", as for Stable Diffusion 2. Then the U-Net was trained. The weights are the
+moving average, in float32.
 
 It is no medical model, it has seen no patient, and it draws nothing but the demo's phantoms and scenes.
 

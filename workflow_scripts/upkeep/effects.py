@@ -9,6 +9,7 @@ from tradeoffs.evaluation.effects import COLUMNS, sampling_effects, training_eff
 from tradeoffs.files import atomic_path
 from tradeoffs.jobs.job import job
 from tradeoffs.paper.effects import differences_page, read_effects
+from tradeoffs.provenance.records import commit
 
 with job(snakemake):
     inputs, output = snakemake.input, snakemake.output
@@ -19,6 +20,6 @@ with job(snakemake):
         records += sampling_effects(*map(pd.read_csv, inputs.sampled))
     trained = pd.DataFrame(records).assign(dataset="cxr")
     effects = pd.concat([*map(read_effects, [*inputs.scoring, *inputs.fidelity]), trained])[list(COLUMNS)]
-    write_table(effects.sort_values("row", kind="stable"), output.csv)
+    write_table(effects.sort_values("row", kind="stable").assign(commit=commit()), output.csv)
     with atomic_path(output.page) as temporary:
         Path(temporary).write_text(differences_page(read_effects(output.csv)))
