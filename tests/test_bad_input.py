@@ -194,7 +194,7 @@ STOPS = [
     ("metadata cut short", content(METADATA, half), "metadata.csv.gz: cannot be read as CSV"),
     (
         "metadata that is a web page",
-        content(METADATA, gzip.compress(b"<html>\n<body>\n")),
+        content(METADATA, gzip.compress(b"<html>\n<body>\n", mtime=0)),
         "metadata.csv.gz: has no column",
     ),
     (

@@ -199,7 +199,7 @@ def test_prompts_without_images_have_nothing_to_be_compared_with(files):
 @pytest.mark.parametrize(
     "content",
     [
-        gzip.compress(b"sample_id,text,Finding Labels\na,edema,Edema\n"),
+        gzip.compress(b"sample_id,text,Finding Labels\na,edema,Edema\n", mtime=0),
         b"sample_id;text;Finding Labels\na;edema;Edema\n",
         "sample_id,text,Finding Labels\n".encode("utf-16"),
         b" sample_id ,text,Finding Labels\n",
