@@ -69,6 +69,7 @@ def published(tiny_base, tmp_path):
         **{"add_prefix_space": False, "do_lower_case": True, "errors": "replace", "model_max_length": 24},
         **{"pad_token": "<|endoftext|>", "unk_token": end | {"single_word": False}, "tokenizer_class": "CLIPTokenizer"},
     )
+    change(folder / "tokenizer" / "special_tokens_map.json", pad_token="!")  # counts, as in Stable Diffusion 2's folder
     (folder / "scheduler" / "scheduler_config.json").unlink()
     change(
         folder / "scheduler" / "scheduler_config.json",
@@ -138,7 +139,8 @@ def test_the_hub_is_asked_for_what_is_needed_and_no_more(published):
         "model_index.json",
         *(f"{part}/{file}" for part in ("unet", "vae") for file in ("config.json", UNET)),
         *(f"text_encoder/{file}" for file in ("config.json", TEXT)),
-        *(f"tokenizer/{file}" for file in ("vocab.json", "merges.txt", "tokenizer_config.json")),
+        *(f"tokenizer/{file}.json" for file in ("vocab", "tokenizer_config", "special_tokens_map")),
+        "tokenizer/merges.txt",
         "scheduler/scheduler_config.json",
     }
 
