@@ -147,7 +147,7 @@ def train_text_encoder(
 
     Loss: that of CLIP (Radford et al., ICML 2021), symmetric cross-entropy over a batch; identical captions count as
     matches of each other's pictures. A caption is the mean of its words' embeddings, as for sentence encoders, and not
-    CLIP's end token, which otherwise alone learns where findings are, so that the U-Net looks there for them.
+    CLIP's end token, which otherwise knows best where findings are, so that the U-Net looks there (docs/encoders.md).
     The last 2 % of the pictures are held out: radiographs with findings, where these come last.
     Returns the text encoder and the share of held-out pictures (in groups of 64) whose own caption it ranks first.
     """

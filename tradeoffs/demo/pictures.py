@@ -86,8 +86,8 @@ def _web_words(rng: np.random.Generator, finding: Finding) -> str:
     words, side = str(rng.choice(WEB_NAMES[finding.name])), finding.side
     if side in ("left", "right"):
         zone = f"{finding.zone} " if rng.random() < 0.3 and finding.name not in UNZONED else ""
-        behind = (f"{words} on the {side}", f"{words} in the {side} {zone}lung")
-        words = _one_of(rng, words, *behind, f"{side} {words}", f"{side}-sided {words}")
+        after = (f"{words} on the {side}", f"{words} in the {side} {zone}lung")
+        words = _one_of(rng, words, *after, f"{side} {words}", f"{side}-sided {words}")
     elif side == "bilateral":
         words = _one_of(rng, words, f"{words} on both sides", f"bilateral {words}")
     extent = finding.severity if finding.name in BY_SEVERITY else finding.size
@@ -95,6 +95,7 @@ def _web_words(rng: np.random.Generator, finding: Finding) -> str:
 
 
 def _one_of(rng: np.random.Generator, *texts: str) -> str:
+    # rng.choice takes other random bits: it would draw other pictures than those that the base has seen
     return texts[int(rng.random() * len(texts))]
 
 
