@@ -173,6 +173,8 @@ def test_tradeoff_shows_frozen_and_learnable_closer_where_there_are_both():
     figure = tradeoff()
     _, _, cxr, coco = figure.axes
     assert [text.get_text() for text in cxr.texts] == ["frozen", "learnable"] and cxr.axison and not coco.axison
+    above, below = (text.xyann[1] for text in cxr.texts)  # points from the mean: names of close means do not overlap
+    assert above > 0 > below
     assert line_of(cxr, "frozen") == [([35.0], [0.80])] and line_of(cxr, "learnable") == [([20.0], [0.70])]
     # intervals from 0.65 to 0.83, and no location prior at 0.60 or labels frozen, which set the axes above
     low, high = cxr.get_ylim()

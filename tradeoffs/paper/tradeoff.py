@@ -119,10 +119,11 @@ def _draw(axes: Axes, points: Sequence[Point], prior: pd.Series | None = None) -
 
 
 def _draw_closer(axes: Axes, pair: Sequence[Point]) -> None:
-    """The two variants with their names beside them."""
+    """The two variants with their names beside them, the higher one's above it and the other's below, so that the names
+    of two means that are close to each other do not overlap."""
     _draw(axes, pair)
     axes.margins(0.3, 0.12)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    for point in pair:
-        place = point.seeds["fid_general"].mean(), point.mean
-        axes.annotate(readable(point.name), place, xytext=(7, 4), textcoords="offset points", color=point.look.colour)
+    for point, offset in zip(sorted(pair, key=lambda point: point.mean, reverse=True), (4, -11), strict=True):
+        place, text = (point.seeds["fid_general"].mean(), point.mean), (7, offset)
+        axes.annotate(readable(point.name), place, xytext=text, textcoords="offset points", color=point.look.colour)
