@@ -124,6 +124,7 @@ def _draw_closer(axes: Axes, pair: Sequence[Point]) -> None:
     _draw(axes, pair)
     axes.margins(0.3, 0.12)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    for point, offset in zip(sorted(pair, key=lambda point: point.mean, reverse=True), (4, -11), strict=True):
-        place, text = (point.seeds["fid_general"].mean(), point.mean), (7, offset)
-        axes.annotate(readable(point.name), place, xytext=text, textcoords="offset points", color=point.look.colour)
+    higher_first = sorted(pair, key=lambda point: point.mean, reverse=True)
+    for point, offset in zip(higher_first, [(7, 4), (7, -11)], strict=True):
+        place = point.seeds["fid_general"].mean(), point.mean
+        axes.annotate(readable(point.name), place, xytext=offset, textcoords="offset points", color=point.look.colour)
